@@ -1,0 +1,16 @@
+//! The workshop: speech to text, language models and text to speech, one folder per kind.
+//!
+//! Decides how a vendor is spoken to and nothing about the conversation. A provider is opened for
+//! one call (or one reply, or one sentence), is fed without ever blocking its caller, and answers
+//! by calling the sink it was given; dropping what `open`, `respond` or `speak` returned cancels
+//! the work. Enter at [`stt::SpeechToText`], [`llm::LanguageModel`] and [`tts::TextToSpeech`].
+//!
+//! What this room must not know: the wire contract, the database, audio processing, turn-taking.
+
+pub mod llm;
+pub mod stt;
+pub mod tts;
+
+mod error;
+
+pub use error::{Error, ErrorKind};

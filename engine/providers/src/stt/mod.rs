@@ -1,0 +1,128 @@
+//! Speech to text: what a transcriber is fed, what it answers, and what it declares about itself.
+//!
+//! Times are microseconds of the call's audio clock: sample 0 is the first sample of the call.
+
+use std::sync::Arc;
+
+use crate::Error;
+
+/// One recognised word and where it lies in the call's audio.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Word {
+    /// The word as it should be read, without recogniser marks.
+    pub text: String,
+    /// Start, microseconds of call audio.
+    pub start_us: u64,
+    /// End, microseconds of call audio.
+    pub end_us: u64,
+}
+
+/// Words heard so far. An interim replaces the interim before it; a slice is settled for good.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Transcript {
+    /// The words joined for reading. Empty when the audio held none.
+    pub text: String,
+    /// The words with their times; empty where the provider gives none.
+    pub words: Vec<Word>,
+    /// How far into the call's audio the provider has listened, microseconds. `None` where it
+    /// can't tell; the engine then uses a learnt lag.
+    pub covers_until_us: Option<u64>,
+}
+
+/// What a transcriber tells. Delivered through the [`Sink`] in the order it happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// The best guess so far for audio that is not yet settled. May be shed when the call is busy.
+    Interim(Transcript),
+    /// Settled words, to be appended to the turn. Never shed.
+    Slice(Transcript),
+    /// The provider's own opinion about the turn. Never shed.
+    Turn(TurnSignal),
+    /// The stream is broken; nothing more will come. Never shed.
+    Failed(Error),
+}
+
+/// A provider's own turn detection (Deepgram Flux has it, others don't).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TurnSignal {
+    /// The caller began to speak.
+    Start,
+    /// The turn probably ended: a chance to start speculatively.
+    EagerEnd,
+    /// The eager end was wrong.
+    Resumed,
+    /// The turn ended.
+    End,
+}
+
+/// What the caller is likely to say next. A hint for vendors, the whole world for a grammar recogniser.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Expectation {
+    /// A JSGF V1.0 grammar of what may be said, if the flow can tell.
+    /// Source: <https://www.w3.org/TR/jsgf/>.
+    pub jsgf: Option<Arc<str>>,
+    /// Names and terms worth listening for.
+    pub key_terms: Vec<String>,
+}
+
+/// What the transcriber is told beside the audio.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Control {
+    /// The voice detector heard voice begin at this time, microseconds of call audio.
+    VoiceStarted(u64),
+    /// The last voiced sample so far, microseconds of call audio.
+    VoiceEnded(u64),
+    /// Give what there is, covering everything heard so far.
+    Finalize,
+    /// The turn was decided: what was heard so far is closed and will not be revised. What comes
+    /// now belongs to the next turn and is likely to match this.
+    NextTurn(Expectation),
+}
+
+/// What a provider declares, so that the session can convert and the turn machine can wait rightly.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Capabilities {
+    /// The one sample rate it is fed, hertz, mono 16-bit PCM.
+    pub sample_rate_hz: u32,
+    /// Whether interims come while the caller speaks.
+    pub interims: bool,
+    /// Whether every transcript carries `covers_until_us`.
+    pub watermark: bool,
+    /// The 95th percentile of its lag behind the audio, milliseconds; a start value to learn from.
+    pub lag_ms_p95: u32,
+}
+
+/// Settings of one listening stream.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// BCP 47 language tag, such as `en-US`.
+    pub language: String,
+    /// What the first answer may be.
+    pub expectation: Expectation,
+}
+
+/// Where events go. Must never block: it posts to the call's inbox.
+pub type Sink = Arc<dyn Fn(Event) + Send + Sync>;
+
+/// A speech-to-text vendor.
+pub trait SpeechToText: Send + Sync {
+    /// The registered name, such as `pocketsphinx`.
+    fn name(&self) -> &'static str;
+
+    /// What it gives and takes.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Opens a stream for one call. Returns at once; trouble while connecting comes as
+    /// [`Event::Failed`]. An error here means that it can't work at all on this machine.
+    fn open(&self, settings: Settings, sink: Sink) -> Result<Box<dyn Listener>, Error>;
+}
+
+/// One open stream. Neither method blocks; dropping it closes the stream and frees what it held.
+pub trait Listener: Send {
+    /// The next samples of the caller, without gaps, at the declared rate. Any length; 20 ms is usual.
+    fn hear(&mut self, samples: &[i16]);
+
+    /// Something beside the audio, in order with it.
+    fn control(&mut self, control: Control);
+}
