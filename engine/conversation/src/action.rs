@@ -1,0 +1,346 @@
+//! Commands: everything the conversation can ask for, and the events it tells.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{CallTime, InvocationId, ReplyId, SegmentId, TurnId, TurnSignal, WordTime};
+
+/// A command. Carried out in order, at once, without waiting for its result.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "snake_case")]
+pub enum Action {
+    /// Ask the model for this reply.
+    StartReply { reply: ReplyId, context: Vec<Message>, speculative: bool },
+    /// Stop the model, the voice and the playout of this reply; forget its audio.
+    CancelReply { reply: ReplyId },
+    /// The reply's audio may be heard from now on. Before it, audio is only collected.
+    ReleaseReply { reply: ReplyId },
+    /// Make audio of this text. Segments of a reply are played in their order.
+    Synthesize { reply: ReplyId, segment: SegmentId, text: String },
+    /// Send no more audio of this reply; keep what is left. Clear the far end if it tells its position.
+    HoldPlayout { reply: ReplyId },
+    /// Go on from this position of the reply's audio.
+    ResumePlayout { reply: ReplyId, from: Duration },
+    /// Throw away what is left of this reply and clear the far end.
+    FlushPlayout { reply: ReplyId },
+    /// Run a tool. Its invocation must be durable before it starts.
+    RunTool { invocation: InvocationId, tool: String, arguments: serde_json::Value, effect: Effect },
+    /// Ask the transcriber for what it has, now.
+    FinalizeTranscript,
+    /// The caller's turn is closed (its words will not be revised), and this may come next.
+    Expect(Expectation),
+    /// End the call. The last command of every call.
+    EndCall { reason: EndReason },
+    /// Tell journal, stream and watchers.
+    Tell(Event),
+}
+
+/// What the caller's next answer may be.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Expectation {
+    /// The values asked for, in the order they are wanted.
+    pub slots: Vec<crate::flow::SlotKind>,
+    /// The listed options, if the answer is one of a list.
+    pub options: Vec<String>,
+    /// JSGF grammar of what may be said, for recognisers that need one.
+    pub jsgf: Option<Arc<str>>,
+}
+
+/// What a tool does to the world; decides what may be repeated or run early.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// Only reads.
+    None,
+    /// May be repeated with the same key.
+    Idempotent,
+    /// Must happen at most once.
+    Effect,
+}
+
+/// One message of a model's context.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "role", rename_all = "snake_case")]
+pub enum Message {
+    /// Instructions.
+    System { text: String },
+    /// A caller's turn.
+    Caller { text: String },
+    /// What was heard of a reply; ends in `…` where it was cut.
+    Agent { text: String },
+    /// A tool call the agent made.
+    ToolCall { call_id: String, tool: String, arguments: serde_json::Value },
+    /// Its result.
+    ToolResult { call_id: String, tool: String, result: serde_json::Value },
+}
+
+/// Why a call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndReason {
+    /// The agent said goodbye and hung up (`end_call`, or the flow's end).
+    AgentEnded,
+    /// The caller hung up (closed its side of the stream).
+    CallerHungUp,
+    /// The client asked for the end.
+    ClientEnded,
+    /// `EndCall` was called on the API.
+    ApiEnded,
+    /// The far end vanished: the connection broke, or it stopped reading.
+    FarEndLost,
+    /// Nobody spoke for the silence limit.
+    Silence,
+    /// The longest allowed call.
+    MaxDuration,
+    /// The transcriber, model or voice failed and no fallback was left.
+    ProviderFailed,
+    /// The client broke the protocol or sent bad audio.
+    BadInput,
+    /// The call could not keep up with its own inbox.
+    Overloaded,
+    /// The engine is shutting down.
+    Drained,
+    /// The engine was lost; written by whoever found out.
+    EngineLost,
+}
+
+/// What is told: to the journal, to the stream, to watchers. Decisions with their reasons.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// The caller began a turn: the first voice or words of it.
+    TurnStarted { turn: TurnId, at: CallTime },
+    /// The words of the running turn changed; not settled.
+    CallerInterim { turn: TurnId, text: String, words: Vec<WordTime> },
+    /// The end of the turn is waited for: until when, and which row of E1 made it so long.
+    Waiting { turn: TurnId, until: CallTime, why: WaitReason },
+    /// The caller's turn ended (E8).
+    TurnEnded { turn: TurnId, reason: TurnEndReason, last_voice: Option<CallTime> },
+    /// E6: the turn before was not over; its reply is cancelled and the words are joined.
+    TurnReopened { turn: TurnId, reply: ReplyId },
+    /// An entry of the transcript, in order of `sequence` (H4). An agent's entry is told again with
+    /// the same sequence when more of it was heard; the last one stands.
+    Said(Entry),
+    /// A reply was begun.
+    ReplyStarted { reply: ReplyId, kind: ReplyKind, turn: Option<TurnId> },
+    /// A reply ended.
+    ReplyEnded { reply: ReplyId, outcome: ReplyOutcome },
+    /// The agent holds (B1).
+    Held { reply: ReplyId, at: CallTime, position: Duration },
+    /// A hold ended (B11).
+    HoldEnded { reply: ReplyId, outcome: HoldOutcome, reason: HoldReason },
+    /// The provider's opinion of the turn, for the record.
+    ProviderTurn { signal: TurnSignal },
+    /// A speculative reply was kept or thrown away.
+    Speculated { reply: ReplyId, kept: bool },
+    /// A tool starts.
+    ToolStarted { invocation: InvocationId, tool: String, arguments: serde_json::Value },
+    /// A tool ended.
+    ToolEnded { invocation: InvocationId, tool: String, outcome: crate::ToolOutcome },
+    /// A fact was not taken, and why (late, of an old reply, echo, backchannel, noise).
+    Dropped { what: String, why: DropReason },
+    /// A wait was missed and answered.
+    DeadlineMissed { deadline: crate::Deadline, answer: String },
+    /// The times of one turn (design: "A turn, in time").
+    Waterfall(Waterfall),
+    /// A provider failed.
+    ProviderFailed { kind: crate::ProviderKind, message: String },
+    /// The flow moved to a node.
+    FlowMoved { node: String, slots: serde_json::Value },
+    /// The call ended.
+    Ended { reason: EndReason },
+}
+
+/// One entry of the transcript.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Order of speaking (H4), from 1, monotonic.
+    pub sequence: u32,
+    /// Who spoke.
+    pub speaker: Speaker,
+    /// The turn (caller) this is.
+    pub turn: Option<TurnId>,
+    /// The reply (agent) this is.
+    pub reply: Option<ReplyId>,
+    /// What was said and, for the agent, heard.
+    pub text: String,
+    /// What was to be said and not heard, if the reply was cut.
+    pub unheard: String,
+    /// When it started to be spoken or heard.
+    pub start: CallTime,
+    /// When the last of it was spoken or heard.
+    pub end: CallTime,
+    /// Words with call times (agent: the heard ones).
+    pub words: Vec<WordTime>,
+    /// Whether word times are estimated (H1).
+    pub estimated: bool,
+    /// Where the caller cut it.
+    pub interrupted_at: Option<CallTime>,
+    /// Whether the caller typed it or dialled it instead of speaking.
+    pub typed: bool,
+}
+
+/// Who spoke.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Speaker {
+    /// The caller.
+    Caller,
+    /// The agent.
+    Agent,
+}
+
+/// What a reply is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReplyKind {
+    /// The greeting (A1).
+    Greeting,
+    /// The answer to a turn.
+    Answer,
+    /// What is said while a tool runs or after it.
+    AfterTool,
+    /// Bridges a wait (A3).
+    Filler,
+    /// "Are you still there?" (A7).
+    Reminder,
+    /// The apology when everything failed (A3).
+    Apology,
+    /// Asked for by the client (`say`).
+    Say,
+    /// The warning before the longest duration (A9).
+    Warning,
+    /// The last words (A6).
+    Goodbye,
+}
+
+/// How a reply ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReplyOutcome {
+    /// Heard to its end.
+    Heard,
+    /// Cut by the caller or the client.
+    Interrupted,
+    /// Cancelled before any of it was heard.
+    Cancelled,
+    /// Nothing to say.
+    Empty,
+    /// The model or the voice failed.
+    Failed,
+}
+
+/// How a hold ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HoldOutcome {
+    /// The caller has the floor.
+    Interrupted,
+    /// The agent went on.
+    Resumed,
+}
+
+/// Why a hold ended as it did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HoldReason {
+    /// Words of the caller.
+    Words,
+    /// Long voice, and no words can be had (B2).
+    LongVoice,
+    /// Only backchannels (B3).
+    Backchannel,
+    /// A backchannel that answers a question (B4).
+    Answer,
+    /// Voice without words (B3).
+    NoWords,
+    /// The words were the agent's own echo (B8).
+    Echo,
+    /// Typed text, a digit or a control message.
+    Client,
+    /// The hold's own deadline passed.
+    TimedOut,
+    /// The far end or the call ended.
+    CallEnded,
+}
+
+/// Why the end of the turn is waited for so long: the row of E1 that fits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitReason {
+    /// The answer just asked for is complete.
+    ValueComplete,
+    /// A finished sentence, no open slot.
+    FinishedSentence,
+    /// Nothing special.
+    Ordinary,
+    /// The words are not settled yet.
+    NotSettled,
+    /// Ends in a word that wants another.
+    OpenEnded,
+    /// A value is being given and not complete.
+    ValueIncomplete,
+}
+
+/// Why a caller's turn ended (E8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TurnEndReason {
+    /// Silence for the wait.
+    Silence,
+    /// The provider's end of turn.
+    Provider,
+    /// The answer was complete.
+    ValueComplete,
+    /// Typed.
+    Typed,
+    /// Dialled.
+    Dtmf,
+    /// Voice goes on but brings no words (E9), or settlement never came (E3).
+    MaxWait,
+}
+
+/// Why a fact was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DropReason {
+    /// Belongs to a reply that is over.
+    OldReply,
+    /// Covers audio that was already judged.
+    Late,
+    /// Only a backchannel.
+    Backchannel,
+    /// The agent's own words.
+    Echo,
+    /// The call is closing or over.
+    CallOver,
+}
+
+/// The times of one turn on the call's clock; an absent one did not happen.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Waterfall {
+    /// The caller's turn.
+    pub turn: Option<TurnId>,
+    /// The reply to it.
+    pub reply: Option<ReplyId>,
+    /// Last voiced sample of the caller (typed: when the text came).
+    pub last_voice: Option<CallTime>,
+    /// When the endpointing wait was due to end, counted from the audio: `decided` minus this is lateness.
+    pub wait_until: Option<CallTime>,
+    /// The transcript was settled.
+    pub settled: Option<CallTime>,
+    /// The end of the turn was decided.
+    pub decided: Option<CallTime>,
+    /// First text of the reply.
+    pub first_text: Option<CallTime>,
+    /// First segment given to the voice.
+    pub first_segment: Option<CallTime>,
+    /// First audio from the voice.
+    pub first_audio: Option<CallTime>,
+    /// First frame out.
+    pub first_frame: Option<CallTime>,
+    /// First sample heard, by the far end's own word or estimated.
+    pub heard: Option<CallTime>,
+}

@@ -1,0 +1,164 @@
+//! Facts: everything the conversation can be told. One enum, readable on one page.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{CallTime, EndReason, InvocationId, ReplyId, SegmentId};
+
+/// A fact. Late ones (an old reply, an unknown segment) are dropped by id.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "fact", rename_all = "snake_case")]
+pub enum Input {
+    /// The session runs. The first fact of every call.
+    CallStarted,
+    /// The far end can hear us from now on.
+    FarEndReady,
+    /// The far end is gone for good: hung up, vanished, broken.
+    FarEndLost {
+        /// Why, as the typed end reason of the call.
+        reason: EndReason,
+    },
+    /// Voice began at `at` (estimated onset).
+    CallerVoiceStarted { at: CallTime },
+    /// Voice ended: `last` is the last voiced sample. Known at most 100 ms after it.
+    CallerVoiceEnded { last: CallTime },
+    /// The caller's audio has now been received up to [`crate::Conversation::audio_wanted`].
+    CallerAudioReached,
+    /// Words from the transcriber.
+    Transcript(Transcript),
+    /// The transcriber's own opinion about the turn.
+    ProviderTurn { signal: TurnSignal },
+    /// More text of a reply a model is making.
+    ReplyText { reply: ReplyId, text: String },
+    /// The model has said all of this reply.
+    ReplyFinished { reply: ReplyId },
+    /// The model wants tools run before it goes on.
+    ReplyWantsTools { reply: ReplyId, calls: Vec<ToolRequest> },
+    /// A tool run has ended, one way or another.
+    ToolFinished { invocation: InvocationId, outcome: ToolOutcome },
+    /// Audio of a segment is ready to be played. Comes once per chunk; lengths grow.
+    AudioReady {
+        reply: ReplyId,
+        segment: SegmentId,
+        /// Length of the segment's audio so far.
+        length: Duration,
+        /// Word times within the segment, if the voice gives them; complete at the latest with `finished`.
+        words: Vec<WordTime>,
+        /// No more audio will come for this segment.
+        finished: bool,
+    },
+    /// The first frame of a reply left for the far end.
+    PlayoutStarted { reply: ReplyId, at: CallTime },
+    /// The far end has played this reply up to `position` (reply audio time: all its segments joined).
+    PlayedUpTo { reply: ReplyId, position: Duration, at: CallTime },
+    /// All audio there was for this reply has been played; more may come if it is not finished.
+    PlayoutDrained { reply: ReplyId, at: CallTime },
+    /// A DTMF digit: `0`-`9`, `*`, `#`, `A`-`D`.
+    Digit { digit: char, at: CallTime },
+    /// A typed turn.
+    TypedText { text: String },
+    /// A control message of the client.
+    Control(Control),
+    /// A provider failed for good within its part of the call.
+    ProviderFailed { kind: ProviderKind, reply: Option<ReplyId>, message: String, fallback_left: bool },
+    /// `next_deadline` has come.
+    DeadlineReached,
+}
+
+/// Words heard. Turn text = slices + the latest interim.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Transcript {
+    /// Slice (settled for good) or interim (replaces the interim before).
+    pub kind: TranscriptKind,
+    /// The words, joined for reading; may be empty.
+    pub text: String,
+    /// Words with call times, where the provider gives them.
+    pub words: Vec<WordTime>,
+    /// How far into the caller's audio the provider has listened. `None` where it can't tell.
+    pub covers_until: Option<CallTime>,
+}
+
+/// Whether a transcript is settled for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TranscriptKind {
+    /// Replaces the interim before; may still be revised (but counts as settled by its watermark).
+    Interim,
+    /// To be appended; never revised.
+    Slice,
+}
+
+/// A word with its place: in call time for the caller, in segment audio time for the agent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WordTime {
+    /// The word.
+    pub text: String,
+    /// Where it begins.
+    pub start: CallTime,
+    /// Where it ends.
+    pub end: CallTime,
+}
+
+/// See `Input::ProviderTurn`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TurnSignal {
+    /// The caller began to speak: counts as voice.
+    Start,
+    /// Probably ended: may start a speculative reply.
+    EagerEnd,
+    /// The eager end was wrong.
+    Resumed,
+    /// Ended.
+    End,
+}
+
+/// What a model asked for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ToolRequest {
+    /// The model's id of the call, returned with the result.
+    pub call_id: String,
+    /// Tool name.
+    pub tool: String,
+    /// Arguments, a JSON object.
+    pub arguments: serde_json::Value,
+}
+
+/// How a tool run ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum ToolOutcome {
+    /// It did what was asked.
+    Succeeded { result: serde_json::Value },
+    /// It refused or broke; `reason` can be said to the caller.
+    Failed { reason: String },
+    /// It did not answer in time.
+    TimedOut,
+}
+
+/// What a client may ask for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "control", rename_all = "snake_case")]
+pub enum Control {
+    /// Stop the agent now, as if the caller's words had.
+    Interrupt,
+    /// Say this as a reply of its own; `protected` can't be interrupted.
+    Say { text: String, protected: bool },
+    /// Put new policy in force from the next decision on.
+    Settings(Box<crate::Policy>),
+    /// End the call now.
+    End { reason: EndReason },
+}
+
+/// Which provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProviderKind {
+    /// Speech to text.
+    SpeechToText,
+    /// Language model.
+    LanguageModel,
+    /// Text to speech.
+    TextToSpeech,
+}
