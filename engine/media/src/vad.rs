@@ -117,25 +117,25 @@ impl VoiceDetector {
 
     /// Hears 16 kHz `samples` (a frame of 20 ms for the bounds above to hold) that begin at `at_us`. Where they do not
     /// follow the ones before by a millisecond or better, audio was lost: the detector begins anew, and voice
-    /// that was on has ended.
-    pub fn push(&mut self, at_us: u64, samples: &[i16]) -> Option<VoiceEvent> {
+    /// that was on has ended. Without `may_start` voice that is off stays off, though the sound is listened to.
+    pub fn push(&mut self, at_us: u64, samples: &[i16], may_start: bool) -> Option<VoiceEvent> {
         let at = us_to_samples(at_us, EAR_RATE_HZ);
         let lost = at.abs_diff(self.position) > 16;
         let ended = if lost { self.restart(at) } else { None };
         self.take(samples);
-        ended.or_else(|| self.decide())
+        ended.or_else(|| self.decide(may_start))
+    }
+
+    /// Leaves out the audio up to `at_us`, because it is known not to be voice, and forgets what was heard.
+    /// Ends a voice that was on, at the last sample that was judged voiced.
+    pub fn skip_to(&mut self, at_us: u64) -> Option<VoiceEvent> {
+        self.restart(us_to_samples(at_us, EAR_RATE_HZ))
     }
 
     /// Whether voice is on.
     #[must_use]
     pub fn is_voiced(&self) -> bool {
         self.voiced
-    }
-
-    /// Forgets what was heard, as when what came in is known not to be voice. Tells the end of a voice that
-    /// was on; its last sample is the last one that was judged voiced.
-    pub fn reset(&mut self) -> Option<VoiceEvent> {
-        self.restart(self.position)
     }
 
     fn restart(&mut self, at: u64) -> Option<VoiceEvent> {
@@ -182,7 +182,7 @@ impl VoiceDetector {
         }
     }
 
-    fn decide(&mut self) -> Option<VoiceEvent> {
+    fn decide(&mut self, may_start: bool) -> Option<VoiceEvent> {
         if self.voiced {
             let over = self.position >= self.last_voiced + HANG_SAMPLES;
             return over.then(|| {
@@ -190,7 +190,7 @@ impl VoiceDetector {
                 VoiceEvent::Ended { last_voiced_us: us(self.last_voiced) }
             });
         }
-        let onset = self.sound.onset().filter(|_| self.likely)?;
+        let onset = self.sound.onset().filter(|_| self.likely && may_start)?;
         let earliest = self.position.saturating_sub(LOOK_BACK_SAMPLES).max(self.last_voiced);
         self.voiced = true;
         self.last_voiced = self.sound.last_loud;
