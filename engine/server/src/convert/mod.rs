@@ -27,6 +27,6 @@ pub fn length(duration: &Duration) -> Option<std::time::Duration> {
 }
 
 /// A moment in the world.
-pub fn timestamp(at: chrono::DateTime<chrono::Utc>) -> Timestamp {
-    Timestamp { seconds: at.timestamp(), nanos: at.timestamp_subsec_nanos() as i32 }
+pub fn timestamp(at: jiff::Timestamp) -> Timestamp {
+    Timestamp { seconds: at.as_second(), nanos: at.subsec_nanosecond() }
 }

@@ -10,15 +10,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parlance_conversation::{EndReason, Event, Input, Now};
-use parlance_store::Store;
+use parlance_store::{CallId, OrganisationId, Store};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior};
-use uuid::Uuid;
 
 /// Entries that may wait for Postgres, all calls together: a minute of a hundred busy calls.
 const WAITING_MAX: usize = 200_000;
 /// How often waiting entries are written.
 const FLUSH_EVERY: Duration = Duration::from_millis(500);
+/// The kind of entries that say what went in.
+pub const FACT: &str = "fact";
+/// The kind of entries that say what was decided and told.
+pub const TOLD: &str = "told";
 /// Pause after Postgres refused a batch.
 const RETRY_EVERY: Duration = Duration::from_secs(1);
 
@@ -26,9 +29,9 @@ const RETRY_EVERY: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CallKey {
     /// The call's organisation.
-    pub organisation: Uuid,
+    pub organisation: OrganisationId,
     /// The call.
-    pub call: Uuid,
+    pub call: CallId,
 }
 
 /// One entry, as the hall hands it over.
@@ -62,6 +65,7 @@ pub struct Closing {
 enum Item {
     Entry(CallKey, Entry),
     Close(CallKey, Closing, oneshot::Sender<()>),
+    Flush(oneshot::Sender<()>),
 }
 
 /// Where halls hand their entries over.
@@ -100,21 +104,33 @@ impl Journal {
     }
 }
 
+impl Journal {
+    /// Resolves when everything handed over so far is written, or after `limit`.
+    pub async fn flush(&self, limit: Duration) {
+        let (done, wait) = oneshot::channel();
+        if self.sender.send(Item::Flush(done)).await.is_ok() {
+            tokio::time::timeout(limit, wait).await.ok();
+        }
+    }
+}
+
 #[derive(Default)]
 struct Batch {
     entries: BTreeMap<CallKey, Vec<Entry>>,
     closings: Vec<(CallKey, Closing, oneshot::Sender<()>)>,
+    flushed: Vec<oneshot::Sender<()>>,
 }
 
 impl Batch {
     fn is_empty(&self) -> bool {
-        self.entries.is_empty() && self.closings.is_empty()
+        self.entries.is_empty() && self.closings.is_empty() && self.flushed.is_empty()
     }
 
     fn add(&mut self, item: Item) {
         match item {
             Item::Entry(key, entry) => self.entries.entry(key).or_default().push(entry),
             Item::Close(key, closing, done) => self.closings.push((key, closing, done)),
+            Item::Flush(done) => self.flushed.push(done),
         }
     }
 }
@@ -133,7 +149,7 @@ impl Writer {
             tokio::select! {
                 item = self.receiver.recv() => match item {
                     Some(item) => {
-                        let closes = matches!(item, Item::Close(..));
+                        let closes = matches!(item, Item::Close(..) | Item::Flush(..));
                         self.batch.add(item);
                         if closes {
                             self.flush().await;

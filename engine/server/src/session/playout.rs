@@ -9,7 +9,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parlance_conversation::{CallTime, ReplyId, SegmentId};
-use parlance_media::{AudioFormat, Pacer, Resampler, samples_to_us, us_to_samples};
+use parlance_media::format::AudioFormat;
+use parlance_media::pacer::Pacer;
+use parlance_media::resample::Resampler;
+use parlance_media::{samples_to_us, us_to_samples};
 use parlance_proto::v1::voice_session_response::Response;
 use parlance_proto::v1::{AgentAudio, ClearAudio, PlaybackMark};
 

@@ -414,7 +414,7 @@ impl Session {
         let reason = self.ended.unwrap_or(EndReason::FarEndLost);
         let message = self.refusal.as_ref().map_or(String::new(), |status| status.message().to_owned());
         let recording = match self.recording.take() {
-            Some(recording) => recording.finish(now).await,
+            Some(recording) => recording.finish().await,
             None => None,
         };
         let (journal, key) = self.journal.into_parts();
