@@ -41,8 +41,8 @@ pub enum ToneEvent {
     SteadyStarted {
         /// Onset of the tone.
         at_us: u64,
-        /// Its one or two frequencies in hertz, lower first; the second is 0 for a single tone.
-        hz: [f32; 2],
+        /// Its frequency in hertz, right to 2 %; of two at once about the middle between them.
+        middle_hz: f32,
     },
     /// The steady tone is over.
     SteadyEnded {
