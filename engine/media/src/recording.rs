@@ -307,8 +307,26 @@ mod tests {
     }
 
     #[test]
+    fn a_file_is_readable_after_a_crash() {
+        let path = std::env::temp_dir().join(format!("parlance-crash-{}.wav", std::process::id()));
+        let mut recording = RecordingFile::create(&path).unwrap();
+        for frame in 0..250 {
+            recording.push(Caller, frame * 20_000, &[4; 320]).unwrap();
+        }
+        let part = recording.part.clone();
+        std::mem::forget(recording);
+        let bytes = std::fs::read(&part).unwrap();
+        std::fs::remove_file(&part).unwrap();
+        let left = &wav::parse(bytes.as_slice()).unwrap().channels[0];
+        assert!(left.len() >= 3 * 16_000 && left.iter().all(|&sample| sample == 4), "{}", left.len());
+    }
+
+    #[test]
     fn a_folder_that_is_not_there_is_an_error() {
         let nowhere = Path::new("no-such-folder/call.wav");
-        assert_eq!(RecordingFile::create(nowhere).err().map(|error| error.kind()), Some(io::ErrorKind::NotFound));
+        assert_eq!(
+            RecordingFile::create(nowhere).err().map(|error| error.kind()),
+            Some(io::ErrorKind::NotFound)
+        );
     }
 }

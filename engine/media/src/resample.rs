@@ -253,7 +253,10 @@ mod tests {
                 let level = 10.0 * (tone / SINE_POWER).log10();
                 // Rounding to 16 bits twice leaves some 80 dB under a tone of this level.
                 let snr = 10.0 * (tone / rest).log10();
-                assert!(level.abs() < 0.1 && snr > 75.0, "{from} to {to} at {hz}: {level:.2} dB, {snr:.0} dB");
+                assert!(
+                    level.abs() < 0.1 && snr > 75.0,
+                    "{from} to {to} at {hz}: {level:.2} dB, {snr:.0} dB"
+                );
             }
         }
     }
@@ -278,7 +281,8 @@ mod tests {
             input[click] = 20_000;
             let out = convert(from, to, &input);
             let peak = out.iter().enumerate().max_by_key(|(_, sample)| sample.unsigned_abs()).unwrap().0;
-            let late_us = crate::samples_to_us(peak as u64, to) as f64 - crate::samples_to_us(click as u64, from) as f64;
+            let late_us = crate::samples_to_us(peak as u64, to) as f64
+                - crate::samples_to_us(click as u64, from) as f64;
             let declared = Resampler::new(from, to).unwrap().delay_us();
             let step_us = 1e6 / f64::from(to);
             assert!((late_us - declared as f64).abs() <= step_us, "{from} to {to}: {late_us} not {declared}");

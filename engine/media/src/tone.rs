@@ -1,7 +1,7 @@
 //! Tones: what is a machine's sound and not a voice.
 //!
-//! Finds DTMF digits ([`dtmf`]) and steady tones of one or two frequencies such as ring-back or a beep
-//! ([`steady`]). Voice detectors take both for speech, so [`crate::ears`] asks here first. Says nothing of
+//! Finds DTMF digits (`tone/dtmf.rs`) and steady tones of one or two frequencies such as ring-back or a beep
+//! (`tone/steady.rs`). Voice detectors take both for speech, so [`crate::ears`] asks here first. Says nothing of
 //! what a digit or a beep means. Enter at [`ToneDetector::push`].
 //!
 //! Both look at a slow copy of the audio: digits at 8 kHz, steady tones at 4 kHz.
@@ -41,8 +41,8 @@ pub enum ToneEvent {
     SteadyStarted {
         /// Onset of the tone.
         at_us: u64,
-        /// Its one or two frequencies in hertz, lower first; the second is 0 for a single tone.
-        hz: [f32; 2],
+        /// Its frequency in hertz, right to 2 %; of two at once about the middle between them.
+        middle_hz: f32,
     },
     /// The steady tone is over.
     SteadyEnded {

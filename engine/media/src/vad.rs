@@ -62,7 +62,7 @@ const STRETCH_BLOCKS: u32 = 12;
 pub enum VoiceEvent {
     /// The caller's voice is on.
     Started {
-        /// Estimated onset: 30-80 ms before the end of the frame that told.
+        /// Estimated onset: 40-60 ms before the end of the frame that told for most voices, 160 ms at most.
         at_us: u64,
     },
     /// The caller's voice is off.
@@ -115,9 +115,10 @@ impl VoiceDetector {
         Self::default()
     }
 
-    /// Hears 16 kHz `samples` (a frame of 20 ms for the bounds above to hold) that begin at `at_us`. Where they do not
-    /// follow the ones before by a millisecond or better, audio was lost: the detector begins anew, and voice
-    /// that was on has ended. Without `may_start` voice that is off stays off, though the sound is listened to.
+    /// Hears 16 kHz `samples` that begin at `at_us`; the bounds of [`VoiceEvent`] hold for frames of 20 ms.
+    /// Where they do not follow the ones before to a millisecond, audio was lost: the detector begins anew, and
+    /// voice that was on has ended. Without `may_start` voice that is off stays off, though the sound is
+    /// listened to.
     pub fn push(&mut self, at_us: u64, samples: &[i16], may_start: bool) -> Option<VoiceEvent> {
         let at = us_to_samples(at_us, EAR_RATE_HZ);
         let lost = at.abs_diff(self.position) > 16;
@@ -145,6 +146,7 @@ impl VoiceDetector {
         (self.filled, self.blocks, self.voiced) = (0, 0, false);
         (self.score, self.likely) = (0.0, false);
         self.position = at;
+        self.last_voiced = self.last_voiced.min(at);
         ended
     }
 

@@ -29,7 +29,8 @@ impl HalfBand {
         self.window[HISTORY..HISTORY + IN].copy_from_slice(input);
         let out = std::array::from_fn(|index| {
             let around = &self.window[2 * index..2 * index + 2 * REACH + 1];
-            let sides = (0..4).map(|k| SIDE_TAPS[k] * (around[REACH - 1 - 2 * k] + around[REACH + 1 + 2 * k]));
+            let sides =
+                (0..4).map(|k| SIDE_TAPS[k] * (around[REACH - 1 - 2 * k] + around[REACH + 1 + 2 * k]));
             0.5 * around[REACH] + sides.sum::<f32>()
         });
         self.window.copy_within(IN..IN + HISTORY, 0);

@@ -2,8 +2,8 @@
 //!
 //! A sum of two sines obeys `x[n] + x[n-4] = a (x[n-1] + x[n-3]) + b x[n-2]` exactly, one sine the shorter
 //! `x[n] + x[n-2] = c x[n-1]`. Fitting those by least squares costs a few products a sample, needs no guess of
-//! the frequency, and separates the 440 and 480 Hz of a ring-back within a frame, where a spectrum needs
-//! 100 ms. What the fit leaves over says how pure the sound is; that the frequencies stay says it is no
+//! the frequency, and holds for the 440 and 480 Hz of a ring-back within a frame, where a spectrum needs
+//! 100 ms to see two lines. What the fit leaves over says how pure the sound is; that the frequencies stay says it is no
 //! voice. Enter at [`SteadyDetector::hear`].
 
 use std::f64::consts::TAU;
@@ -95,7 +95,8 @@ impl SteadyDetector {
         match (steady, self.on) {
             (Some(tone), None) => {
                 self.on = Some(tone);
-                Some(ToneEvent::SteadyStarted { at_us: self.started_us, hz: tone.hz.map(|hz| hz as f32) })
+                let middle_hz = (tone.hz[0].midpoint(tone.hz[1])) as f32;
+                Some(ToneEvent::SteadyStarted { at_us: self.started_us, middle_hz })
             }
             (None, Some(_)) => self.end(self.ended_us),
             _ => None,
@@ -103,7 +104,8 @@ impl SteadyDetector {
     }
 }
 
-/// The one or two frequencies of a pure sound, lower first; the second 0 for one.
+/// The two frequencies of a pure sound, lower first; of a single sine, or of two too close to tell apart in
+/// noise, twice the same.
 #[derive(Debug, Clone, Copy)]
 struct Tone {
     hz: [f64; 2],
@@ -115,7 +117,7 @@ impl Tone {
     }
 
     fn in_range(self) -> Option<Tone> {
-        self.hz.iter().all(|&hz| hz == 0.0 || (LOWEST_HZ..HIGHEST_HZ).contains(&hz)).then_some(self)
+        self.hz.iter().all(|hz| (LOWEST_HZ..HIGHEST_HZ).contains(hz)).then_some(self)
     }
 }
 
@@ -160,7 +162,8 @@ impl Sums {
         total
     }
 
-    /// The tone that explains the sound to within [`PURITY`], if any does.
+    /// The tone that explains the sound to within [`PURITY`], if any does. One sine is tried first: of a single
+    /// one the longer recurrence finds the other frequency in the noise.
     fn tone(&self) -> Option<Tone> {
         self.single().or_else(|| self.double()).and_then(Tone::in_range)
     }
@@ -171,7 +174,7 @@ impl Sums {
         let left = yy - c * xy;
         // White noise of power 1 leaves 2 + c² after the fit.
         let pure = left * PURITY <= self.power * (2.0 + c * c);
-        pure.then(|| frequency(c)).flatten().map(|hz| Tone { hz: [hz, 0.0] })
+        pure.then(|| frequency(c)).flatten().map(|hz| Tone { hz: [hz, hz] })
     }
 
     fn double(&self) -> Option<Tone> {
