@@ -1,1 +1,3 @@
-//! Placeholder head, replaced as the room is built.
+//! Parlance: the engine's rooms that the binary puts together.
+
+pub mod cli;
