@@ -18,8 +18,12 @@ mod error;
 mod floor;
 mod line;
 mod message_json;
+#[cfg(test)]
+mod scripted;
 pub mod talk;
 mod terminal;
+#[cfg(test)]
+mod tests;
 mod timeline;
 mod waterfall;
 

@@ -69,7 +69,10 @@ impl Clip {
     /// What is wrong with the file, naming it.
     pub fn load(arg: &ClipArg, rate_hz: u32) -> Result<Self, Error> {
         let name = display_name(&arg.path);
-        let stored = wav::read(&arg.path).map_err(|error| Error::Usage(error.to_string()))?;
+        let stored = wav::read(&arg.path).map_err(|error| match error {
+            wav::Error::File { .. } => Error::Usage(error.to_string()),
+            other => Error::Usage(format!("failed to {other} in {}", arg.path.display())),
+        })?;
         let from_hz = stored.sample_rate_hz;
         let mut resampler = Resampler::new(from_hz, rate_hz).map_err(|_| {
             Error::Usage(format!(
