@@ -70,7 +70,7 @@ impl Clip {
     pub fn load(arg: &ClipArg, rate_hz: u32) -> Result<Self, Error> {
         let name = display_name(&arg.path);
         let stored = wav::read(&arg.path).map_err(|error| match error {
-            wav::Error::File { .. } => Error::Usage(error.to_string()),
+            wav::Error::File { .. } => Error::Usage(format!("failed to {error}")),
             other => Error::Usage(format!("failed to {other} in {}", arg.path.display())),
         })?;
         let from_hz = stored.sample_rate_hz;
