@@ -139,7 +139,8 @@ mod tests {
         for rate in [8_000, 16_000, 24_000, 48_000] {
             assert!(AudioFormat::new(Encoding::Pcm16Le, rate).is_ok());
         }
-        for (encoding, rate) in [(Encoding::Pcm16Le, 44_100), (Encoding::MuLaw, 16_000), (Encoding::ALaw, 0)] {
+        for (encoding, rate) in [(Encoding::Pcm16Le, 44_100), (Encoding::MuLaw, 16_000), (Encoding::ALaw, 0)]
+        {
             let refusal = AudioFormat::new(encoding, rate).unwrap_err();
             assert_eq!(
                 refusal,

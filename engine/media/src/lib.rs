@@ -1,9 +1,9 @@
 //! Media: everything the engine does to samples, as plain functions and structs.
 //!
-//! Holds the codecs ([`g711`], [`format`]), rate conversion ([`resample`]), framing on the call's audio
+//! Holds the codecs ([`g711`], [`mod@format`]), rate conversion ([`resample`]), framing on the call's audio
 //! clock ([`framer`]), hearing ([`ears`] over [`vad`] and [`tone`]), pacing arithmetic ([`pacer`]) and WAV
 //! in and out ([`wav`], [`recording`]). It decides nothing about turns, reads no clock and does no I/O but
-//! WAV files. A caller's frame takes the path [`format`] → [`resample`] → [`framer`] → [`ears`]; the
+//! WAV files. A caller's frame takes the path [`mod@format`] → [`resample`] → [`framer`] → [`ears`]; the
 //! agent's takes it backwards through [`pacer`].
 //!
 //! Two conventions hold everywhere. Times are call audio time in microseconds (`_us`), counted from the

@@ -178,3 +178,138 @@ fn bessel_i0(x: f64) -> f64 {
 fn greatest_common_divisor(a: u32, b: u32) -> u32 {
     if b == 0 { a } else { greatest_common_divisor(b, a % b) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sine(rate_hz: u32, hz: f64, samples: usize) -> Vec<i16> {
+        let step = 2.0 * PI * hz / f64::from(rate_hz);
+        (0..samples).map(|n| (10_000.0 * (step * n as f64).sin()).round() as i16).collect()
+    }
+
+    /// Mean square of [`sine`].
+    const SINE_POWER: f64 = 5e7;
+
+    fn convert(from_hz: u32, to_hz: u32, input: &[i16]) -> Vec<i16> {
+        let mut out = Vec::new();
+        Resampler::new(from_hz, to_hz).unwrap().process(input, &mut out);
+        out
+    }
+
+    /// Mean power of the sine at `hz` and of all else, over the last half second: whole periods, filter filled.
+    fn split(rate_hz: u32, hz: f64, samples: &[i16]) -> (f64, f64) {
+        let tail = &samples[samples.len() - rate_hz as usize / 2..];
+        let step = 2.0 * PI * hz / f64::from(rate_hz);
+        let (mut cos, mut sin, mut total) = (0.0, 0.0, 0.0);
+        for (n, &sample) in tail.iter().enumerate() {
+            let (s, c) = (step * n as f64).sin_cos();
+            let sample = f64::from(sample);
+            (cos, sin, total) = (cos + sample * c, sin + sample * s, total + sample * sample);
+        }
+        let length = tail.len() as f64;
+        let tone = 2.0 * (cos * cos + sin * sin) / (length * length);
+        (tone, (total / length - tone).max(f64::MIN_POSITIVE))
+    }
+
+    fn pairs() -> impl Iterator<Item = (u32, u32)> {
+        RATES_HZ.into_iter().flat_map(|from| RATES_HZ.map(|to| (from, to)))
+    }
+
+    #[test]
+    fn every_20_ms_in_is_exactly_20_ms_out_for_every_pair() {
+        for (from, to) in pairs() {
+            let mut resampler = Resampler::new(from, to).unwrap();
+            let (frame, mut out) = (vec![100; from as usize / 50], Vec::new());
+            for count in 1..=50 {
+                resampler.process(&frame, &mut out);
+                assert_eq!(out.len(), count * to as usize / 50, "{from} to {to}");
+            }
+        }
+    }
+
+    #[test]
+    fn blocks_of_any_size_give_the_same_samples() {
+        for (from, to) in [(8_000, 16_000), (24_000, 16_000), (22_050, 48_000)] {
+            let input = sine(from, 700.0, 5_000);
+            let whole = convert(from, to, &input);
+            let mut resampler = Resampler::new(from, to).unwrap();
+            let mut parts = Vec::new();
+            input.chunks(37).for_each(|block| resampler.process(block, &mut parts));
+            assert!(parts == whole, "{from} to {to}");
+            resampler.reset();
+            parts.clear();
+            resampler.process(&input, &mut parts);
+            assert!(parts == whole, "{from} to {to} after a reset");
+        }
+    }
+
+    #[test]
+    fn a_tone_in_the_band_passes_at_its_level_with_nothing_added() {
+        for (from, to) in pairs().filter(|(from, to)| from != to) {
+            for hz in [300.0, 1_000.0, 3_000.0] {
+                let out = convert(from, to, &sine(from, hz, from as usize));
+                let (tone, rest) = split(to, hz, &out);
+                let level = 10.0 * (tone / SINE_POWER).log10();
+                // Rounding to 16 bits twice leaves some 80 dB under a tone of this level.
+                let snr = 10.0 * (tone / rest).log10();
+                assert!(
+                    level.abs() < 0.1 && snr > 75.0,
+                    "{from} to {to} at {hz}: {level:.2} dB, {snr:.0} dB"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_lower_rate_cannot_carry_does_not_fold_into_it() {
+        for (from, to) in pairs().filter(|(from, to)| from > to) {
+            let hz = f64::from(to) * 0.55;
+            let out = convert(from, to, &sine(from, hz, from as usize));
+            // Nothing is left at this frequency, so all that is there counts as the rest.
+            let (_, rest) = split(to, hz, &out);
+            let rejection = 10.0 * (SINE_POWER / rest).log10();
+            assert!(rejection > 75.0, "{from} to {to}: {rejection:.0} dB");
+        }
+    }
+
+    #[test]
+    fn a_click_comes_out_as_late_as_the_delay_says() {
+        for (from, to) in pairs() {
+            let mut input = vec![0; from as usize / 5];
+            let click = input.len() / 2;
+            input[click] = 20_000;
+            let out = convert(from, to, &input);
+            let peak = out.iter().enumerate().max_by_key(|(_, sample)| sample.unsigned_abs()).unwrap().0;
+            let late_us = crate::samples_to_us(peak as u64, to) as f64
+                - crate::samples_to_us(click as u64, from) as f64;
+            let declared = Resampler::new(from, to).unwrap().delay_us();
+            let step_us = 1e6 / f64::from(to);
+            assert!((late_us - declared as f64).abs() <= step_us, "{from} to {to}: {late_us} not {declared}");
+            assert!(declared <= 3_100, "{from} to {to}: {declared}");
+        }
+    }
+
+    #[test]
+    fn loud_samples_clip_and_do_not_wrap() {
+        let square = [[i16::MAX; 40], [i16::MIN; 40]].concat().repeat(20);
+        let out = convert(8_000, 16_000, &square);
+        let turns = out.windows(2).filter(|pair| pair[0].abs_diff(pair[1]) > 60_000).count();
+        assert_eq!(turns, 0, "a wrapped sample jumps by nearly the whole range");
+        assert!(out.contains(&i16::MAX) && out.contains(&i16::MIN));
+    }
+
+    #[test]
+    fn streams_of_one_ratio_share_their_filter() {
+        let one = Resampler::new(8_000, 16_000).unwrap();
+        let two = Resampler::new(24_000, 48_000).unwrap();
+        assert!(Arc::ptr_eq(&one.filter, &two.filter));
+    }
+
+    #[test]
+    fn a_rate_that_is_not_spoken_is_refused_by_name() {
+        let refusal = Resampler::new(44_100, 16_000).unwrap_err();
+        assert_eq!(refusal, UnsupportedRate { from_hz: 44_100, to_hz: 16_000 });
+        assert!(refusal.to_string().contains("44100"));
+    }
+}

@@ -18,9 +18,10 @@ const BLOCK: usize = 256;
 /// Samples of a level step: 4 ms.
 const STEP: usize = 64;
 
-/// Score from which a block counts as voice while the caller is silent; two in a row are needed, because a
-/// cough or a slammed door reaches it for one.
-const START_SCORE: f32 = 0.5;
+/// Score that starts voice.
+const START_SCORE: f32 = 0.6;
+/// Score that starts voice when two blocks in a row have it; a cough or a slammed door gets there for one.
+const START_SCORE_TWICE: f32 = 0.5;
 /// The same in the first [`SETTLING_BLOCKS`]: steady noise looks like speech to a network that just began.
 const SETTLING_SCORE: f32 = 0.65;
 const SETTLING_BLOCKS: u32 = 12;
@@ -30,7 +31,7 @@ const KEEP_SCORE: f32 = 0.45;
 /// Sound shorter than this starts no voice: clicks, pops, a tap on the microphone.
 const MIN_SOUND_STEPS: u32 = 10;
 /// A dip of up to this many steps does not break a sound in two.
-const MAX_DIP_STEPS: u32 = 4;
+const MAX_DIP_STEPS: u32 = 3;
 /// How far before the decision an onset may be put: soft consonants run ahead of the score.
 const LOOK_BACK_SAMPLES: u64 = 160 * 16;
 /// Voice ends once this much audio brought none; with 20 ms frames the event is 80-100 ms after the voice.
@@ -38,19 +39,30 @@ const HANG_SAMPLES: u64 = 80 * 16;
 
 /// A step this loud is sound even over no noise at all; quieter ones never are.
 const GATE_MIN_DBFS: f32 = -66.0;
-/// How far sound stands above the noise floor.
-const GATE_OVER_FLOOR_DB: f32 = 6.0;
+const FLOOR_MIN_DBFS: f32 = GATE_MIN_DBFS - UNSURE_OVER_FLOOR_DB;
+/// Score from which the network is sure of speech, so that the level has less to prove.
+const SURE_SCORE: f32 = 0.7;
+/// How far sound stands above the noise floor where the score is sure of it.
+const SURE_OVER_FLOOR_DB: f32 = 6.0;
+/// The same where it is not: more than noise swings by itself, as the score trails in noise by 300 ms.
+const UNSURE_OVER_FLOOR_DB: f32 = 12.0;
 /// Score below which a block's level may raise the noise floor.
 const NOISE_SCORE: f32 = 0.4;
 /// How fast the floor rises, a block: it meets a new noise within a second.
 const FLOOR_RISE_DB: f32 = 1.5;
+/// Share of the way to a block's level that the floor goes: its value is the noise's mean, not its dips.
+const FLOOR_SHARE: f32 = 0.25;
+/// Speech falls quiet between syllables; what stayed louder than some level for this many stretches of
+/// [`STRETCH_BLOCKS`], 3 s together, is noise up to that level, whatever the score says.
+const STRETCHES: usize = 16;
+const STRETCH_BLOCKS: u32 = 12;
 
 /// What the detector found out in a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VoiceEvent {
     /// The caller's voice is on.
     Started {
-        /// Estimated onset: 30-80 ms before the end of the frame that told.
+        /// Estimated onset: 40-60 ms before the end of the frame that told for most voices, 160 ms at most.
         at_us: u64,
     },
     /// The caller's voice is off.
@@ -70,8 +82,10 @@ pub struct VoiceDetector {
     /// Position after the last sample taken, at 16 kHz from the start of the call.
     position: u64,
     sound: Sound,
-    /// Blocks in a row that could start voice.
-    likely_blocks: u32,
+    /// The score of the block before.
+    score: f32,
+    /// Whether the score alone would start voice.
+    likely: bool,
     voiced: bool,
     /// Position after the last voiced sample so far.
     last_voiced: u64,
@@ -86,7 +100,8 @@ impl Default for VoiceDetector {
             blocks: 0,
             position: 0,
             sound: Sound::default(),
-            likely_blocks: 0,
+            score: 0.0,
+            likely: false,
             voiced: false,
             last_voiced: 0,
         }
@@ -100,15 +115,22 @@ impl VoiceDetector {
         Self::default()
     }
 
-    /// Hears 16 kHz `samples` (a frame of 20 ms for the bounds above to hold) that begin at `at_us`. Where they do not
-    /// follow the ones before by a millisecond or better, audio was lost: the detector begins anew, and voice
-    /// that was on has ended.
-    pub fn push(&mut self, at_us: u64, samples: &[i16]) -> Option<VoiceEvent> {
+    /// Hears 16 kHz `samples` that begin at `at_us`; the bounds of [`VoiceEvent`] hold for frames of 20 ms.
+    /// Where they do not follow the ones before to a millisecond, audio was lost: the detector begins anew, and
+    /// voice that was on has ended. Without `may_start` voice that is off stays off, though the sound is
+    /// listened to.
+    pub fn push(&mut self, at_us: u64, samples: &[i16], may_start: bool) -> Option<VoiceEvent> {
         let at = us_to_samples(at_us, EAR_RATE_HZ);
         let lost = at.abs_diff(self.position) > 16;
         let ended = if lost { self.restart(at) } else { None };
         self.take(samples);
-        ended.or_else(|| self.decide())
+        ended.or_else(|| self.decide(may_start))
+    }
+
+    /// Leaves out the audio up to `at_us`, because it is known not to be voice, and forgets what was heard.
+    /// Ends a voice that was on, at the last sample that was judged voiced.
+    pub fn skip_to(&mut self, at_us: u64) -> Option<VoiceEvent> {
+        self.restart(us_to_samples(at_us, EAR_RATE_HZ))
     }
 
     /// Whether voice is on.
@@ -117,18 +139,14 @@ impl VoiceDetector {
         self.voiced
     }
 
-    /// Forgets what was heard, as when what came in is known not to be voice. Tells the end of a voice that
-    /// was on; its last sample is the last one that was judged voiced.
-    pub fn reset(&mut self) -> Option<VoiceEvent> {
-        self.restart(self.position)
-    }
-
     fn restart(&mut self, at: u64) -> Option<VoiceEvent> {
         let ended = self.voiced.then(|| VoiceEvent::Ended { last_voiced_us: us(self.last_voiced) });
         self.network.reset();
         self.sound.end();
-        (self.filled, self.blocks, self.likely_blocks, self.voiced) = (0, 0, 0, false);
+        (self.filled, self.blocks, self.voiced) = (0, 0, false);
+        (self.score, self.likely) = (0.0, false);
         self.position = at;
+        self.last_voiced = self.last_voiced.min(at);
         ended
     }
 
@@ -151,10 +169,13 @@ impl VoiceDetector {
         let score = self.network.predict_i16(&self.block);
         let start = self.position - BLOCK as u64;
         self.blocks = self.blocks.saturating_add(1);
-        let settled = self.blocks > SETTLING_BLOCKS;
-        let likely = score >= if settled { START_SCORE } else { SETTLING_SCORE };
-        let loud_until = self.sound.hear(&self.block, start, score < NOISE_SCORE);
-        self.likely_blocks = if likely { self.likely_blocks + 1 } else { 0 };
+        self.likely = if self.blocks > SETTLING_BLOCKS {
+            score >= START_SCORE || (score >= START_SCORE_TWICE && self.score >= START_SCORE_TWICE)
+        } else {
+            score >= SETTLING_SCORE
+        };
+        self.score = score;
+        let loud_until = self.sound.hear(&self.block, start, score);
         if let Some(end) = loud_until
             && self.voiced
             && score >= KEEP_SCORE
@@ -163,7 +184,7 @@ impl VoiceDetector {
         }
     }
 
-    fn decide(&mut self) -> Option<VoiceEvent> {
+    fn decide(&mut self, may_start: bool) -> Option<VoiceEvent> {
         if self.voiced {
             let over = self.position >= self.last_voiced + HANG_SAMPLES;
             return over.then(|| {
@@ -171,7 +192,7 @@ impl VoiceDetector {
                 VoiceEvent::Ended { last_voiced_us: us(self.last_voiced) }
             });
         }
-        let onset = self.sound.onset().filter(|_| self.likely_blocks >= 2)?;
+        let onset = self.sound.onset().filter(|_| self.likely && may_start)?;
         let earliest = self.position.saturating_sub(LOOK_BACK_SAMPLES).max(self.last_voiced);
         self.voiced = true;
         self.last_voiced = self.sound.last_loud;
@@ -192,19 +213,27 @@ struct Sound {
     dip_steps: u32,
     /// Position after the last loud step.
     last_loud: u64,
+    quietest: Quietest,
 }
 
 impl Default for Sound {
     fn default() -> Self {
-        let floor_dbfs = GATE_MIN_DBFS - GATE_OVER_FLOOR_DB;
-        Sound { floor_dbfs, began: None, loud_steps: 0, dip_steps: 0, last_loud: 0 }
+        Sound {
+            floor_dbfs: FLOOR_MIN_DBFS,
+            began: None,
+            loud_steps: 0,
+            dip_steps: 0,
+            last_loud: 0,
+            quietest: Quietest::default(),
+        }
     }
 }
 
 impl Sound {
     /// Measures a block that begins at `start`; tells where its last loud step ended, if it has one.
-    fn hear(&mut self, block: &[i16; BLOCK], start: u64, is_noise: bool) -> Option<u64> {
-        let gate = (self.floor_dbfs + GATE_OVER_FLOOR_DB).max(GATE_MIN_DBFS);
+    fn hear(&mut self, block: &[i16; BLOCK], start: u64, score: f32) -> Option<u64> {
+        let over = if score >= SURE_SCORE { SURE_OVER_FLOOR_DB } else { UNSURE_OVER_FLOOR_DB };
+        let gate = (self.floor_dbfs + over).max(GATE_MIN_DBFS);
         let mut total = 0.0;
         let mut loud_until = None;
         for (step, samples) in block.chunks_exact(STEP).enumerate() {
@@ -218,7 +247,7 @@ impl Sound {
                 self.quiet_step();
             }
         }
-        self.follow_noise(power_dbfs(total / BLOCK as f32), is_noise);
+        self.follow_noise(power_dbfs(total / BLOCK as f32), score < NOISE_SCORE);
         loud_until
     }
 
@@ -241,15 +270,45 @@ impl Sound {
     }
 
     fn follow_noise(&mut self, level_dbfs: f32, is_noise: bool) {
-        if level_dbfs < self.floor_dbfs {
-            self.floor_dbfs = level_dbfs.max(GATE_MIN_DBFS - GATE_OVER_FLOOR_DB);
-        } else if is_noise {
-            self.floor_dbfs = level_dbfs.min(self.floor_dbfs + FLOOR_RISE_DB);
+        let change = (level_dbfs - self.floor_dbfs) * FLOOR_SHARE;
+        if change < 0.0 || is_noise {
+            self.floor_dbfs += change.min(FLOOR_RISE_DB);
         }
+        let quietest = self.quietest.hear(level_dbfs);
+        self.floor_dbfs = self.floor_dbfs.max(quietest).max(FLOOR_MIN_DBFS);
     }
 
     /// Where the sound that is going on began, once it is too long to be a click.
     fn onset(&self) -> Option<u64> {
         self.began.filter(|_| self.loud_steps >= MIN_SOUND_STEPS)
+    }
+}
+
+/// The quietest block of the last 3 s, kept by stretches.
+struct Quietest {
+    stretches: [f32; STRETCHES],
+    blocks: u32,
+}
+
+impl Default for Quietest {
+    fn default() -> Self {
+        Quietest { stretches: [f32::INFINITY; STRETCHES], blocks: 0 }
+    }
+}
+
+impl Quietest {
+    /// Takes a block's level; gives the lowest, or no bound while less than a stretch was heard.
+    fn hear(&mut self, level_dbfs: f32) -> f32 {
+        self.stretches[0] = self.stretches[0].min(level_dbfs);
+        self.blocks += 1;
+        if self.blocks == STRETCH_BLOCKS {
+            self.blocks = 0;
+            self.stretches.rotate_right(1);
+            self.stretches[0] = f32::INFINITY;
+        }
+        if self.stretches[1] == f32::INFINITY {
+            return f32::NEG_INFINITY;
+        }
+        self.stretches.iter().copied().fold(f32::INFINITY, f32::min)
     }
 }

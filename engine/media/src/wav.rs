@@ -94,3 +94,60 @@ impl Clip {
         first
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+
+    fn wav<S: hound::Sample + Copy>(spec: hound::WavSpec, samples: &[S]) -> Vec<u8> {
+        let mut bytes = Cursor::new(Vec::new());
+        let mut writer = hound::WavWriter::new(&mut bytes, spec).unwrap();
+        samples.iter().for_each(|&sample| writer.write_sample(sample).unwrap());
+        writer.finalize().unwrap();
+        bytes.into_inner()
+    }
+
+    fn spec(channels: u16, bits_per_sample: u16, sample_format: hound::SampleFormat) -> hound::WavSpec {
+        hound::WavSpec { channels, sample_rate: 22_050, bits_per_sample, sample_format }
+    }
+
+    #[test]
+    fn stereo_comes_apart_and_mixes_by_its_mean() {
+        let bytes = wav(spec(2, 16, hound::SampleFormat::Int), &[1_i16, 3, -5, -7]);
+        let clip = parse(bytes.as_slice()).unwrap();
+        assert_eq!((clip.sample_rate_hz, &clip.channels), (22_050, &vec![vec![1, -5], vec![3, -7]]));
+        assert_eq!(clip.into_mono(), [2, -6]);
+    }
+
+    #[test]
+    fn other_samples_than_16_bit_pcm_are_refused_by_what_they_are() {
+        let float = wav(spec(1, 32, hound::SampleFormat::Float), &[0.5_f32]);
+        let error = parse(float.as_slice()).unwrap_err();
+        assert!(error.to_string().contains("32-bit float"), "{error}");
+        let many = wav(spec(3, 16, hound::SampleFormat::Int), &[0_i16; 3]);
+        assert!(matches!(parse(many.as_slice()), Err(Error::Unsupported { channels: 3, .. })));
+    }
+
+    #[test]
+    fn what_is_no_wav_or_is_cut_off_is_an_error() {
+        assert!(matches!(parse(&b"not a wave at all, only text"[..]), Err(Error::NotWav(_))));
+        let whole = wav(spec(1, 16, hound::SampleFormat::Int), &[7_i16; 100]);
+        assert!(matches!(parse(&whole[..whole.len() - 51]), Err(Error::NotWav(_))));
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_named() {
+        let error = read(Path::new("no-such-clip.wav")).unwrap_err();
+        assert!(error.to_string().contains("no-such-clip.wav"), "{error}");
+    }
+
+    #[test]
+    fn a_raw_mu_law_clip_is_known_by_its_name() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/audio");
+        let clip = read(&folder.join("u02_slt.ulaw")).unwrap();
+        assert_eq!((clip.sample_rate_hz, clip.channels.len(), clip.channels[0].len()), (8_000, 1, 11_840));
+        assert!(crate::level::rms_dbfs(&clip.into_mono()) > -30.0);
+    }
+}

@@ -7,6 +7,8 @@
 //!
 //! What this room must not know: the wire contract, the database, audio processing, turn-taking.
 
+mod soname;
+
 pub mod llm;
 pub mod stt;
 pub mod tts;

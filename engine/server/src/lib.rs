@@ -1,3 +1,15 @@
-//! Parlance: the engine's rooms that the binary puts together.
+//! Parlance's server: the hall, the front desk and the tools, put together behind one port.
+//!
+//! [`serve`] starts it; [`session`] holds a live call; [`rpc`] is the front desk, one file per service;
+//! [`tools`] what agents can do; [`convert`] the contract's words for ours; [`status`] how failures leave.
+//! [`cli`] is the program's client side and knows only the contract.
 
 pub mod cli;
+pub mod config;
+pub mod convert;
+pub mod engine;
+pub mod rpc;
+pub mod serve;
+pub mod session;
+pub mod status;
+pub mod tools;

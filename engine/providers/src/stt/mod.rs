@@ -2,6 +2,8 @@
 //!
 //! Times are microseconds of the call's audio clock: sample 0 is the first sample of the call.
 
+pub mod pocketsphinx;
+
 use std::sync::Arc;
 
 use crate::Error;

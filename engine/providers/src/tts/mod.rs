@@ -1,5 +1,7 @@
 //! Text to speech: a sentence in, audio and word times out.
 
+pub mod flite;
+
 use std::sync::Arc;
 
 use crate::Error;

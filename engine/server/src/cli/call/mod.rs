@@ -77,12 +77,14 @@ pub async fn run(args: CallArgs) -> Result<ExitCode, Error> {
     let rate_hz = args.input_format.sample_rate_hz();
     let clips = args.clips.iter().map(|clip| Clip::load(clip, rate_hz)).collect::<Result<Vec<_>, _>>()?;
     let engine = connect(&args.connect).await?;
+    let agent_hz = args.output_format.sample_rate_hz();
+    let recording = args.save.as_ref().map(|path| Recording::begin(path, rate_hz, agent_hz)).transpose()?;
     let (line, ready) = Line::open(&engine, start(&args)).await?;
-    let mut call = Call::new(&args, clips, line)?;
+    let mut call = Call::new(&args, clips, line, recording);
     call.greet(&ready);
     let outcome = call.hold().await;
-    if let Some(path) = &args.save {
-        call.recording.save(path)?;
+    if let Some(recording) = call.recording.take() {
+        recording.finish()?;
     }
     let ended = outcome?;
     call.sum_up(&args);
@@ -103,13 +105,12 @@ fn start(args: &CallArgs) -> SessionStart {
 }
 
 /// A call under way.
-#[derive(Debug)]
 struct Call {
     line: Line,
     caller: Caller,
     speaker: Speaker,
     floor: Floor,
-    recording: Recording,
+    recording: Option<Recording>,
     screen: Screen,
     json: bool,
     input_format: AudioFormat,
@@ -120,14 +121,13 @@ struct Call {
 }
 
 impl Call {
-    fn new(args: &CallArgs, clips: Vec<Clip>, line: Line) -> Result<Self, Error> {
+    fn new(args: &CallArgs, clips: Vec<Clip>, line: Line, recording: Option<Recording>) -> Self {
         let (input_format, output_format) = (args.input_format, args.output_format);
         let frame_samples = parlance_media::frame_samples(input_format.sample_rate_hz());
-        let recording = Recording::new(input_format.sample_rate_hz(), output_format.sample_rate_hz())
-            .map_err(|error| Error::Usage(error.to_string()))?;
-        Ok(Self {
+        let linger_ms = (args.linger.clamp(0.0, 3_600.0) * 1_000.0) as u32;
+        Self {
             line,
-            caller: Caller::new(clips, frame_samples, (args.linger.clamp(0.0, 3_600.0) * 1_000.0) as u32),
+            caller: Caller::new(clips, frame_samples, linger_ms),
             speaker: Speaker::new(output_format),
             floor: Floor::default(),
             recording,
@@ -137,7 +137,7 @@ impl Call {
             output_format,
             frames: 0,
             ended: None,
-        })
+        }
     }
 
     /// Holds the conversation to its end.
@@ -176,7 +176,9 @@ impl Call {
         {
             self.screen.remark(self.at_ms(), "", Tone::Quiet, &format!("the caller says {name}"));
         }
-        self.recording.add(&said, &agent);
+        if let Some(recording) = &mut self.recording {
+            recording.add(&said, &agent)?;
+        }
         let mut data = Vec::new();
         self.input_format.encode(&said, &mut data);
         self.line.send(Request::Audio(CallerAudio { data: data.into() }))?;

@@ -1,68 +1,66 @@
 //! The call as its two parties had it: the caller left, as sent; the agent right, as *played*.
 //!
-//! Both sides get one frame every 20 ms, so that they stay aligned by construction.
+//! Both sides get one frame every 20 ms, so that they stay aligned by construction. Begun before the call, so that
+//! a file that can't be written costs none.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use parlance_media::resample::{Resampler, UnsupportedRate};
+use parlance_media::EAR_RATE_HZ;
+use parlance_media::recording::{RecordingFile, Side};
+use parlance_media::resample::Resampler;
 
 use super::super::Error;
 
-/// A recording under way, in memory.
-#[derive(Debug)]
+/// A recording under way, at 16 kHz.
 pub struct Recording {
-    rate_hz: u32,
-    caller: Side,
-    agent: Side,
-}
-
-#[derive(Debug)]
-struct Side {
-    resampler: Resampler,
-    samples: Vec<i16>,
+    path: PathBuf,
+    file: RecordingFile,
+    caller: Resampler,
+    agent: Resampler,
+    recorded_us: u64,
 }
 
 impl Recording {
-    /// An empty recording of a caller and an agent at these rates; the higher one is kept.
+    /// Begins the recording of a caller and an agent at these rates.
     ///
     /// # Errors
-    /// A rate that media does not know.
-    pub fn new(caller_hz: u32, agent_hz: u32) -> Result<Self, UnsupportedRate> {
-        let rate_hz = caller_hz.max(agent_hz);
-        let side = |from_hz| Ok(Side { resampler: Resampler::new(from_hz, rate_hz)?, samples: Vec::new() });
-        Ok(Self { rate_hz, caller: side(caller_hz)?, agent: side(agent_hz)? })
+    /// [`Error::File`] if the file can't be made.
+    pub fn begin(path: &Path, caller_hz: u32, agent_hz: u32) -> Result<Self, Error> {
+        let resampler = |from_hz| {
+            Resampler::new(from_hz, EAR_RATE_HZ).map_err(|error| Error::Usage(format!("failed to {error}")))
+        };
+        let file =
+            RecordingFile::create(path).map_err(|source| Error::File { path: path.to_owned(), source })?;
+        let (caller, agent) = (resampler(caller_hz)?, resampler(agent_hz)?);
+        Ok(Self { path: path.to_owned(), file, caller, agent, recorded_us: 0 })
     }
 
-    /// Adds the same stretch of time of both.
-    pub fn add(&mut self, caller: &[i16], agent: &[i16]) {
-        for (side, samples) in [(&mut self.caller, caller), (&mut self.agent, agent)] {
-            side.resampler.process(samples, &mut side.samples);
+    /// Adds one frame of both.
+    ///
+    /// # Errors
+    /// [`Error::File`] if it can't be written.
+    pub fn add(&mut self, caller: &[i16], agent: &[i16]) -> Result<(), Error> {
+        let at_us = self.recorded_us;
+        for (side, resampler, samples) in
+            [(Side::Caller, &mut self.caller, caller), (Side::Agent, &mut self.agent, agent)]
+        {
+            let mut heard = Vec::new();
+            resampler.process(samples, &mut heard);
+            self.file
+                .push(side, at_us, &heard)
+                .map_err(|source| Error::File { path: self.path.clone(), source })?;
         }
+        self.recorded_us += parlance_media::FRAME_US;
+        Ok(())
     }
 
-    /// Writes the stereo WAV file.
+    /// Completes the file.
     ///
     /// # Errors
-    /// [`Error::File`], or the encoder's refusal.
-    pub fn save(&self, path: &Path) -> Result<(), Error> {
-        let spec = hound::WavSpec {
-            channels: 2,
-            sample_rate: self.rate_hz,
-            bits_per_sample: 16,
-            sample_format: hound::SampleFormat::Int,
-        };
-        let write = || -> hound::Result<()> {
-            let mut file = hound::WavWriter::create(path, spec)?;
-            for (caller, agent) in self.caller.samples.iter().zip(&self.agent.samples) {
-                file.write_sample(*caller)?;
-                file.write_sample(*agent)?;
-            }
-            file.finalize()
-        };
-        write().map_err(|error| match error {
-            hound::Error::IoError(source) => Error::File { path: path.to_owned(), source },
-            other => Error::Usage(format!("{}: {other}", path.display())),
-        })
+    /// [`Error::File`] if it can't be written or named.
+    pub fn finish(self) -> Result<(), Error> {
+        let path = self.path;
+        self.file.finish().map(drop).map_err(|source| Error::File { path, source })
     }
 }
 
@@ -71,17 +69,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_caller_is_left_and_the_agent_right_at_the_higher_rate() {
-        let mut recording = Recording::new(8_000, 16_000).expect("both are known");
-        for _ in 0..50 {
-            recording.add(&[4_000; 160], &[-4_000; 320]);
-        }
+    fn the_caller_is_left_and_the_agent_right_whatever_their_rates() {
         let path = std::env::temp_dir().join(format!("parlance-recording-{}.wav", std::process::id()));
-        recording.save(&path).expect("the folder can be written");
+        let mut recording = Recording::begin(&path, 8_000, 24_000).expect("the folder can be written");
+        for _ in 0..50 {
+            recording.add(&[4_000; 160], &[-4_000; 480]).expect("there is room");
+        }
+        recording.finish().expect("there is room");
         let clip = parlance_media::wav::read(&path).expect("it is a WAV file");
         std::fs::remove_file(&path).expect("it was just made");
-        assert_eq!(clip.sample_rate_hz, 16_000);
-        assert_eq!(clip.channels[0].len(), 16_000);
-        assert!(clip.channels[0][8_000] > 3_900 && clip.channels[1][8_000] == -4_000);
+        assert_eq!((clip.sample_rate_hz, clip.channels[0].len()), (16_000, 16_000));
+        assert!(clip.channels[0][8_000] > 3_900 && clip.channels[1][8_000] < -3_900);
     }
 }

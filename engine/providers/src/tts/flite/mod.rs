@@ -1,0 +1,91 @@
+//! Flite: the agent's voice without key or internet, in this process, with exact word times.
+//!
+//! Opens Debian's libraries while running. Speaks American English at 16 kHz; audio comes as it is
+//! made, the words' times before it. Enter at [`Flite`].
+//!
+//! One file an idea: `ffi` the C functions, `synthesis` one sentence, `words` written words and
+//! their sound, `workers` the threads.
+
+mod ffi;
+mod synthesis;
+mod words;
+mod workers;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::{Request, Sink, Speech, TextToSpeech};
+use crate::{Error, ErrorKind};
+
+pub(crate) const NAME: &str = "flite";
+
+/// The Debian package that brings the library and its voices.
+pub(crate) const PACKAGE: &str = "libflite1";
+
+/// The longest text of one request, bytes; some two minutes of speech.
+const TEXT_MAX: usize = 2_000;
+
+/// The voices `slt` (female, default) and `rms` (male). Clones share the two speaking threads.
+#[derive(Clone)]
+pub struct Flite {
+    library: &'static ffi::Library,
+    workers: workers::Workers,
+}
+
+impl Flite {
+    /// Opens the libraries and starts two threads that live as long as this and its clones.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotInstalled`], with the command that brings what is missing.
+    pub fn new() -> Result<Self, Error> {
+        let library = ffi::Library::get()?;
+        Ok(Self { library, workers: workers::Workers::start(library)? })
+    }
+}
+
+impl TextToSpeech for Flite {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn sample_rate_hz(&self, _voice: &str) -> u32 {
+        16_000
+    }
+
+    fn voices(&self) -> Vec<String> {
+        self.library.voices.iter().map(|voice| voice.name.to_owned()).collect()
+    }
+
+    /// Speaks; an empty voice means the default one. At most 2,000 bytes of text.
+    fn speak(&self, request: Request, sink: Sink) -> Result<Speech, Error> {
+        let mut voices = self.library.voices.iter();
+        let wanted = |voice: &&ffi::Voice| request.voice.is_empty() || request.voice == voice.name;
+        let voice = *voices.find(wanted).ok_or_else(|| {
+            let known = self.voices().join(", ");
+            invalid(format!("there is no voice `{}`; it has: {known}", request.voice))
+        })?;
+        if request.text.trim().is_empty() {
+            return Err(invalid("there is no text to speak"));
+        }
+        if request.text.len() > TEXT_MAX {
+            return Err(invalid(format!("the text is longer than {TEXT_MAX} bytes")));
+        }
+        let is_cancelled = Arc::new(AtomicBool::new(false));
+        let cancel = Cancel(Arc::clone(&is_cancelled));
+        self.workers.post(workers::Job { text: request.text, voice, sink, is_cancelled })?;
+        Ok(Box::new(cancel))
+    }
+}
+
+/// Stops a sentence when dropped.
+struct Cancel(Arc<AtomicBool>);
+
+impl Drop for Cancel {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+fn invalid(message: impl Into<String>) -> Error {
+    Error::new(NAME, ErrorKind::Invalid, message)
+}

@@ -1,0 +1,107 @@
+//! Calls and what hangs on them: rows of the store in the contract's words.
+
+use std::collections::HashMap;
+
+use parlance_conversation::{CallTime, EndReason};
+use parlance_proto::v1;
+use parlance_store::{calls, invocations, journal, transcripts};
+
+use super::{event, json, offset, timestamp};
+
+/// A call, without its tool runs.
+pub fn call(row: &calls::Call) -> v1::Call {
+    let call_type = match row.call_type {
+        calls::CallType::Web => v1::CallType::Web,
+        calls::CallType::Phone => v1::CallType::Unspecified,
+    };
+    v1::Call {
+        name: format!("calls/{}", row.id),
+        agent: format!("agents/{}", row.agent_id),
+        r#type: call_type.into(),
+        state: state(row.state).into(),
+        dynamic_variables: variables(row),
+        create_time: Some(timestamp(row.create_time)),
+        start_time: row.start_time.map(timestamp),
+        end_time: row.end_time.map(timestamp),
+        end_reason: row.end_reason.as_deref().map_or(v1::EndReason::Unspecified, end_reason).into(),
+        end_message: row.end_message.clone().unwrap_or_default(),
+        recording_uri: row.recording_path.clone().unwrap_or_default(),
+        tool_invocations: Vec::new(),
+    }
+}
+
+/// The values for an agent's texts that a call was made with.
+pub fn variables(row: &calls::Call) -> HashMap<String, String> {
+    serde_json::from_value(row.dynamic_variables.clone()).unwrap_or_default()
+}
+
+/// Where a call stands.
+pub fn state(state: calls::CallState) -> v1::CallState {
+    match state {
+        calls::CallState::Created => v1::CallState::Created,
+        calls::CallState::Ongoing => v1::CallState::Ongoing,
+        calls::CallState::Ended => v1::CallState::Ended,
+    }
+}
+
+/// A tool run, the `number`th of its call.
+pub fn invocation(number: u32, row: &invocations::Invocation, call: &calls::Call) -> v1::ToolInvocation {
+    use invocations::InvocationState as State;
+    let state = match row.state {
+        State::Pending | State::Running | State::Unknown => v1::ToolState::Running,
+        State::Succeeded => v1::ToolState::Succeeded,
+        State::Failed => v1::ToolState::Failed,
+    };
+    let result = row.result.as_ref();
+    let reason = result.and_then(|result| result.get("reason")).and_then(|reason| reason.as_str());
+    let since_start = |at: jiff::Timestamp| {
+        let start = call.start_time.unwrap_or(call.create_time);
+        let micros = u64::try_from(at.duration_since(start).as_micros()).unwrap_or(0);
+        offset(CallTime::from_micros(micros))
+    };
+    v1::ToolInvocation {
+        invocation_id: number,
+        tool: row.tool.clone(),
+        arguments: Some(json::to_struct(&row.arguments)),
+        state: state.into(),
+        result: result.filter(|_| row.state == State::Succeeded).map(json::to_struct),
+        reason: reason.filter(|_| row.state == State::Failed).unwrap_or_default().to_owned(),
+        start_offset: Some(since_start(row.create_time)),
+        end_offset: row.finish_time.map(since_start),
+    }
+}
+
+/// What the journal says was told, as clients see it; `None` for facts and what is for the journal alone.
+pub fn journal_event(row: &journal::JournalEntry) -> Option<v1::CallEvent> {
+    if row.kind != crate::session::journal::TOLD {
+        return None;
+    }
+    let told: parlance_conversation::Event = serde_json::from_value(row.payload.clone()).ok()?;
+    Some(v1::CallEvent {
+        offset: u64::try_from(row.offset).ok()?,
+        at: Some(offset(CallTime::from_micros(u64::try_from(row.at_us).ok()?))),
+        event: Some(event::wire(&told)?),
+    })
+}
+
+/// An utterance as it is kept: the whole entry stands in `words`' sibling columns.
+pub fn transcript_row(entry: &parlance_conversation::Entry) -> transcripts::TranscriptEntry {
+    transcripts::TranscriptEntry {
+        sequence: i32::try_from(entry.sequence).unwrap_or(i32::MAX),
+        role: match entry.speaker {
+            parlance_conversation::Speaker::Caller => transcripts::Role::Caller,
+            parlance_conversation::Speaker::Agent => transcripts::Role::Agent,
+        },
+        text: entry.text.clone(),
+        unheard_text: entry.unheard.clone(),
+        start_us: entry.start.as_micros() as i64,
+        end_us: entry.end.as_micros() as i64,
+        words: serde_json::to_value(&entry.words).unwrap_or_default(),
+        interrupted: entry.interrupted_at.is_some(),
+    }
+}
+
+fn end_reason(word: &str) -> v1::EndReason {
+    let reason: Result<EndReason, _> = serde_json::from_value(serde_json::Value::String(word.to_owned()));
+    reason.map_or(v1::EndReason::Unspecified, event::end_reason)
+}

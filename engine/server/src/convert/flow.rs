@@ -1,0 +1,108 @@
+//! Flows: the contract's graph as the conversation's, with every problem named by its field.
+
+use std::collections::BTreeMap;
+
+use parlance_conversation::EndReason;
+use parlance_conversation::flow::{Ask, Flow, Node, SideAnswer, Slot, SlotKind};
+use parlance_proto::v1;
+use parlance_proto::v1::flow_node::Kind;
+
+use crate::status::Violations;
+
+const NODES_MAX: usize = 200;
+const TEXT_MAX: usize = 2_000;
+
+/// The conversation's flow. Problems are added to `bad`, under `flow.…`.
+pub fn flow(wire: &v1::Flow, bad: &mut Violations) -> Flow {
+    if wire.nodes.len() > NODES_MAX {
+        bad.add("flow.nodes", format!("has {} nodes; at most {NODES_MAX} are allowed", wire.nodes.len()));
+    }
+    let mut nodes = BTreeMap::new();
+    for (id, node) in &wire.nodes {
+        let path = format!("flow.nodes[{id}]");
+        match &node.kind {
+            Some(kind) => {
+                nodes.insert(id.clone(), self::node(kind, &path, bad));
+            }
+            None => bad.add(path, "needs one of say, ask, tool, end"),
+        }
+    }
+    let flow = Flow { start: wire.start.clone(), nodes };
+    if bad.is_empty()
+        && let Err(problems) = flow.validate()
+    {
+        for problem in problems {
+            bad.add(format!("flow.nodes[{}].{}", problem.node, problem.field), problem.message);
+        }
+    }
+    flow
+}
+
+fn node(kind: &Kind, path: &str, bad: &mut Violations) -> Node {
+    match kind {
+        Kind::Say(say) => {
+            bad.longest(format!("{path}.say.text"), &say.text, TEXT_MAX);
+            Node::Say { text: say.text.clone(), next: say.next.clone() }
+        }
+        Kind::Ask(ask) => Node::Ask(self::ask(ask, &format!("{path}.ask"), bad)),
+        Kind::Tool(tool) => Node::Tool {
+            tool: tool.tool.clone(),
+            arguments: tool.arguments.clone().into_iter().collect(),
+            say: Some(tool.say.clone()).filter(|say| !say.is_empty()),
+            next: tool.next.clone(),
+            on_failure: tool.on_failure.clone(),
+        },
+        Kind::End(end) => {
+            bad.longest(format!("{path}.end.text"), &end.text, TEXT_MAX);
+            Node::End { text: end.text.clone(), reason: EndReason::AgentEnded }
+        }
+    }
+}
+
+fn ask(ask: &v1::AskNode, path: &str, bad: &mut Violations) -> Ask {
+    bad.longest(format!("{path}.prompt"), &ask.prompt, TEXT_MAX);
+    bad.longest(format!("{path}.read_back"), &ask.read_back, TEXT_MAX);
+    if ask.retries > 10 {
+        bad.add(format!("{path}.retries"), "must be 1 to 10, or 0 for the default of 3");
+    }
+    let slots = ask
+        .slots
+        .iter()
+        .enumerate()
+        .filter_map(|(index, slot)| self::slot(slot, &format!("{path}.slots[{index}]"), bad))
+        .collect();
+    Ask {
+        prompt: ask.prompt.clone(),
+        slots,
+        read_back: ask.read_back.clone(),
+        next: ask.next.clone(),
+        side_answers: ask
+            .side_answers
+            .iter()
+            .map(|side| SideAnswer { phrases: side.phrases.clone(), answer: side.answer.clone() })
+            .collect(),
+        retries: if ask.retries == 0 { 3 } else { ask.retries },
+        on_failure: ask.on_failure.clone(),
+    }
+}
+
+fn slot(slot: &v1::Slot, path: &str, bad: &mut Violations) -> Option<Slot> {
+    let kind = match v1::SlotKind::try_from(slot.kind) {
+        Ok(v1::SlotKind::YesNo) => SlotKind::YesNo,
+        Ok(v1::SlotKind::PartySize) => SlotKind::PartySize,
+        Ok(v1::SlotKind::Date) => SlotKind::Date,
+        Ok(v1::SlotKind::Time) => SlotKind::Time,
+        Ok(v1::SlotKind::PersonName) => SlotKind::PersonName,
+        Ok(v1::SlotKind::Phone) => SlotKind::Phone,
+        Ok(v1::SlotKind::Option) if slot.options.len() >= 2 => SlotKind::Option { options: slot.options.clone() },
+        Ok(v1::SlotKind::Option) => {
+            bad.add(format!("{path}.options"), "needs at least two options");
+            return None;
+        }
+        Ok(v1::SlotKind::Unspecified) | Err(_) => {
+            bad.add(format!("{path}.kind"), "must be one of the named slot kinds");
+            return None;
+        }
+    };
+    Some(Slot { name: slot.name.clone(), kind, prompt: slot.prompt.clone(), required: slot.required })
+}

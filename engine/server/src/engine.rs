@@ -1,0 +1,230 @@
+//! The engine: everything that calls share, opened once and closed once.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use parlance_conversation::{EndReason, Transcriber};
+use parlance_providers::registry::Stack;
+use parlance_store::private_cluster::ClusterConfig;
+use parlance_store::{Database, DatabaseUrl, OrganisationId, Store, StoreConfig, keys, organisations};
+use tokio_util::task::TaskTracker;
+
+use crate::config::{Config, Providers};
+use crate::convert::agent::Offer;
+use crate::session::journal::{CallKey, Closing, Journal};
+use crate::session::live::LiveCalls;
+use crate::session::record::Recorder;
+use crate::session::voice::Speaker;
+use crate::status::Refusal;
+
+/// How long the end of a call that never began is waited for.
+const CLOSE_WAIT: Duration = Duration::from_secs(2);
+
+/// Why the engine could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] parlance_store::Error),
+    /// A provider that is needed.
+    #[error(transparent)]
+    Provider(#[from] parlance_providers::Error),
+    /// A file or folder of ours.
+    #[error("use {path}: {cause}")]
+    File {
+        /// Which.
+        path: String,
+        /// What the system said.
+        cause: std::io::Error,
+    },
+}
+
+/// A voice an agent can name.
+pub struct KnownVoice {
+    /// The id agents name it by.
+    pub id: String,
+    /// Its provider's own default.
+    pub is_default: bool,
+    /// The provider and its id there.
+    pub speaker: Speaker,
+}
+
+/// What became of the first key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FirstKey {
+    /// Made now and saved in the key file.
+    Made(String),
+    /// The key file holds one that this database knows.
+    Known,
+    /// This database has keys, but the key file holds none of them.
+    Elsewhere,
+}
+
+/// Everything that calls share.
+pub struct Engine {
+    /// The database.
+    pub store: Store,
+    /// The providers.
+    pub stack: Stack,
+    /// The voices agents can name.
+    pub voices: Vec<KnownVoice>,
+    /// What agents are offered.
+    pub offer: Offer,
+    /// Where calls note what happens.
+    pub journal: Journal,
+    /// Writes recordings, unless that is off.
+    pub recorder: Option<Recorder>,
+    /// Calls that live here.
+    pub live: LiveCalls,
+    /// Their tasks.
+    pub calls: TaskTracker,
+    /// What became of the first key.
+    pub first_key: FirstKey,
+    refusing: AtomicBool,
+}
+
+impl Engine {
+    /// Opens the store, the providers and the data folder.
+    pub async fn open(config: &Config) -> Result<Self, Error> {
+        let data_dir = data_dir(&config.data_dir)?;
+        let stack = match config.providers {
+            Providers::Offline => Stack::offline()?,
+            Providers::Script => Stack::script(),
+        };
+        let store = Store::open(StoreConfig::new(database(config, &data_dir)?)).await?;
+        let first_key = first_key(&store, &config.key_file()).await?;
+        let recorder = (!config.no_recording)
+            .then(|| {
+                let folder = data_dir.join("recordings");
+                Recorder::start(&folder).map_err(|cause| file_error(&folder, cause))
+            })
+            .transpose()?;
+        let (journal, writer) = Journal::start(store.clone());
+        let calls = TaskTracker::new();
+        calls.spawn(async move {
+            if let Err(error) = writer.await {
+                tracing::error!(%error, "the journal's writer failed");
+            }
+        });
+        let voices = known_voices(&stack);
+        let offer = offer(&stack, &voices, config.providers == Providers::Offline);
+        let refusing = AtomicBool::new(false);
+        let live = LiveCalls::default();
+        Ok(Self { store, stack, voices, offer, journal, recorder, live, calls, first_key, refusing })
+    }
+
+    /// Refuses new calls from now on.
+    pub fn refuse_calls(&self) {
+        self.refusing.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether new calls are refused.
+    pub fn refuses_calls(&self) -> bool {
+        self.refusing.load(Ordering::Relaxed)
+    }
+
+    /// Resolves when no call lives here any more.
+    pub async fn wait_for_calls(&self) {
+        while self.live.count() > 0 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// The civil date and time at the organisation, so that "Friday" means a date.
+    pub async fn civil_now(&self, organisation: OrganisationId) -> Result<jiff::civil::DateTime, Refusal> {
+        let organisation = organisations::get(&self.store.scope(organisation)).await?;
+        let now = jiff::Timestamp::now().in_tz(&organisation.time_zone).map_err(|error| {
+            tracing::error!(%error, time_zone = organisation.time_zone, "the organisation's time zone is not known");
+            Refusal::Internal
+        })?;
+        Ok(now.datetime())
+    }
+
+    /// Closes a call whose session could not be opened.
+    pub async fn close_unopened(&self, key: CallKey) {
+        let message = "the session could not be opened".to_owned();
+        let closing = Closing { reason: EndReason::ProviderFailed, message, recording: None };
+        self.journal.close(key, closing, CLOSE_WAIT).await;
+    }
+
+    /// Waits for the last calls and their journal, then closes the store.
+    pub async fn close(&self) {
+        self.wait_for_calls().await;
+        self.journal.flush(CLOSE_WAIT).await;
+        if let Err(error) = self.store.close().await {
+            tracing::warn!(%error, "the database was not stopped in order");
+        }
+    }
+}
+
+fn data_dir(wanted: &Path) -> Result<std::path::PathBuf, Error> {
+    std::fs::create_dir_all(wanted).map_err(|cause| file_error(wanted, cause))?;
+    wanted.canonicalize().map_err(|cause| file_error(wanted, cause))
+}
+
+fn database(config: &Config, data_dir: &Path) -> Result<Database, Error> {
+    Ok(match &config.database_url {
+        Some(url) => Database::Url(DatabaseUrl::parse(url, false)?),
+        None => Database::Private(ClusterConfig::new(data_dir.join("postgres"))),
+    })
+}
+
+/// Makes the default organisation's first key at first start and keeps it where the client side finds it.
+async fn first_key(store: &Store, path: &Path) -> Result<FirstKey, Error> {
+    let scope = store.scope(OrganisationId::DEFAULT);
+    if let Some(made) = keys::create_first(&scope, &["admin".to_owned()]).await? {
+        write_secret(path, &made.secret).map_err(|cause| file_error(path, cause))?;
+        return Ok(FirstKey::Made(made.secret));
+    }
+    let kept = std::fs::read_to_string(path).unwrap_or_default();
+    match keys::find(store, kept.trim()).await? {
+        Some(_) => Ok(FirstKey::Known),
+        None => Ok(FirstKey::Elsewhere),
+    }
+}
+
+/// Writes a key file that only its owner can read.
+pub fn write_secret(path: &Path, secret: &str) -> std::io::Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    // Removed first: the mode counts only for a file that is made.
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    writeln!(file, "{secret}")
+}
+
+fn known_voices(stack: &Stack) -> Vec<KnownVoice> {
+    let mut known = Vec::new();
+    for provider in std::iter::once(&stack.tts).chain(&stack.tts_fallbacks) {
+        for (index, voice) in provider.voices().into_iter().enumerate() {
+            let taken = known.iter().any(|other: &KnownVoice| other.id == voice);
+            let id = if taken { format!("{}:{voice}", provider.name()) } else { voice.clone() };
+            let speaker = Speaker { provider: Arc::clone(provider), voice };
+            known.push(KnownVoice { id, is_default: index == 0, speaker });
+        }
+    }
+    known
+}
+
+fn offer(stack: &Stack, voices: &[KnownVoice], offline: bool) -> Offer {
+    let can = stack.stt.capabilities();
+    Offer {
+        voices: voices.iter().map(|voice| voice.id.clone()).collect(),
+        has_model: stack.llm.is_some(),
+        offline,
+        transcriber: Transcriber {
+            interims: can.interims,
+            watermark: can.watermark,
+            lag_p95: Duration::from_millis(u64::from(can.lag_ms_p95)),
+        },
+    }
+}
+
+fn file_error(path: &Path, cause: std::io::Error) -> Error {
+    Error::File { path: path.display().to_string(), cause }
+}

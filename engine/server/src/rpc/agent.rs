@@ -1,0 +1,180 @@
+//! `AgentService`: creates, reads, changes and deletes agents.
+
+use std::sync::Arc;
+
+use parlance_proto::v1;
+use parlance_proto::v1::agent_service_server::AgentService;
+use parlance_store::{AgentId, Error as StoreError, agents};
+use tonic::{Request, Response, Status};
+
+use super::{auth, name, page};
+use crate::convert::{agent as convert, timestamp};
+use crate::engine::Engine;
+use crate::status::{Refusal, Violations};
+
+/// The service.
+pub struct Agents {
+    engine: Arc<Engine>,
+}
+
+impl Agents {
+    /// Agents are kept by `engine`'s store.
+    pub fn new(engine: Arc<Engine>) -> Self {
+        Self { engine }
+    }
+
+    async fn create(
+        &self,
+        scope: &parlance_store::Scope,
+        request: v1::CreateAgentRequest,
+    ) -> Result<v1::Agent, Refusal> {
+        let agent = request.agent.ok_or_else(|| Violations::one("agent", "is required"))?;
+        convert::check(&agent, &self.engine.offer)?;
+        let wanted = if request.agent_id.is_empty() { name::slug(&agent.display_name) } else { request.agent_id };
+        let id = AgentId::parse(&wanted)
+            .map_err(|_| Violations::one("agent_id", "must match [a-z0-9-]{1,63}"))?;
+        let settings = convert::to_settings(&agent)?;
+        let new = agents::NewAgent { id: id.clone(), display_name: agent.display_name, settings };
+        let row = agents::create(scope, new).await.map_err(|error| match error {
+            StoreError::AlreadyExists(_) => Refusal::AlreadyExists { name: format!("agents/{id}") },
+            other => other.into(),
+        })?;
+        wire(&row)
+    }
+
+    async fn update(
+        &self,
+        scope: &parlance_store::Scope,
+        request: v1::UpdateAgentRequest,
+    ) -> Result<v1::Agent, Refusal> {
+        let change = request.agent.ok_or_else(|| Violations::one("agent", "is required"))?;
+        let id = name::agent("agent.name", &change.name)?;
+        let row = agents::get(scope, &id).await.map_err(|error| missing(error, &id))?;
+        let etag = Some(change.etag.clone()).filter(|etag| !etag.is_empty());
+        let mut agent = convert::from_settings(&row.settings)?;
+        merge(&mut agent, change, request.update_mask)?;
+        convert::check(&agent, &self.engine.offer)?;
+        let change = agents::AgentUpdate {
+            display_name: Some(agent.display_name.clone()),
+            settings: Some(convert::to_settings(&agent)?),
+        };
+        // Merged from the row just read: if it changed since, the merge is void.
+        let expected = etag.unwrap_or_else(|| row.etag.clone());
+        let row = agents::update(scope, &id, change, Some(&expected)).await.map_err(|error| missing(error, &id))?;
+        wire(&row)
+    }
+}
+
+#[tonic::async_trait]
+impl AgentService for Agents {
+    async fn create_agent(
+        &self,
+        request: Request<v1::CreateAgentRequest>,
+    ) -> Result<Response<v1::CreateAgentResponse>, Status> {
+        let scope = self.engine.store.scope(auth::organisation(&self.engine.store, request.metadata()).await?);
+        let agent = self.create(&scope, request.into_inner()).await?;
+        Ok(Response::new(v1::CreateAgentResponse { agent: Some(agent) }))
+    }
+
+    async fn get_agent(
+        &self,
+        request: Request<v1::GetAgentRequest>,
+    ) -> Result<Response<v1::GetAgentResponse>, Status> {
+        let scope = self.engine.store.scope(auth::organisation(&self.engine.store, request.metadata()).await?);
+        let id = name::agent("name", &request.get_ref().name)?;
+        let row = agents::get(&scope, &id).await.map_err(|error| missing(error, &id))?;
+        Ok(Response::new(v1::GetAgentResponse { agent: Some(wire(&row)?) }))
+    }
+
+    async fn list_agents(
+        &self,
+        request: Request<v1::ListAgentsRequest>,
+    ) -> Result<Response<v1::ListAgentsResponse>, Status> {
+        let scope = self.engine.store.scope(auth::organisation(&self.engine.store, request.metadata()).await?);
+        let request = request.into_inner();
+        let page = agents::list(&scope, &page::request(request.page_size, request.page_token)?).await.map_err(page::refused)?;
+        let agents = page.items.iter().map(wire).collect::<Result<_, _>>()?;
+        let next_page_token = page.next_token.unwrap_or_default();
+        Ok(Response::new(v1::ListAgentsResponse { agents, next_page_token }))
+    }
+
+    async fn update_agent(
+        &self,
+        request: Request<v1::UpdateAgentRequest>,
+    ) -> Result<Response<v1::UpdateAgentResponse>, Status> {
+        let scope = self.engine.store.scope(auth::organisation(&self.engine.store, request.metadata()).await?);
+        let agent = self.update(&scope, request.into_inner()).await?;
+        Ok(Response::new(v1::UpdateAgentResponse { agent: Some(agent) }))
+    }
+
+    async fn delete_agent(
+        &self,
+        request: Request<v1::DeleteAgentRequest>,
+    ) -> Result<Response<v1::DeleteAgentResponse>, Status> {
+        let scope = self.engine.store.scope(auth::organisation(&self.engine.store, request.metadata()).await?);
+        let request = request.into_inner();
+        let id = name::agent("name", &request.name)?;
+        let etag = Some(request.etag.as_str()).filter(|etag| !etag.is_empty());
+        match agents::delete(&scope, &id, etag).await {
+            Err(StoreError::NotFound(_)) if request.allow_missing => {}
+            done => done.map_err(|error| missing(error, &id))?,
+        }
+        Ok(Response::new(v1::DeleteAgentResponse {}))
+    }
+}
+
+/// The row as the contract has it.
+fn wire(row: &agents::Agent) -> Result<v1::Agent, Refusal> {
+    Ok(v1::Agent {
+        name: format!("agents/{}", row.id),
+        display_name: row.display_name.clone(),
+        create_time: Some(timestamp(row.create_time)),
+        update_time: Some(timestamp(row.update_time)),
+        etag: row.etag.clone(),
+        ..convert::from_settings(&row.settings)?
+    })
+}
+
+/// Takes the masked fields of `change`; without a mask every field that is set.
+fn merge(agent: &mut v1::Agent, change: v1::Agent, mask: Option<prost_types::FieldMask>) -> Result<(), Refusal> {
+    let paths = mask.map(|mask| mask.paths).filter(|paths| !paths.is_empty());
+    let Some(paths) = paths else {
+        if !change.display_name.is_empty() {
+            agent.display_name = change.display_name;
+        }
+        agent.voice = change.voice.or(agent.voice.take());
+        agent.turn_taking = change.turn_taking.or(agent.turn_taking.take());
+        agent.call_handling = change.call_handling.or(agent.call_handling.take());
+        agent.flow = change.flow.or(agent.flow.take());
+        agent.language_model = change.language_model.or(agent.language_model.take());
+        return Ok(());
+    };
+    let mut bad = Violations::default();
+    for path in paths {
+        match path.as_str() {
+            "display_name" => agent.display_name.clone_from(&change.display_name),
+            "voice" => agent.voice.clone_from(&change.voice),
+            "turn_taking" => agent.turn_taking.clone_from(&change.turn_taking),
+            "call_handling" => agent.call_handling.clone_from(&change.call_handling),
+            "flow" => agent.flow.clone_from(&change.flow),
+            "language_model" => agent.language_model.clone_from(&change.language_model),
+            other => bad.add(
+                "update_mask",
+                format!(
+                    "`{other}` is not a field that can be changed: display_name, voice, turn_taking, \
+                     call_handling, flow, language_model"
+                ),
+            ),
+        }
+    }
+    bad.check()
+}
+
+/// What the store said about this agent.
+pub fn missing(error: StoreError, id: &AgentId) -> Refusal {
+    match error {
+        StoreError::NotFound(_) => Refusal::NotFound { name: format!("agents/{id}") },
+        StoreError::Conflict(_) => Refusal::EtagMismatch { name: format!("agents/{id}") },
+        other => other.into(),
+    }
+}

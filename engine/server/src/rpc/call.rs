@@ -1,0 +1,170 @@
+//! `CallService`: creates, reads and ends calls.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parlance_conversation::EndReason;
+use parlance_proto::v1;
+use parlance_proto::v1::call_service_server::CallService;
+use parlance_store::{CallId, Error as StoreError, Scope, agents, calls, invocations, journal, transcripts};
+use tonic::{Request, Response, Status};
+
+use super::{auth, name, open, page};
+use crate::convert::{call as convert, event};
+use crate::engine::Engine;
+use crate::session::journal::{CallKey, Closing};
+use crate::status::{Refusal, Violations};
+
+/// Journal entries read at once.
+const JOURNAL_PAGE: u32 = 1_000;
+
+/// The service.
+pub struct Calls {
+    engine: Arc<Engine>,
+}
+
+impl Calls {
+    /// Calls live in `engine` and are kept by its store.
+    pub fn new(engine: Arc<Engine>) -> Self {
+        Self { engine }
+    }
+
+    async fn scope<T>(&self, request: &Request<T>) -> Result<Scope, Refusal> {
+        Ok(self.engine.store.scope(auth::organisation(&self.engine.store, request.metadata()).await?))
+    }
+
+    async fn create(&self, scope: &Scope, request: v1::CreateCallRequest) -> Result<v1::Call, Refusal> {
+        let call = request.call.ok_or_else(|| Violations::one("call", "is required"))?;
+        let agent_id = name::agent("call.agent", &call.agent)?;
+        open::variables("call.dynamic_variables", &call.dynamic_variables)?;
+        let agent = agents::get(scope, &agent_id).await.map_err(|error| super::agent::missing(error, &agent_id))?;
+        let variables = call.dynamic_variables.into_iter().collect();
+        let row = calls::create(scope, web_call(&agent, &variables)).await?;
+        Ok(convert::call(&row))
+    }
+
+    async fn end(&self, scope: &Scope, id: CallId) -> Result<v1::Call, Refusal> {
+        let row = calls::get(scope, id).await.map_err(|error| missing(error, id))?;
+        let over = || Refusal::WrongState { reason: "CALL_OVER", message: format!("calls/{id} is over already") };
+        match row.state {
+            calls::CallState::Ended => return Err(over()),
+            calls::CallState::Ongoing if self.engine.live.end(id, EndReason::ApiEnded) => {}
+            // Announced and not begun, or left behind by an engine that is gone: nobody else will close it.
+            calls::CallState::Created | calls::CallState::Ongoing => {
+                let key = CallKey { organisation: scope.organisation(), call: id };
+                let message = "ended before its session".to_owned();
+                let closing = Closing { reason: EndReason::ApiEnded, message, recording: None };
+                self.engine.journal.close(key, closing, std::time::Duration::from_secs(2)).await;
+            }
+        }
+        Ok(convert::call(&row))
+    }
+}
+
+#[tonic::async_trait]
+impl CallService for Calls {
+    async fn create_call(
+        &self,
+        request: Request<v1::CreateCallRequest>,
+    ) -> Result<Response<v1::CreateCallResponse>, Status> {
+        let scope = self.scope(&request).await?;
+        let call = self.create(&scope, request.into_inner()).await?;
+        Ok(Response::new(v1::CreateCallResponse { call: Some(call) }))
+    }
+
+    async fn get_call(
+        &self,
+        request: Request<v1::GetCallRequest>,
+    ) -> Result<Response<v1::GetCallResponse>, Status> {
+        let scope = self.scope(&request).await?;
+        let id = name::call("name", &request.get_ref().name)?;
+        let row = calls::get(&scope, id).await.map_err(|error| missing(error, id))?;
+        let runs = invocations::list(&scope, id).await.map_err(Refusal::from)?;
+        let tool_invocations =
+            (1..).zip(&runs).map(|(number, run)| convert::invocation(number, run, &row)).collect();
+        let call = v1::Call { tool_invocations, ..convert::call(&row) };
+        Ok(Response::new(v1::GetCallResponse { call: Some(call) }))
+    }
+
+    async fn list_calls(
+        &self,
+        request: Request<v1::ListCallsRequest>,
+    ) -> Result<Response<v1::ListCallsResponse>, Status> {
+        let scope = self.scope(&request).await?;
+        let request = request.into_inner();
+        let filter = filter(&request)?;
+        let wanted = page::request(request.page_size, request.page_token)?;
+        let page = calls::list(&scope, &filter, &wanted).await.map_err(page::refused)?;
+        let calls = page.items.iter().map(convert::call).collect();
+        let next_page_token = page.next_token.unwrap_or_default();
+        Ok(Response::new(v1::ListCallsResponse { calls, next_page_token }))
+    }
+
+    async fn end_call(
+        &self,
+        request: Request<v1::EndCallRequest>,
+    ) -> Result<Response<v1::EndCallResponse>, Status> {
+        let scope = self.scope(&request).await?;
+        let id = name::call("name", &request.get_ref().name)?;
+        let call = self.end(&scope, id).await?;
+        Ok(Response::new(v1::EndCallResponse { call: Some(call) }))
+    }
+
+    async fn get_transcript(
+        &self,
+        request: Request<v1::GetTranscriptRequest>,
+    ) -> Result<Response<v1::GetTranscriptResponse>, Status> {
+        let scope = self.scope(&request).await?;
+        let id = name::call("call", &request.get_ref().call)?;
+        calls::get(&scope, id).await.map_err(|error| missing(error, id))?;
+        let rows = transcripts::list(&scope, id).await.map_err(Refusal::from)?;
+        let entries = rows.iter().filter_map(convert::entry).map(|entry| event::transcript_entry(&entry)).collect();
+        let events = if request.get_ref().include_events { events(&scope, id).await? } else { Vec::new() };
+        Ok(Response::new(v1::GetTranscriptResponse { entries, events }))
+    }
+}
+
+async fn events(scope: &Scope, call: CallId) -> Result<Vec<v1::CallEvent>, Refusal> {
+    let mut events = Vec::new();
+    let mut offset = 0;
+    loop {
+        let rows = journal::read(scope, call, offset, JOURNAL_PAGE).await?;
+        let Some(last) = rows.last() else { return Ok(events) };
+        offset = last.offset + 1;
+        events.extend(rows.iter().filter_map(convert::journal_event));
+    }
+}
+
+fn filter(request: &v1::ListCallsRequest) -> Result<calls::CallFilter, Refusal> {
+    let agent_id = match request.agent.as_str() {
+        "" => None,
+        agent => Some(name::agent("agent", agent)?),
+    };
+    let state = match v1::CallState::try_from(request.state) {
+        Ok(v1::CallState::Unspecified) => None,
+        Ok(v1::CallState::Created) => Some(calls::CallState::Created),
+        Ok(v1::CallState::Ongoing) => Some(calls::CallState::Ongoing),
+        Ok(v1::CallState::Ended) => Some(calls::CallState::Ended),
+        Err(_) => return Err(Violations::one("state", "must be one of the named states").into()),
+    };
+    Ok(calls::CallFilter { agent_id, state })
+}
+
+/// A web call to `agent` that is to be made.
+pub fn web_call(agent: &agents::Agent, variables: &BTreeMap<String, String>) -> calls::NewCall {
+    calls::NewCall {
+        agent_id: agent.id.clone(),
+        agent_display_name: agent.display_name.clone(),
+        call_type: calls::CallType::Web,
+        direction: calls::Direction::Inbound,
+        dynamic_variables: serde_json::json!(variables),
+    }
+}
+
+/// What the store said about this call.
+pub fn missing(error: StoreError, id: CallId) -> Refusal {
+    match error {
+        StoreError::NotFound(_) => Refusal::NotFound { name: format!("calls/{id}") },
+        other => other.into(),
+    }
+}

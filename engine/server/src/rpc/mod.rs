@@ -1,0 +1,9 @@
+//! The front desk: parse, authorise, call, wrap. A file per proto service, and who may come in.
+
+pub mod agent;
+pub mod auth;
+pub mod call;
+pub mod name;
+pub mod open;
+pub mod page;
+pub mod voice;

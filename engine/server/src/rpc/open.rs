@@ -1,0 +1,281 @@
+//! Opening a session: everything that can be refused is refused here, before a call exists.
+//!
+//! The order matters: formats and fields first, then the agent, then the row of the call. What comes out is
+//! a session ready to run.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parlance_conversation::{Conversation, Policy, Scene};
+use parlance_media::format::{AudioFormat, Encoding};
+use parlance_proto::v1;
+use parlance_proto::v1::session_start::Target;
+use parlance_proto::v1::voice_session_request::Request;
+use parlance_proto::v1::voice_session_response::Response;
+use parlance_providers::stt;
+use parlance_store::{CallId, OrganisationId, agents, calls};
+use tokio::sync::mpsc;
+use tonic::Streaming;
+
+use super::name;
+use crate::convert::{agent as convert_agent, duration};
+use crate::engine::Engine;
+use crate::session::caller_audio::CallerAudio;
+use crate::session::clock::Clock;
+use crate::session::far_end::{FarEnd, Outgoing};
+use crate::session::inbox::{Inbox, Posted};
+use crate::session::journal::CallKey;
+use crate::session::playout::{self, Playout};
+use crate::session::run::{Options, Parts, Session};
+use crate::session::telling::CallJournal;
+use crate::session::voice::{Speaker, Voice};
+use crate::status::{Refusal, Violations};
+use crate::tools::Toolbox;
+
+/// How long a client may take to say what it wants.
+const START_WITHIN: Duration = Duration::from_secs(10);
+const VARIABLES_MAX: usize = 100;
+const VARIABLE_MAX: usize = 1_000;
+
+/// The start message, which must come first.
+pub async fn first_message(
+    incoming: &mut Streaming<v1::VoiceSessionRequest>,
+) -> Result<v1::SessionStart, tonic::Status> {
+    let late = || Refusal::TooLate { message: format!("no start message within {} s", START_WITHIN.as_secs()) };
+    let first = tokio::time::timeout(START_WITHIN, incoming.message()).await.map_err(|_| late())??;
+    match first.and_then(|message| message.request) {
+        Some(Request::Start(start)) => Ok(start),
+        Some(_) => Err(Refusal::WrongState {
+            reason: "START_EXPECTED",
+            message: "start: the first message of a session must be `start`".to_owned(),
+        }
+        .into()),
+        None => Err(Refusal::from(Violations::one("start", "is required as the first message")).into()),
+    }
+}
+
+/// The agreed formats.
+struct Formats {
+    input: AudioFormat,
+    output: AudioFormat,
+}
+
+/// A session that is ready to run, and what its client is told first.
+pub struct Opened {
+    /// The session.
+    pub session: Session,
+    /// The call, to be let go afterwards.
+    pub call: CallId,
+    /// `ready`.
+    pub ready: Response,
+}
+
+/// Opens a session for `organisation`; its messages go to `outgoing`.
+pub async fn open(
+    engine: &Arc<Engine>,
+    organisation: OrganisationId,
+    start: v1::SessionStart,
+    outgoing: mpsc::Sender<Outgoing>,
+) -> Result<Opened, Refusal> {
+    if engine.refuses_calls() {
+        return Err(Refusal::Unavailable { message: "this engine is shutting down; try another".to_owned() });
+    }
+    let formats = formats(&start)?;
+    variables("dynamic_variables", &start.dynamic_variables)?;
+    let scope = engine.store.scope(organisation);
+    let target = start.target.clone().ok_or_else(|| {
+        Refusal::from(Violations::one("start.agent", "is required: agents/{agent}, or `call` with calls/{call}"))
+    })?;
+    let (agent_id, waiting) = match target {
+        Target::Agent(agent) => (name::agent("start.agent", &agent)?, None),
+        Target::Call(call) => {
+            let row = waiting_call(engine, organisation, name::call("start.call", &call)?).await?;
+            (row.agent_id.clone(), Some(row))
+        }
+    };
+    let row = agents::get(&scope, &agent_id).await.map_err(|error| super::agent::missing(error, &agent_id))?;
+    let agent = convert_agent::from_settings(&row.settings)?;
+    let mut variables = waiting.as_ref().map_or(BTreeMap::new(), |row| row.variables());
+    variables.extend(start.dynamic_variables.clone());
+    let started = engine.civil_now(organisation).await?;
+    let policy = convert_agent::policy(&agent, &engine.offer, Scene { started, variables: variables.clone() })?;
+    let call = begin_call(engine, organisation, &row, waiting, &variables).await?;
+    let opened = put_together(engine, CallKey { organisation, call }, &agent, policy, &start, formats, outgoing);
+    if opened.is_err() {
+        // The row must not stay behind as a call that seems to go on.
+        engine.close_unopened(CallKey { organisation, call }).await;
+    }
+    let session = opened?;
+    let ready = v1::SessionReady {
+        call: format!("calls/{call}"),
+        agent: format!("agents/{agent_id}"),
+        input_format: Some(wire_format(formats.input)),
+        output_format: Some(wire_format(formats.output)),
+        playout_lead: Some(duration(playout::LEAD)),
+        providers: engine.providers_line(&agent),
+    };
+    Ok(Opened { session, call, ready: Response::Ready(ready) })
+}
+
+fn put_together(
+    engine: &Arc<Engine>,
+    key: CallKey,
+    agent: &v1::Agent,
+    policy: Policy,
+    start: &v1::SessionStart,
+    formats: Formats,
+    outgoing: mpsc::Sender<Outgoing>,
+) -> Result<Session, Refusal> {
+    let inbox = Inbox::new();
+    let post = inbox.post();
+    let sink: stt::Sink = {
+        let post = post.clone();
+        Arc::new(move |event| post.post(Posted::Heard(event)))
+    };
+    let settings = stt::Settings { language: "en-US".to_owned(), expectation: stt::Expectation::default() };
+    let listener = engine.stack.stt.open(settings, sink).map_err(|error| {
+        tracing::error!(%error, "the transcriber could not be opened");
+        Refusal::WrongState { reason: "PROVIDER_MISSING", message: error.to_string() }
+    })?;
+    engine.live.enter(key.call, post.clone());
+    Ok(Session::new(Parts {
+        clock: Clock::start(),
+        conversation: Conversation::new(policy),
+        far_end: FarEnd::new(outgoing),
+        caller_audio: CallerAudio::new(formats.input, listener),
+        playout: Playout::new(formats.output, start.reports_playback),
+        voice: Voice::new(engine.speakers(agent), post),
+        model: engine.stack.llm.clone(),
+        toolbox: Toolbox::new(engine.store.scope(key.organisation), key),
+        journal: CallJournal::new(engine.journal.clone(), key),
+        recording: engine.recorder.as_ref().map(|recorder| recorder.record(key.call, formats.output.sample_rate_hz())),
+        options: Options { text_only: start.text_only, details: start.include_details },
+        inbox,
+    }))
+}
+
+/// The call made earlier, if it can still be begun.
+async fn waiting_call(
+    engine: &Engine,
+    organisation: OrganisationId,
+    id: CallId,
+) -> Result<calls::Call, Refusal> {
+    let row = calls::get(&engine.store.scope(organisation), id).await.map_err(|error| super::call::missing(error, id))?;
+    match row.state {
+        calls::CallState::Created => Ok(row),
+        calls::CallState::Ongoing | calls::CallState::Ended => Err(taken(id)),
+    }
+}
+
+/// The row of the call, live from now on.
+async fn begin_call(
+    engine: &Engine,
+    organisation: OrganisationId,
+    agent: &agents::Agent,
+    waiting: Option<calls::Call>,
+    variables: &BTreeMap<String, String>,
+) -> Result<CallId, Refusal> {
+    let scope = engine.store.scope(organisation);
+    let id = match waiting {
+        Some(row) => row.id,
+        None => calls::create(&scope, super::call::web_call(agent, variables)).await?.id,
+    };
+    match calls::mark_started(&scope, id, jiff::Timestamp::now()).await {
+        Ok(_) => Ok(id),
+        Err(parlance_store::Error::Conflict(_)) => Err(taken(id)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn taken(id: CallId) -> Refusal {
+    Refusal::WrongState {
+        reason: "CALL_TAKEN",
+        message: format!("start.call: calls/{id} has begun or ended already; create another"),
+    }
+}
+
+fn formats(start: &v1::SessionStart) -> Result<Formats, Refusal> {
+    let mut bad = Violations::default();
+    let input = format("start.input_format", start.input_format.as_ref(), &mut bad);
+    let output = format("start.output_format", start.output_format.as_ref(), &mut bad);
+    match (input, output) {
+        (Some(input), Some(output)) => Ok(Formats { input, output }),
+        _ => Err(bad.into()),
+    }
+}
+
+fn format(field: &str, wire: Option<&v1::AudioFormat>, bad: &mut Violations) -> Option<AudioFormat> {
+    let wire = wire.copied().unwrap_or_default();
+    let encoding = match v1::AudioEncoding::try_from(wire.encoding) {
+        Ok(v1::AudioEncoding::Unspecified | v1::AudioEncoding::Pcm16) => Encoding::Pcm16Le,
+        Ok(v1::AudioEncoding::Mulaw) => Encoding::MuLaw,
+        Ok(v1::AudioEncoding::Alaw) => Encoding::ALaw,
+        Err(_) => {
+            bad.add(format!("{field}.encoding"), "must be one of PCM16, MULAW, ALAW");
+            return None;
+        }
+    };
+    let default = if encoding == Encoding::Pcm16Le { 16_000 } else { 8_000 };
+    let rate = if wire.sample_rate_hz == 0 { default } else { wire.sample_rate_hz };
+    match AudioFormat::new(encoding, rate) {
+        Ok(format) => Some(format),
+        Err(_) => {
+            let allowed: Vec<String> = encoding.rates_hz().iter().map(u32::to_string).collect();
+            bad.add(format!("{field}.sample_rate_hz"), format!("is {rate}; must be one of {}", allowed.join(", ")));
+            None
+        }
+    }
+}
+
+fn wire_format(format: AudioFormat) -> v1::AudioFormat {
+    let encoding = match format.encoding() {
+        Encoding::Pcm16Le => v1::AudioEncoding::Pcm16,
+        Encoding::MuLaw => v1::AudioEncoding::Mulaw,
+        Encoding::ALaw => v1::AudioEncoding::Alaw,
+    };
+    v1::AudioFormat { encoding: encoding.into(), sample_rate_hz: format.sample_rate_hz() }
+}
+
+/// Checks values for an agent's texts.
+pub fn variables(field: &str, variables: &HashMap<String, String>) -> Result<(), Refusal> {
+    let mut bad = Violations::default();
+    if variables.len() > VARIABLES_MAX {
+        bad.add(field, format!("has {} entries; at most {VARIABLES_MAX} are allowed", variables.len()));
+    }
+    for (key, value) in variables {
+        let fits = (1..=63).contains(&key.len())
+            && key.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'));
+        if !fits {
+            bad.add(format!("{field}[{key}]"), "the key must match [a-z0-9_]{1,63}");
+        }
+        bad.longest(format!("{field}[{key}]"), value, VARIABLE_MAX);
+    }
+    bad.check()
+}
+
+/// The voice of an agent, then the fallbacks.
+impl Engine {
+    /// With which voices an agent speaks: its own or the engine's default, then the other providers' defaults.
+    pub fn speakers(&self, agent: &v1::Agent) -> Vec<Speaker> {
+        let wanted = agent.voice.as_ref().map_or("", |voice| voice.voice_id.as_str());
+        let mut speakers: Vec<Speaker> = self.voices.iter().filter(|voice| voice.id == wanted).map(|voice| voice.speaker.clone()).collect();
+        for voice in self.voices.iter().filter(|voice| voice.is_default) {
+            if !speakers.iter().any(|speaker| speaker.provider.name() == voice.speaker.provider.name()) {
+                speakers.push(voice.speaker.clone());
+            }
+        }
+        speakers
+    }
+
+    /// Which providers serve calls with this agent, for people.
+    pub fn providers_line(&self, agent: &v1::Agent) -> String {
+        let answers = match (&agent.flow, &self.stack.llm) {
+            (Some(_), _) | (None, None) => "flow",
+            (None, Some(model)) => model.name(),
+        };
+        let voices: Vec<String> =
+            self.speakers(agent).iter().map(|speaker| format!("{}:{}", speaker.provider.name(), speaker.voice)).collect();
+        format!("{}, {answers}, {}", self.stack.stt.name(), voices.join(" then "))
+    }
+}

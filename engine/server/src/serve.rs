@@ -1,0 +1,197 @@
+//! One port for everything: gRPC, grpc-web and plain HTTP on the same socket, and an orderly end.
+//!
+//! Connections are served by our own accept loop, because TCP_NODELAY, HTTP/2 keep-alive (which finds far
+//! ends that vanished) and the drain need it. The first SIGTERM or Ctrl-C stops new calls and waits for
+//! those under way, the second ends them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{Request, Response, StatusCode, header};
+use axum::response::IntoResponse;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use parlance_conversation::EndReason;
+use parlance_proto::v1::agent_service_server::AgentServiceServer;
+use parlance_proto::v1::call_service_server::CallServiceServer;
+use parlance_proto::v1::voice_service_server::VoiceServiceServer;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tower::ServiceExt;
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+use crate::config::Config;
+use crate::engine::{self, Engine};
+use crate::rpc::{agent, call, voice};
+
+/// Largest message of a session: 64 KiB of audio, or a start with all its variables.
+const SESSION_MESSAGE_MAX: usize = 256 * 1024;
+/// Largest message of the other services: an agent with a large flow.
+const MESSAGE_MAX: usize = 1024 * 1024;
+/// How often a quiet HTTP/2 connection is asked for a sign of life, and how long it may take.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+
+/// Why the engine could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The address is taken or not ours.
+    #[error("listen on {address}: {cause}")]
+    Listen {
+        /// What was asked for.
+        address: SocketAddr,
+        /// What the system said.
+        cause: std::io::Error,
+    },
+    /// Reflection could not be built; a mistake of ours.
+    #[error("describe the API: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+    /// The engine behind the port.
+    #[error(transparent)]
+    Engine(#[from] engine::Error),
+}
+
+/// An engine that listens.
+pub struct Running {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// What it is.
+    pub engine: Arc<Engine>,
+    stop: CancellationToken,
+    accepting: tokio::task::JoinHandle<()>,
+}
+
+/// Starts the engine and listens.
+pub async fn start(config: Config) -> Result<Running, Error> {
+    let address = SocketAddr::new(config.host, config.port);
+    // The port first: two engines on one data folder must not both get as far as its database.
+    let listener = TcpListener::bind(address).await.map_err(|cause| Error::Listen { address, cause })?;
+    let address = listener.local_addr().map_err(|cause| Error::Listen { address, cause })?;
+    let engine = Arc::new(Engine::open(&config).await?);
+    let routes = routes(&engine).await?;
+    let stop = CancellationToken::new();
+    let accepting = tokio::spawn(accept(listener, routes, stop.clone()));
+    Ok(Running { address, engine, stop, accepting })
+}
+
+impl Running {
+    /// Takes no more calls, waits up to `drain` for those under way, ends the rest, closes the store.
+    pub async fn stop(self, drain: Duration) {
+        self.engine.refuse_calls();
+        tokio::select! {
+            () = self.engine.wait_for_calls() => {}
+            () = tokio::time::sleep(drain) => {}
+        }
+        self.engine.live.end_all(EndReason::Drained);
+        self.stop.cancel();
+        // The accept loop bounds its own end; a panic in it has been reported by then.
+        self.accepting.await.ok();
+        self.engine.close().await;
+    }
+}
+
+async fn routes(engine: &Arc<Engine>) -> Result<axum::Router, Error> {
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_serving::<VoiceServiceServer<voice::Voice>>().await;
+    health.set_serving::<AgentServiceServer<agent::Agents>>().await;
+    health.set_serving::<CallServiceServer<call::Calls>>().await;
+    let describe = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(parlance_proto::DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let voice = VoiceServiceServer::new(voice::Voice::new(engine.clone()))
+        .max_decoding_message_size(SESSION_MESSAGE_MAX);
+    let agents =
+        AgentServiceServer::new(agent::Agents::new(engine.clone())).max_decoding_message_size(MESSAGE_MAX);
+    let calls = CallServiceServer::new(call::Calls::new(engine.clone())).max_decoding_message_size(MESSAGE_MAX);
+    let routes = Routes::new(voice)
+        .add_service(agents)
+        .add_service(calls)
+        .add_service(health_service)
+        .add_service(describe().build_v1()?)
+        .add_service(describe().build_v1alpha()?);
+    Ok(routes.prepare().into_axum_router().layer(tonic_web::GrpcWebLayer::new()))
+}
+
+async fn accept(listener: TcpListener, routes: axum::Router, stop: CancellationToken) {
+    let graceful = GracefulShutdown::new();
+    let app = axum::Router::new().fallback(split(routes)).layer(cors());
+    loop {
+        let stream = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    // Out of descriptors: others must end before it gets better.
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    continue;
+                }
+            },
+            () = stop.cancelled() => break,
+        };
+        serve_connection(stream, app.clone(), &graceful);
+    }
+    if tokio::time::timeout(Duration::from_secs(3), graceful.shutdown()).await.is_err() {
+        tracing::debug!("some connections did not end by themselves");
+    }
+}
+
+fn serve_connection(stream: TcpStream, app: axum::Router, graceful: &GracefulShutdown) {
+    // Small frames must not wait for one another (Nagle); a socket that refuses is still served.
+    stream.set_nodelay(true).ok();
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new());
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE);
+    let service = hyper::service::service_fn(move |request: Request<Incoming>| app.clone().oneshot(request.map(Body::new)));
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
+    let watched = graceful.watch(connection);
+    tokio::spawn(async move {
+        if let Err(error) = watched.await {
+            tracing::debug!(%error, "a connection broke");
+        }
+    });
+}
+
+/// gRPC to the services, everything else to a plain answer: tonic's own router would answer any path
+/// with an empty 200.
+fn split(routes: axum::Router) -> impl Fn(Request<Body>) -> futures_util::future::BoxFuture<'static, Response<Body>> + Clone {
+    move |request| {
+        let is_grpc = request
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
+        let routes = routes.clone();
+        Box::pin(async move {
+            if is_grpc {
+                return match routes.oneshot(request).await {
+                    Ok(response) => response,
+                    Err(never) => match never {},
+                };
+            }
+            let text = "This port speaks gRPC and grpc-web: see parlance.v1.VoiceService.\n";
+            (StatusCode::NOT_FOUND, text).into_response()
+        })
+    }
+}
+
+/// Browsers may call from any page while there are no browser tokens; a key is needed all the same.
+fn cors() -> CorsLayer {
+    let names = |list: &'static [&'static str]| list.iter().map(|name| header::HeaderName::from_static(name));
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::mirror_request())
+        .allow_methods([axum::http::Method::POST, axum::http::Method::OPTIONS])
+        .allow_headers(
+            names(&["authorization", "content-type", "grpc-timeout", "x-grpc-web", "x-user-agent"])
+                .collect::<Vec<_>>(),
+        )
+        .expose_headers(names(&["grpc-status", "grpc-message", "grpc-status-details-bin"]).collect::<Vec<_>>())
+}

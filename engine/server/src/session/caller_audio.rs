@@ -1,0 +1,181 @@
+//! The straight pipe from the caller's bytes: codec, resampling, voice and tone detection, transcriber.
+//!
+//! Works in place on the hall's task: a frame takes some tens of microseconds. Keeps the call's audio clock,
+//! which counts samples from the moment the first one came; when a far end sends nothing for a second the
+//! clock is kept going with silence, and frames without voice are dropped later if the missing audio
+//! arrives after all, so that the audio clock never stays behind or ahead of the call's.
+
+use std::time::Duration;
+
+use parlance_conversation::{CallTime, Input};
+use parlance_media::{
+    AudioFormat, EAR_FRAME_SAMPLES, EAR_RATE_HZ, Ears, FRAME_US, Framer, Heard, Resampler, ToneEvent, VoiceEvent,
+};
+use parlance_providers::stt::{Control, Expectation, Listener};
+
+/// Without audio for so long, silence stands in for it.
+const MISSING_AFTER: Duration = Duration::from_secs(1);
+/// How far behind the clock the silence that stands in is kept, so that late audio still finds its place.
+const STAND_IN_LAG: Duration = Duration::from_millis(200);
+/// Audio further ahead of the clock than this is not read yet: a client that sends a file at once is
+/// slowed down to real time.
+pub const AHEAD_MAX: Duration = Duration::from_millis(400);
+
+/// The caller's side of a call's audio.
+pub struct CallerAudio {
+    format: AudioFormat,
+    decoded: Vec<i16>,
+    resampled: Vec<i16>,
+    to_ear: Option<Resampler>,
+    framer: Framer,
+    line: Line,
+    /// Call time of the first sample; `None` until it came.
+    start: Option<CallTime>,
+}
+
+/// What every 16 kHz frame goes through.
+struct Line {
+    ears: Ears,
+    heard: Vec<Heard>,
+    listener: Box<dyn Listener>,
+    /// Frames that went through.
+    frames: u64,
+    /// Frames of silence that stood in for missing audio and were not made up for yet.
+    stood_in: u64,
+}
+
+impl CallerAudio {
+    /// Hears audio in `format`; every frame goes to `listener`.
+    pub fn new(format: AudioFormat, listener: Box<dyn Listener>) -> Self {
+        let to_ear = (format.sample_rate_hz() != EAR_RATE_HZ)
+            .then(|| Resampler::new(format.sample_rate_hz(), EAR_RATE_HZ).ok())
+            .flatten();
+        Self {
+            format,
+            decoded: Vec::with_capacity(4_096),
+            resampled: Vec::with_capacity(4_096),
+            to_ear,
+            framer: Framer::new(EAR_RATE_HZ, 0),
+            line: Line { ears: Ears::new(), heard: Vec::new(), listener, frames: 0, stood_in: 0 },
+            start: None,
+        }
+    }
+
+    /// Takes bytes off the wire; what was found out goes to `facts`, each 16 kHz frame to `record`.
+    /// An error names what is wrong with the bytes; nothing of them was taken then.
+    pub fn take(
+        &mut self,
+        now: CallTime,
+        bytes: &[u8],
+        facts: &mut Vec<Input>,
+        mut record: impl FnMut(CallTime, &[i16]),
+    ) -> Result<(), parlance_media::FormatError> {
+        self.decoded.clear();
+        self.format.decode(bytes, &mut self.decoded)?;
+        let start = *self.start.get_or_insert(now);
+        let samples = match &mut self.to_ear {
+            Some(resampler) => {
+                self.resampled.clear();
+                resampler.process(&self.decoded, &mut self.resampled);
+                &self.resampled
+            }
+            None => &self.decoded,
+        };
+        let line = &mut self.line;
+        self.framer.push(samples, |frame| {
+            let ahead = start + Duration::from_micros(line.frames * FRAME_US) > now;
+            if line.stood_in > 0 && ahead && !line.ears.is_voiced() {
+                line.stood_in -= 1;
+                return;
+            }
+            line.pass(start, frame.samples, facts, &mut record);
+        });
+        Ok(())
+    }
+
+    /// Keeps the audio clock going when a far end sends nothing.
+    pub fn stand_in(&mut self, now: CallTime, facts: &mut Vec<Input>, mut record: impl FnMut(CallTime, &[i16])) {
+        let Some(start) = self.start else { return };
+        if now.since(self.until()) < MISSING_AFTER {
+            return;
+        }
+        let silence = [0; EAR_FRAME_SAMPLES];
+        while now.since(start + Duration::from_micros(self.line.frames * FRAME_US)) > STAND_IN_LAG {
+            self.line.stood_in += 1;
+            self.line.pass(start, &silence, facts, &mut record);
+        }
+    }
+
+    /// The caller's audio has been heard up to here; the call's start while there was none.
+    pub fn until(&self) -> CallTime {
+        match self.start {
+            Some(start) => start + Duration::from_micros(self.line.frames * FRAME_US),
+            None => CallTime::ZERO,
+        }
+    }
+
+    /// Call time of the first sample.
+    pub fn start(&self) -> CallTime {
+        self.start.unwrap_or_default()
+    }
+
+    /// Whether any audio has come.
+    pub fn has_begun(&self) -> bool {
+        self.start.is_some()
+    }
+
+    /// When `stand_in` must be called at the latest.
+    pub fn next_wake(&self) -> Option<CallTime> {
+        self.start.map(|_| self.until() + MISSING_AFTER)
+    }
+
+    /// Asks the transcriber for what it has.
+    pub fn finalize(&mut self) {
+        self.line.listener.control(Control::Finalize);
+    }
+
+    /// Closes the transcriber's turn and tells it what may come next.
+    pub fn next_turn(&mut self, expectation: Expectation) {
+        self.line.listener.control(Control::NextTurn(expectation));
+    }
+}
+
+impl Line {
+    fn pass(
+        &mut self,
+        start: CallTime,
+        samples: &[i16],
+        facts: &mut Vec<Input>,
+        record: &mut impl FnMut(CallTime, &[i16]),
+    ) {
+        let Ok(frame) = <&[i16; EAR_FRAME_SAMPLES]>::try_from(samples) else { return };
+        let at_us = self.frames * FRAME_US;
+        self.frames += 1;
+        record(start + Duration::from_micros(at_us), samples);
+        self.heard.clear();
+        self.ears.push(at_us, frame, &mut self.heard);
+        self.listener.hear(samples);
+        for index in 0..self.heard.len() {
+            let heard = self.heard[index];
+            self.tell(start, heard, facts);
+        }
+    }
+
+    fn tell(&mut self, start: CallTime, heard: Heard, facts: &mut Vec<Input>) {
+        let at = |us: u64| start + Duration::from_micros(us);
+        match heard {
+            Heard::Voice(VoiceEvent::Started { at_us }) => {
+                self.listener.control(Control::VoiceStarted(at_us));
+                facts.push(Input::CallerVoiceStarted { at: at(at_us) });
+            }
+            Heard::Voice(VoiceEvent::Ended { last_voiced_us }) => {
+                self.listener.control(Control::VoiceEnded(last_voiced_us));
+                facts.push(Input::CallerVoiceEnded { last: at(last_voiced_us) });
+            }
+            Heard::Tone(ToneEvent::DigitStarted { digit, at_us }) => {
+                facts.push(Input::Digit { digit, at: at(at_us) });
+            }
+            Heard::Tone(_) => {}
+        }
+    }
+}

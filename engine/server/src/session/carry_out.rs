@@ -1,0 +1,126 @@
+//! Carries out what the conversation commands: at once, in order, without waiting for any result.
+//!
+//! Whatever can't be done becomes a fact for the conversation, never an error of the hall.
+
+use std::time::Duration;
+
+use parlance_conversation::{Action, Expectation, Input, Message, ProviderKind, ReplyId};
+use parlance_providers::{llm, stt};
+
+use super::inbox::Posted;
+use super::journal::Record;
+use super::run::Session;
+use super::telling;
+use super::voice::Failure;
+
+impl Session {
+    /// Carries out one action at `now`.
+    pub(super) fn carry_out(&mut self, action: Action) {
+        let now = self.clock.now();
+        match action {
+            Action::StartReply { reply, context, .. } => self.start_reply(reply, context),
+            Action::CancelReply { reply } => self.cancel_reply(reply),
+            Action::ReleaseReply { reply } => self.playout.release(reply),
+            Action::Synthesize { reply, segment, text } => {
+                let failure = self.voice.speak(reply, segment, &text);
+                self.voice_failed(failure);
+            }
+            Action::HoldPlayout { reply } => {
+                self.record_played(now);
+                self.playout.hold(now, reply, &mut self.far_end);
+            }
+            Action::ResumePlayout { reply, from } => self.playout.resume(reply, from),
+            Action::FlushPlayout { reply } => {
+                self.record_played(now);
+                self.playout.flush(now, reply, &mut self.far_end);
+            }
+            Action::RunTool { invocation, tool, arguments, .. } => {
+                self.toolbox.run(invocation, tool, arguments, now, self.post.clone());
+            }
+            Action::FinalizeTranscript => self.caller_audio.finalize(),
+            Action::Expect(expectation) => self.caller_audio.next_turn(listening_for(expectation)),
+            Action::EndCall { reason } => self.ended = Some(reason),
+            Action::Tell(event) => {
+                if let Some(response) = telling::response(&event, self.options.details) {
+                    self.far_end.tell(now, response);
+                }
+                self.journal.note(self.now(), Record::Told(event));
+            }
+        }
+    }
+
+    /// Hands the conversation the news that a reply has no voice.
+    pub(super) fn voice_failed(&mut self, failure: Option<Failure>) {
+        if let Some(Failure { reply, message }) = failure {
+            self.facts.push_back(Input::ProviderFailed {
+                kind: ProviderKind::TextToSpeech,
+                reply: Some(reply),
+                message,
+                fallback_left: false,
+            });
+        }
+    }
+
+    fn start_reply(&mut self, reply: ReplyId, context: Vec<Message>) {
+        let Some(model) = &self.model else {
+            self.model_failed(reply, "the engine has no language model".to_owned());
+            return;
+        };
+        let post = self.post.clone();
+        let sink: llm::Sink = std::sync::Arc::new(move |event| post.post(Posted::Model { reply, event }));
+        let request = llm::Request { messages: context.into_iter().map(model_message).collect() };
+        match model.respond(request, sink) {
+            Ok(response) => {
+                self.responses.insert(reply, response);
+            }
+            Err(error) => self.model_failed(reply, error.to_string()),
+        }
+    }
+
+    fn model_failed(&mut self, reply: ReplyId, message: String) {
+        self.facts.push_back(Input::ProviderFailed {
+            kind: ProviderKind::LanguageModel,
+            reply: Some(reply),
+            message,
+            fallback_left: false,
+        });
+    }
+
+    fn cancel_reply(&mut self, reply: ReplyId) {
+        self.responses.remove(&reply);
+        let failure = self.voice.cancel(reply);
+        self.voice_failed(failure);
+        let now = self.clock.now();
+        self.record_played(now);
+        self.playout.forget(reply);
+    }
+
+    /// Gives the recording what the far end has played by now.
+    pub(super) fn record_played(&mut self, now: parlance_conversation::CallTime) {
+        let Some(recording) = &mut self.recording else { return };
+        self.playout.record(now, |block| recording.agent(block.at, block.samples));
+    }
+}
+
+fn listening_for(expectation: Expectation) -> stt::Expectation {
+    stt::Expectation { jsgf: expectation.jsgf, key_terms: expectation.options }
+}
+
+fn model_message(message: Message) -> llm::Message {
+    let plain = |role, text| llm::Message { role, text, tool_calls: Vec::new(), tool_call_id: None };
+    match message {
+        Message::System { text } => plain(llm::Role::System, text),
+        Message::Caller { text } => plain(llm::Role::Caller, text),
+        Message::Agent { text } => plain(llm::Role::Agent, text),
+        Message::ToolCall { call_id, tool, arguments } => llm::Message {
+            tool_calls: vec![llm::ToolCall { id: call_id, name: tool, arguments }],
+            ..plain(llm::Role::Agent, String::new())
+        },
+        Message::ToolResult { call_id, result, .. } => {
+            llm::Message { tool_call_id: Some(call_id), ..plain(llm::Role::Tool, result.to_string()) }
+        }
+    }
+}
+
+/// How long the hall waits for Postgres to have a call's end before it tells the client anyway.
+pub(super) const CLOSE_WAIT: Duration = Duration::from_secs(2);

@@ -1,0 +1,428 @@
+//! Playout: the agent's collected audio, released and paced towards the far end, and how much was played.
+//!
+//! Holds each reply's audio at the output rate until the reply is over, so that a hold can go back to the
+//! start of a cut word. What was played is the far end's own word where it reports, else the pacer's
+//! arithmetic. Decides nothing: the conversation says when to release, hold, resume and flush.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parlance_conversation::{CallTime, ReplyId, SegmentId};
+use parlance_media::format::AudioFormat;
+use parlance_media::pacer::Pacer;
+use parlance_media::resample::Resampler;
+use parlance_media::{samples_to_us, us_to_samples};
+use parlance_proto::v1::voice_session_response::Response;
+use parlance_proto::v1::{AgentAudio, ClearAudio, PlaybackMark};
+
+use super::far_end::FarEnd;
+use crate::convert::duration;
+
+/// How far ahead of the far end's ear audio is sent at most.
+pub const LEAD: Duration = Duration::from_millis(200);
+/// Between a sample's time to be played and the caller hearing it, where the far end does not tell: half
+/// a usual round trip and a device buffer.
+const LATENCY: Duration = Duration::from_millis(40);
+/// How often progress is told, and marks are set, in audio.
+const PROGRESS_EVERY: Duration = Duration::from_millis(100);
+/// How late a frame may leave so that it can ride on the caller's next frame instead of a wake-up of its own.
+const SLACK: Duration = Duration::from_millis(12);
+
+struct ReplyAudio {
+    reply: ReplyId,
+    samples: Vec<i16>,
+    /// Samples sent.
+    cursor: usize,
+    sequence: u32,
+    released: bool,
+    resampler: Option<(SegmentId, Resampler)>,
+    segment: Option<(SegmentId, usize)>,
+    drained_told: bool,
+    marked: usize,
+}
+
+/// A run of sent audio: from `total_us` of the pacer on, the reply was at `position_us`.
+struct Span {
+    total_us: u64,
+    reply: ReplyId,
+    position_us: u64,
+}
+
+/// What the far end reported last.
+struct Report {
+    reply: ReplyId,
+    position_us: u64,
+    at: CallTime,
+}
+
+/// What the hall must know after looking at the playout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// The first frame of a reply left.
+    Started(ReplyId),
+    /// The far end has played this much of the reply.
+    Played(ReplyId, Duration),
+    /// It has played all there is.
+    Drained(ReplyId),
+}
+
+/// A block of the agent's audio as it was played, for the recording.
+pub struct PlayedBlock<'a> {
+    /// When its first sample was played.
+    pub at: CallTime,
+    /// The samples, at the output rate.
+    pub samples: &'a [i16],
+}
+
+/// The agent's audio of one call.
+pub struct Playout {
+    format: AudioFormat,
+    rate_hz: u32,
+    frame: usize,
+    reports: bool,
+    pacer: Pacer,
+    replies: VecDeque<ReplyAudio>,
+    spans: VecDeque<Span>,
+    report: Option<Report>,
+    told: Option<(ReplyId, u64)>,
+    recorded_us: u64,
+}
+
+impl Playout {
+    /// Plays in `format`; `reports` says that the far end tells what it played and obeys clears.
+    pub fn new(format: AudioFormat, reports: bool) -> Self {
+        let rate_hz = format.sample_rate_hz();
+        Self {
+            format,
+            rate_hz,
+            frame: parlance_media::frame_samples(rate_hz),
+            reports,
+            pacer: Pacer::new(LEAD.as_micros() as u64, LATENCY.as_micros() as u64),
+            replies: VecDeque::new(),
+            spans: VecDeque::new(),
+            report: None,
+            told: None,
+            recorded_us: 0,
+        }
+    }
+
+    /// Adds audio of a segment; gives the segment's length so far. Segments of a reply come in order.
+    pub fn collect(&mut self, reply: ReplyId, segment: SegmentId, samples: &[i16], rate_hz: u32) -> Duration {
+        let to = self.rate_hz;
+        let audio = self.entry(reply);
+        audio.drained_told = false;
+        audio.begin_segment(segment);
+        if rate_hz == to {
+            audio.samples.extend_from_slice(samples);
+        } else if let Some(resampler) = audio.resampler_for(segment, rate_hz, to) {
+            resampler.0.process(samples, resampler.1);
+        }
+        self.segment_length(reply)
+    }
+
+    /// The segment is complete: fills its last frame with silence and gives its final length.
+    pub fn finish_segment(&mut self, reply: ReplyId, segment: SegmentId) -> Duration {
+        let (rate_hz, frame) = (self.rate_hz, self.frame);
+        let audio = self.entry(reply);
+        audio.begin_segment(segment);
+        audio.drained_told = false;
+        audio.flush_resampler(rate_hz);
+        let whole = audio.samples.len().next_multiple_of(frame);
+        audio.samples.resize(whole, 0);
+        self.segment_length(reply)
+    }
+
+    /// The reply may be heard from now on.
+    pub fn release(&mut self, reply: ReplyId) {
+        self.entry(reply).released = true;
+    }
+
+    /// Sends no more of the reply. A far end that reports is also cleared.
+    pub fn hold(&mut self, now: CallTime, reply: ReplyId, far_end: &mut FarEnd) {
+        self.pacer.hold();
+        if self.reports {
+            self.freeze(now);
+            far_end.tell(now, Response::Clear(ClearAudio { reply_id: reply.0 }));
+            self.pacer.flush(now.as_micros());
+        }
+    }
+
+    /// Goes on from `position` of the reply.
+    pub fn resume(&mut self, reply: ReplyId, position: Duration) {
+        let cursor = us_to_samples(position.as_micros() as u64, self.rate_hz) as usize;
+        if let Some(audio) = self.replies.iter_mut().find(|audio| audio.reply == reply) {
+            audio.cursor = cursor.min(audio.samples.len());
+            audio.drained_told = false;
+            audio.marked = audio.cursor;
+        }
+        self.report = None;
+        self.told = None;
+        self.pacer.resume();
+    }
+
+    /// Throws away what is left of the reply and clears the far end.
+    pub fn flush(&mut self, now: CallTime, reply: ReplyId, far_end: &mut FarEnd) {
+        if self.spans.back().is_some_and(|span| span.reply == reply) {
+            far_end.tell(now, Response::Clear(ClearAudio { reply_id: reply.0 }));
+            self.pacer.flush(now.as_micros());
+        }
+        self.forget(reply);
+    }
+
+    /// Forgets a reply's audio without clearing what was sent.
+    pub fn forget(&mut self, reply: ReplyId) {
+        self.replies.retain(|audio| audio.reply != reply);
+        if self.report.as_ref().is_some_and(|report| report.reply == reply) {
+            self.report = None;
+        }
+        if self.pacer.is_held() {
+            self.pacer.resume();
+        }
+    }
+
+    /// The far end's own word. False if it can't be true: an unknown reply, or more than was sent.
+    pub fn reported(&mut self, now: CallTime, reply: ReplyId, position: Duration) -> bool {
+        let position_us = position.as_micros() as u64;
+        let Some(audio) = self.replies.iter().find(|audio| audio.reply == reply) else { return true };
+        if position_us > samples_to_us(audio.cursor as u64, self.rate_hz) + 1_000 {
+            return false;
+        }
+        self.report = Some(Report { reply, position_us, at: now });
+        true
+    }
+
+    /// Sends every frame that is due, as far as the far end has room. Tells when a reply's first frame left.
+    pub fn pump(&mut self, now: CallTime, far_end: &mut FarEnd) -> Option<Progress> {
+        let mut started = None;
+        let mut due = self.pacer.due(now.as_micros());
+        while due > 0 {
+            let Some(index) = self.next_to_send() else { break };
+            if !self.send_frame(now, index, far_end) {
+                break;
+            }
+            due -= 1;
+            let audio = &self.replies[index];
+            if audio.sequence == 1 {
+                started = Some(Progress::Started(audio.reply));
+            }
+        }
+        started
+    }
+
+    /// What the far end has played since it was last asked, if that is worth telling: each 100 ms of audio,
+    /// or any change when `exact`, and the end of what there is.
+    pub fn progress(&mut self, now: CallTime, exact: bool) -> Option<Progress> {
+        let (reply, position_us) = self.position(now)?;
+        let before = self.told.filter(|told| told.0 == reply).map_or(0, |told| told.1);
+        let step = if exact { 1 } else { PROGRESS_EVERY.as_micros() as u64 };
+        let drained = self.is_drained(reply, position_us);
+        if position_us >= before + step || (drained && position_us > before) {
+            self.told = Some((reply, position_us));
+            return Some(Progress::Played(reply, Duration::from_micros(position_us)));
+        }
+        if drained && let Some(audio) = self.replies.iter_mut().find(|audio| audio.reply == reply)
+            && !audio.drained_told
+        {
+            audio.drained_told = true;
+            return Some(Progress::Drained(reply));
+        }
+        None
+    }
+
+    /// When the hall must look again; `None` while nothing is to be sent or played.
+    pub fn next_wake(&self, now: CallTime) -> Option<CallTime> {
+        let send = self.next_to_send().and_then(|_| self.pacer.next_due_us());
+        let send = send.map(|at| CallTime::from_micros(at) + SLACK);
+        let report = self.position(now).and_then(|(reply, position_us)| {
+            let audio = self.replies.iter().find(|audio| audio.reply == reply)?;
+            (!audio.drained_told && audio.sequence > 0).then(|| {
+                let step = PROGRESS_EVERY.as_micros() as u64;
+                let told = self.told.filter(|told| told.0 == reply).map_or(0, |told| told.1);
+                let sent_us = samples_to_us(audio.cursor as u64, self.rate_hz);
+                let target = (told + step).min(sent_us);
+                now + Duration::from_micros(target.saturating_sub(position_us).max(5_000))
+            })
+        });
+        match (send, report) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// Gives what was played since the last time to `record`. Call before anything is sent or flushed.
+    pub fn record(&mut self, now: CallTime, mut record: impl FnMut(PlayedBlock<'_>)) {
+        let now_us = now.as_micros();
+        let played = self.pacer.played_us(now_us);
+        if played <= self.recorded_us {
+            return;
+        }
+        let end_us = now_us.min(self.pacer.drained_at_us().max(self.recorded_us));
+        let mut from = self.recorded_us;
+        for (index, span) in self.spans.iter().enumerate() {
+            let span_end = self.spans.get(index + 1).map_or(u64::MAX, |next| next.total_us);
+            let (start, end) = (from.max(span.total_us), played.min(span_end));
+            if start >= end {
+                continue;
+            }
+            if let Some(audio) = self.replies.iter().find(|audio| audio.reply == span.reply) {
+                let first = us_to_samples(span.position_us + (start - span.total_us), self.rate_hz) as usize;
+                let last = us_to_samples(span.position_us + (end - span.total_us), self.rate_hz) as usize;
+                let samples = &audio.samples[first.min(audio.samples.len())..last.min(audio.samples.len())];
+                let at = CallTime::from_micros(end_us.saturating_sub(played - start));
+                record(PlayedBlock { at, samples });
+            }
+            from = end;
+        }
+        self.recorded_us = played;
+        while self.spans.len() > 1 && self.spans[1].total_us <= played {
+            self.spans.pop_front();
+        }
+    }
+
+    fn entry(&mut self, reply: ReplyId) -> &mut ReplyAudio {
+        let index = match self.replies.iter().position(|audio| audio.reply == reply) {
+            Some(index) => index,
+            None => {
+                self.replies.push_back(ReplyAudio::new(reply));
+                self.replies.len() - 1
+            }
+        };
+        &mut self.replies[index]
+    }
+
+    fn segment_length(&self, reply: ReplyId) -> Duration {
+        let audio = self.replies.iter().find(|audio| audio.reply == reply);
+        let samples = audio.map_or(0, |audio| audio.samples.len() - audio.segment.map_or(0, |segment| segment.1));
+        Duration::from_micros(samples_to_us(samples as u64, self.rate_hz))
+    }
+
+    /// The oldest released reply with a whole frame to send.
+    fn next_to_send(&self) -> Option<usize> {
+        self.replies.iter().position(|audio| audio.released && audio.cursor + self.frame <= audio.samples.len())
+    }
+
+    fn send_frame(&mut self, now: CallTime, index: usize, far_end: &mut FarEnd) -> bool {
+        let audio = &mut self.replies[index];
+        let samples = &audio.samples[audio.cursor..audio.cursor + self.frame];
+        let mut data = Vec::with_capacity(self.format.frame_bytes());
+        self.format.encode(samples, &mut data);
+        let position_us = samples_to_us(audio.cursor as u64, self.rate_hz);
+        let message = AgentAudio {
+            reply_id: audio.reply.0,
+            sequence: audio.sequence + 1,
+            position: Some(duration(Duration::from_micros(position_us))),
+            data: Bytes::from(data),
+        };
+        if !far_end.send_audio(now, message) {
+            return false;
+        }
+        audio.sequence += 1;
+        audio.cursor += self.frame;
+        let total_us = self.pacer.sent_us();
+        let continues = self.spans.back().is_some_and(|span| {
+            span.reply == audio.reply && span.position_us + (total_us - span.total_us.min(total_us)) == position_us
+        });
+        if !continues {
+            // What was flushed of an earlier span was taken back by the pacer.
+            while self.spans.back().is_some_and(|span| span.total_us >= total_us) {
+                self.spans.pop_back();
+            }
+            self.spans.push_back(Span { total_us, reply: audio.reply, position_us });
+        }
+        self.pacer.sent(now.as_micros(), 1);
+        if self.reports {
+            Self::mark(audio, self.frame, self.rate_hz, now, far_end);
+        }
+        true
+    }
+
+    fn mark(audio: &mut ReplyAudio, frame: usize, rate_hz: u32, now: CallTime, far_end: &mut FarEnd) {
+        let every = us_to_samples(PROGRESS_EVERY.as_micros() as u64, rate_hz) as usize;
+        let at_end = audio.cursor + frame > audio.samples.len();
+        if audio.cursor - audio.marked.min(audio.cursor) >= every || at_end {
+            audio.marked = audio.cursor;
+            let position = Duration::from_micros(samples_to_us(audio.cursor as u64, rate_hz));
+            let mark = PlaybackMark { reply_id: audio.reply.0, position: Some(duration(position)) };
+            far_end.tell(now, Response::Mark(mark));
+        }
+    }
+
+    /// Where the far end is now: its own word carried on to now, else the pacer's arithmetic.
+    fn position(&self, now: CallTime) -> Option<(ReplyId, u64)> {
+        if let Some(report) = &self.report {
+            let audio = self.replies.iter().find(|audio| audio.reply == report.reply)?;
+            let sent_us = samples_to_us(audio.cursor as u64, self.rate_hz);
+            let frozen = self.pacer.is_held();
+            let since = if frozen { 0 } else { now.since(report.at).as_micros() as u64 };
+            // Carried on for a moment only: a far end that stops telling has perhaps stopped playing.
+            let carried = since.min(2 * PROGRESS_EVERY.as_micros() as u64);
+            return Some((report.reply, (report.position_us + carried).min(sent_us)));
+        }
+        let played = self.pacer.played_us(now.as_micros());
+        let span = self.spans.iter().rev().find(|span| span.total_us <= played)?;
+        if !self.replies.iter().any(|audio| audio.reply == span.reply) {
+            return None;
+        }
+        Some((span.reply, span.position_us + (played - span.total_us)))
+    }
+
+    /// Keeps the far end's position as it is now, because it is about to be cleared.
+    fn freeze(&mut self, now: CallTime) {
+        if let Some((reply, position_us)) = self.position(now) {
+            self.report = Some(Report { reply, position_us, at: now });
+        }
+    }
+
+    fn is_drained(&self, reply: ReplyId, position_us: u64) -> bool {
+        self.replies.iter().find(|audio| audio.reply == reply).is_some_and(|audio| {
+            audio.cursor + self.frame > audio.samples.len()
+                && position_us >= samples_to_us(audio.cursor as u64, self.rate_hz)
+        })
+    }
+}
+
+impl ReplyAudio {
+    fn new(reply: ReplyId) -> Self {
+        Self {
+            reply,
+            samples: Vec::new(),
+            cursor: 0,
+            sequence: 0,
+            released: false,
+            resampler: None,
+            segment: None,
+            drained_told: false,
+            marked: 0,
+        }
+    }
+
+    fn begin_segment(&mut self, segment: SegmentId) {
+        if self.segment.is_none_or(|(current, _)| current != segment) {
+            self.segment = Some((segment, self.samples.len()));
+            self.resampler = None;
+        }
+    }
+
+    /// The segment's resampler and where its output goes. `None` for a rate it can't convert.
+    fn resampler_for(
+        &mut self,
+        segment: SegmentId,
+        from: u32,
+        to: u32,
+    ) -> Option<(&mut Resampler, &mut Vec<i16>)> {
+        if self.resampler.is_none() {
+            self.resampler = Resampler::new(from, to).ok().map(|resampler| (segment, resampler));
+        }
+        let (_, resampler) = self.resampler.as_mut()?;
+        Some((resampler, &mut self.samples))
+    }
+
+    /// Pushes silence through, so that the last samples come out.
+    fn flush_resampler(&mut self, rate_hz: u32) {
+        if let Some((_, mut resampler)) = self.resampler.take() {
+            let tail = us_to_samples(resampler.delay_us() + 1_000, rate_hz) as usize;
+            resampler.process(&vec![0; tail], &mut self.samples);
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! Recording a call beside the hall: blocks are gathered and written by one thread for all calls.
+//!
+//! The hall only copies samples into a buffer; twice a second the buffer goes to the writing thread through
+//! a bounded queue. If the disk can't keep up blocks are lost and counted, never waited for.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+
+use parlance_conversation::CallTime;
+use parlance_media::recording::{RecordingFile, Side};
+use parlance_media::{EAR_RATE_HZ, Resampler};
+use tokio::sync::oneshot;
+use parlance_store::CallId;
+
+/// Blocks that may wait for the disk: some seconds of a hundred calls.
+const QUEUE: usize = 2_048;
+/// Samples gathered before a block goes to the thread: half a second.
+const GATHER: usize = EAR_RATE_HZ as usize / 2;
+
+enum Job {
+    Begin { call: CallId, path: PathBuf },
+    Block { call: CallId, side: Side, at: CallTime, samples: Vec<i16> },
+    Finish { call: CallId, done: oneshot::Sender<bool> },
+}
+
+/// The thread that writes recordings; one for the engine. It ends when every handle is gone.
+#[derive(Clone)]
+pub struct Recorder {
+    folder: PathBuf,
+    jobs: SyncSender<Job>,
+}
+
+impl Recorder {
+    /// Records into `folder`, which is made if it is missing.
+    pub fn start(folder: &Path) -> std::io::Result<Self> {
+        std::fs::create_dir_all(folder)?;
+        let (jobs, queue) = sync_channel(QUEUE);
+        std::thread::Builder::new().name("recorder".into()).spawn(move || write(&queue))?;
+        Ok(Self { folder: folder.to_owned(), jobs })
+    }
+
+    /// Begins to record a call whose agent speaks at `agent_rate_hz`. Its file is made with the first sample.
+    pub fn record(&self, call: CallId, agent_rate_hz: u32) -> Recording {
+        let to_ear = (agent_rate_hz != EAR_RATE_HZ)
+            .then(|| Resampler::new(agent_rate_hz, EAR_RATE_HZ).ok())
+            .flatten();
+        Recording {
+            call,
+            path: self.folder.join(format!("{call}.wav")),
+            jobs: self.jobs.clone(),
+            begun: false,
+            caller: Gathered::default(),
+            agent: Gathered::default(),
+            to_ear,
+            resampled: Vec::new(),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Gathered {
+    at: CallTime,
+    samples: Vec<i16>,
+}
+
+/// The recording of one live call. Dropped without `finish`, its file is completed all the same.
+pub struct Recording {
+    call: CallId,
+    path: PathBuf,
+    jobs: SyncSender<Job>,
+    begun: bool,
+    caller: Gathered,
+    agent: Gathered,
+    to_ear: Option<Resampler>,
+    resampled: Vec<i16>,
+}
+
+impl Recording {
+    /// The caller's samples at 16 kHz.
+    pub fn caller(&mut self, at: CallTime, samples: &[i16]) {
+        self.begin();
+        if let Some(block) = self.caller.add(at, samples) {
+            self.send(Side::Caller, block);
+        }
+    }
+
+    /// The agent's samples as they are played, at the rate given at the beginning.
+    pub fn agent(&mut self, at: CallTime, samples: &[i16]) {
+        self.begin();
+        let samples = match &mut self.to_ear {
+            Some(resampler) => {
+                self.resampled.clear();
+                resampler.process(samples, &mut self.resampled);
+                &self.resampled
+            }
+            None => samples,
+        };
+        if let Some(block) = self.agent.add(at, samples) {
+            self.send(Side::Agent, block);
+        }
+    }
+
+    /// Completes the file; its address, or `None` if there is nothing to hear or it could not be written.
+    pub async fn finish(mut self) -> Option<String> {
+        if !self.begun {
+            return None;
+        }
+        self.flush();
+        let (done, wait) = oneshot::channel();
+        let job = Job::Finish { call: self.call, done };
+        self.begun = false;
+        let jobs = self.jobs.clone();
+        // A full queue is waited for off the runtime: the hall is over, nobody else waits.
+        tokio::task::spawn_blocking(move || jobs.send(job).is_ok()).await.ok()?;
+        wait.await.unwrap_or(false).then(|| format!("file://{}", self.path.display()))
+    }
+
+    fn begin(&mut self) {
+        if !self.begun {
+            self.begun = true;
+            self.enqueue(Job::Begin { call: self.call, path: self.path.clone() });
+        }
+    }
+
+    fn flush(&mut self) {
+        let (caller, agent) = (std::mem::take(&mut self.caller), std::mem::take(&mut self.agent));
+        self.send(Side::Caller, caller);
+        self.send(Side::Agent, agent);
+    }
+
+    fn send(&self, side: Side, block: Gathered) {
+        if !block.samples.is_empty() {
+            self.enqueue(Job::Block { call: self.call, side, at: block.at, samples: block.samples });
+        }
+    }
+
+    fn enqueue(&self, job: Job) {
+        if let Err(TrySendError::Full(_)) = self.jobs.try_send(job) {
+            tracing::warn!(call = %self.call, "a piece of the recording is lost: the disk does not keep up");
+        }
+    }
+}
+
+impl Drop for Recording {
+    fn drop(&mut self) {
+        if self.begun {
+            self.flush();
+            let (done, _) = oneshot::channel();
+            self.enqueue(Job::Finish { call: self.call, done });
+        }
+    }
+}
+
+impl Gathered {
+    /// Adds samples; gives what was gathered before when it is enough or the new samples do not follow it.
+    fn add(&mut self, at: CallTime, samples: &[i16]) -> Option<Gathered> {
+        let end = self.at.as_micros() + parlance_media::samples_to_us(self.samples.len() as u64, EAR_RATE_HZ);
+        let follows = at.as_micros().abs_diff(end) <= 10_000;
+        let full = (!follows || self.samples.len() >= GATHER).then(|| std::mem::take(self));
+        if self.samples.is_empty() {
+            self.at = if follows { CallTime::from_micros(end) } else { at };
+            self.samples.reserve(GATHER + samples.len());
+        }
+        self.samples.extend_from_slice(samples);
+        full
+    }
+}
+
+fn write(queue: &Receiver<Job>) {
+    let mut files: HashMap<CallId, RecordingFile> = HashMap::new();
+    while let Ok(job) = queue.recv() {
+        match job {
+            Job::Begin { call, path } => match RecordingFile::create(&path) {
+                Ok(file) => {
+                    files.insert(call, file);
+                }
+                Err(error) => tracing::error!(%call, %error, "the recording could not be begun"),
+            },
+            Job::Block { call, side, at, samples } => {
+                let Some(file) = files.get_mut(&call) else { continue };
+                if let Err(error) = file.push(side, at.as_micros(), &samples) {
+                    tracing::error!(%call, %error, "the recording stops: it could not be written");
+                    files.remove(&call);
+                }
+            }
+            Job::Finish { call, done } => {
+                let finished = files.remove(&call).map(RecordingFile::finish);
+                if let Some(Err(error)) = &finished {
+                    tracing::error!(%call, %error, "the recording could not be completed");
+                }
+                // Nobody waits when the call was dropped.
+                done.send(matches!(finished, Some(Ok(_)))).ok();
+            }
+        }
+    }
+}

@@ -1,0 +1,434 @@
+//! The loop of the hall: takes facts in order, hands them to the conversation, carries out what it says.
+//!
+//! Never awaits what it starts: everybody answers through the inbox. One look round each turn of the loop
+//! sends the frames that are due and tells how far the far end has played.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parlance_conversation::{
+    Action, CallTime, Control, Conversation, EndReason, Input, Now, ProviderKind, ReplyId,
+};
+use parlance_proto::v1::session_control::Control as WireControl;
+use parlance_proto::v1::voice_session_request::Request;
+use parlance_proto::v1::voice_session_response::Response;
+use parlance_proto::v1::{self, VoiceSessionRequest};
+use parlance_providers::{llm, tts};
+use tonic::{Code, Status, Streaming};
+
+use super::caller_audio::{AHEAD_MAX, CallerAudio};
+use super::clock::Clock;
+use super::far_end::FarEnd;
+use super::inbox::{Inbox, Post, Posted};
+use super::journal::{Closing, Record};
+use super::playout::{Playout, Progress};
+use super::record::Recording;
+use super::telling::CallJournal;
+use super::voice::Voice;
+use super::{carry_out, facts};
+use crate::convert::{event, length};
+use crate::status::{Refusal, Violations};
+use crate::tools::Toolbox;
+
+/// A client that closed its side gets the answer under way, but no more than this.
+const LAST_ANSWER: Duration = Duration::from_secs(20);
+/// The hall looks round at least so often, whatever happens.
+const LOOK_ROUND: Duration = Duration::from_secs(1);
+/// How soon it looks again while the far end has no room.
+const STALLED_LOOK: Duration = Duration::from_millis(20);
+const TYPED_MAX: usize = 4_000;
+const SAY_MAX: usize = 2_000;
+const AUDIO_MAX: usize = 65_536;
+
+/// What the client asked for at the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// No audio will come.
+    pub text_only: bool,
+    /// Interims, turns and waterfalls are wanted.
+    pub details: bool,
+}
+
+/// One live call.
+pub struct Session {
+    pub(super) clock: Clock,
+    pub(super) conversation: Conversation,
+    pub(super) inbox: Inbox,
+    pub(super) post: Post,
+    pub(super) far_end: FarEnd,
+    pub(super) caller_audio: CallerAudio,
+    pub(super) playout: Playout,
+    pub(super) voice: Voice,
+    pub(super) model: Option<Arc<dyn llm::LanguageModel>>,
+    pub(super) responses: HashMap<ReplyId, llm::Response>,
+    pub(super) toolbox: Toolbox,
+    pub(super) journal: CallJournal,
+    pub(super) recording: Option<Recording>,
+    pub(super) options: Options,
+    pub(super) facts: VecDeque<Input>,
+    pub(super) ended: Option<EndReason>,
+    actions: Vec<Action>,
+    heard: Vec<Input>,
+    hung_up: Option<CallTime>,
+    refusal: Option<Status>,
+}
+
+/// The parts a session is put together from.
+pub struct Parts {
+    /// Starts now.
+    pub clock: Clock,
+    /// Decides.
+    pub conversation: Conversation,
+    /// Where everybody answers.
+    pub inbox: Inbox,
+    /// The sending side of the stream.
+    pub far_end: FarEnd,
+    /// The caller's audio.
+    pub caller_audio: CallerAudio,
+    /// The agent's audio.
+    pub playout: Playout,
+    /// The agent's voice.
+    pub voice: Voice,
+    /// The language model, if the engine has one.
+    pub model: Option<Arc<dyn llm::LanguageModel>>,
+    /// Runs tools.
+    pub toolbox: Toolbox,
+    /// Notes everything.
+    pub journal: CallJournal,
+    /// Records, unless it shall not.
+    pub recording: Option<Recording>,
+    /// What the client asked for.
+    pub options: Options,
+}
+
+impl Session {
+    /// Puts a session together.
+    pub fn new(parts: Parts) -> Self {
+        let post = parts.inbox.post();
+        Self {
+            clock: parts.clock,
+            conversation: parts.conversation,
+            inbox: parts.inbox,
+            post,
+            far_end: parts.far_end,
+            caller_audio: parts.caller_audio,
+            playout: parts.playout,
+            voice: parts.voice,
+            model: parts.model,
+            responses: HashMap::new(),
+            toolbox: parts.toolbox,
+            journal: parts.journal,
+            recording: parts.recording,
+            options: parts.options,
+            facts: VecDeque::new(),
+            ended: None,
+            actions: Vec::new(),
+            heard: Vec::new(),
+            hung_up: None,
+            refusal: None,
+        }
+    }
+
+    /// Holds the conversation to its end. Everything the call owned is let go when this returns.
+    pub async fn run(mut self, mut incoming: Streaming<VoiceSessionRequest>, ready: Response) {
+        self.far_end.tell(self.clock.now(), ready);
+        self.feed(Input::CallStarted);
+        self.feed(Input::FarEndReady);
+        let mut closed = std::pin::pin!(self.far_end.closed());
+        let mut alarm = std::pin::pin!(tokio::time::sleep(Duration::ZERO));
+        while !self.conversation.is_over() {
+            self.look_round();
+            alarm.as_mut().reset(self.clock.instant(self.next_wake()));
+            tokio::select! {
+                biased;
+                posted = self.inbox.next() => self.posted(posted),
+                () = &mut closed => self.feed(Input::FarEndLost { reason: EndReason::FarEndLost }),
+                message = incoming.message(), if self.reads() => self.received(message),
+                () = &mut alarm => self.woken(),
+            }
+        }
+        drop(incoming);
+        self.finish().await;
+    }
+
+    pub(super) fn now(&self) -> Now {
+        let clock = self.clock.now();
+        let audio_counts = self.caller_audio.has_begun() && !self.options.text_only && self.hung_up.is_none();
+        Now { clock, audio: if audio_counts { self.caller_audio.until() } else { clock } }
+    }
+
+    /// Hands a fact over, with the playout's exact position before it, and whatever comes of it.
+    fn feed(&mut self, input: Input) {
+        if let Some(progress) = self.playout.progress(self.clock.now(), true) {
+            self.facts.push_back(played(progress, self.clock.now()));
+        }
+        self.facts.push_back(input);
+        while let Some(fact) = self.facts.pop_front() {
+            self.handle(fact);
+        }
+    }
+
+    fn handle(&mut self, fact: Input) {
+        if self.conversation.is_over() {
+            return;
+        }
+        let now = self.now();
+        self.journal.note(now, Record::Fact(fact.clone()));
+        let mut actions = std::mem::take(&mut self.actions);
+        self.conversation.handle(now, fact, &mut actions);
+        for action in actions.drain(..) {
+            self.carry_out(action);
+        }
+        self.actions = actions;
+    }
+
+    fn look_round(&mut self) {
+        let now = self.clock.now();
+        self.record_played(now);
+        if let Some(progress) = self.playout.pump(now, &mut self.far_end) {
+            self.feed(played(progress, now));
+        }
+        while let Some(progress) = self.playout.progress(now, false) {
+            self.feed(played(progress, now));
+        }
+        self.far_end.drain(now);
+        self.stand_in(now);
+        if self.conversation.audio_wanted().is_some_and(|wanted| wanted <= self.caller_audio.until()) {
+            self.feed(Input::CallerAudioReached);
+        }
+        if self.inbox.overflowed() {
+            self.feed(Input::FarEndLost { reason: EndReason::Overloaded });
+        }
+        if self.far_end.is_lost(now) {
+            self.feed(Input::FarEndLost { reason: EndReason::FarEndLost });
+        }
+        if let Some(since) = self.hung_up
+            && (self.conversation.is_idle() || now.since(since) > LAST_ANSWER)
+        {
+            self.feed(Input::FarEndLost { reason: EndReason::CallerHungUp });
+        }
+    }
+
+    fn next_wake(&self) -> CallTime {
+        let now = self.clock.now();
+        let stalled = self.far_end.is_stalled().then(|| now + STALLED_LOOK);
+        let reading = (!self.reads() && self.hung_up.is_none()).then(|| self.caller_audio.until() - AHEAD_MAX / 2);
+        [
+            self.conversation.next_deadline(),
+            self.playout.next_wake(now),
+            self.caller_audio.next_wake().filter(|_| self.hung_up.is_none()),
+            stalled,
+            reading,
+        ]
+        .into_iter()
+        .flatten()
+        .fold(now + LOOK_ROUND, CallTime::min)
+    }
+
+    fn woken(&mut self) {
+        if self.conversation.next_deadline().is_some_and(|due| due <= self.clock.now()) {
+            self.feed(Input::DeadlineReached);
+        }
+    }
+
+    /// Whether the next message of the client is wanted now: not while its audio runs ahead of real time.
+    fn reads(&self) -> bool {
+        self.hung_up.is_none() && self.caller_audio.until() <= self.clock.now() + AHEAD_MAX
+    }
+
+    fn posted(&mut self, posted: Posted) {
+        match posted {
+            Posted::Heard(event) => self.feed(facts::heard(event, self.caller_audio.start())),
+            Posted::Model { reply, event } => {
+                if matches!(event, llm::Event::Finished { .. } | llm::Event::Failed(_)) {
+                    self.responses.remove(&reply);
+                }
+                self.feed(facts::modelled(reply, event));
+            }
+            Posted::Voice { reply, segment, event } => self.voiced(reply, segment, event),
+            Posted::Tool { invocation, outcome } => self.feed(Input::ToolFinished { invocation, outcome }),
+            Posted::End(reason) => self.feed(Input::Control(Control::End { reason })),
+        }
+    }
+
+    fn voiced(&mut self, reply: ReplyId, segment: parlance_conversation::SegmentId, event: tts::Event) {
+        let Some(rate_hz) = self.voice.rate_of(reply, segment) else { return };
+        let ready = |length, words, finished| Input::AudioReady { reply, segment, length, words, finished };
+        match event {
+            tts::Event::Audio(samples) => {
+                let length = self.playout.collect(reply, segment, &samples, rate_hz);
+                self.feed(ready(length, Vec::new(), false));
+            }
+            tts::Event::Words(words) => {
+                let length = self.playout.collect(reply, segment, &[], rate_hz);
+                self.feed(ready(length, facts::segment_words(words), false));
+            }
+            tts::Event::Finished => {
+                let length = self.playout.finish_segment(reply, segment);
+                let failure = self.voice.finished();
+                self.voice_failed(failure);
+                self.feed(ready(length, Vec::new(), true));
+            }
+            tts::Event::Failed(error) => {
+                let failure = self.voice.failed(error.to_string());
+                if let Some(failure) = failure {
+                    self.feed(Input::ProviderFailed {
+                        kind: ProviderKind::TextToSpeech,
+                        reply: Some(failure.reply),
+                        message: failure.message,
+                        fallback_left: false,
+                    });
+                }
+            }
+        }
+    }
+
+    fn received(&mut self, message: Result<Option<VoiceSessionRequest>, Status>) {
+        match message {
+            Ok(Some(VoiceSessionRequest { request: Some(request) })) => self.requested(request),
+            Ok(Some(VoiceSessionRequest { request: None })) => {
+                self.refuse(Violations::one("request", "is required: one of audio, text, playback, control").into());
+            }
+            Ok(None) => {
+                self.hung_up = Some(self.clock.now());
+                self.stand_in(self.clock.now() + Duration::from_secs(2));
+            }
+            Err(status) if matches!(status.code(), Code::OutOfRange | Code::ResourceExhausted | Code::Internal) => {
+                self.refuse_with(status);
+            }
+            Err(_) => self.feed(Input::FarEndLost { reason: EndReason::FarEndLost }),
+        }
+    }
+
+    fn requested(&mut self, request: Request) {
+        match request {
+            Request::Audio(audio) => self.heard_bytes(&audio.data),
+            Request::Text(typed) => self.typed(typed.text),
+            Request::Playback(progress) => self.played(progress),
+            Request::Control(control) => self.controlled(control),
+            Request::Start(_) => self.refuse(Refusal::WrongState {
+                reason: "SECOND_START",
+                message: "start: this session has begun; open another stream for another call".to_owned(),
+            }),
+        }
+    }
+
+    fn heard_bytes(&mut self, bytes: &[u8]) {
+        if bytes.len() > AUDIO_MAX {
+            let why = format!("has {} bytes; at most {AUDIO_MAX} are allowed in a message", bytes.len());
+            return self.refuse(Violations::one("audio.data", why).into());
+        }
+        let mut heard = std::mem::take(&mut self.heard);
+        let recording = &mut self.recording;
+        let taken = self.caller_audio.take(self.clock.now(), bytes, &mut heard, |at, samples| {
+            if let Some(recording) = recording {
+                recording.caller(at, samples);
+            }
+        });
+        for fact in heard.drain(..) {
+            self.feed(fact);
+        }
+        self.heard = heard;
+        if let Err(error) = taken {
+            self.refuse(Violations::one("audio.data", format!("could not {error}")).into());
+        }
+    }
+
+    fn stand_in(&mut self, now: CallTime) {
+        let mut heard = std::mem::take(&mut self.heard);
+        let recording = &mut self.recording;
+        self.caller_audio.stand_in(now, &mut heard, |at, samples| {
+            if let Some(recording) = recording {
+                recording.caller(at, samples);
+            }
+        });
+        for fact in heard.drain(..) {
+            self.feed(fact);
+        }
+        self.heard = heard;
+    }
+
+    fn typed(&mut self, text: String) {
+        let mut bad = Violations::default();
+        bad.longest("text.text", &text, TYPED_MAX);
+        if text.trim().is_empty() {
+            bad.add("text.text", "is empty");
+        }
+        match bad.check() {
+            Ok(()) => self.feed(Input::TypedText { text }),
+            Err(refusal) => self.refuse(refusal),
+        }
+    }
+
+    fn played(&mut self, progress: v1::PlaybackProgress) {
+        let Some(position) = progress.position.as_ref().and_then(length) else {
+            return self.refuse(Violations::one("playback.position", "must be set and not negative").into());
+        };
+        let now = self.clock.now();
+        if !self.playout.reported(now, ReplyId(progress.reply_id), position) {
+            let why = "lies behind what was sent of that reply";
+            self.refuse(Violations::one("playback.position", why).into());
+        }
+    }
+
+    fn controlled(&mut self, control: v1::SessionControl) {
+        match control.control {
+            Some(WireControl::Interrupt(_)) => self.feed(Input::Control(Control::Interrupt)),
+            Some(WireControl::End(_)) => {
+                self.feed(Input::Control(Control::End { reason: EndReason::ClientEnded }));
+            }
+            Some(WireControl::Say(say)) => {
+                let mut bad = Violations::default();
+                bad.longest("control.say.text", &say.text, SAY_MAX);
+                if say.text.trim().is_empty() {
+                    bad.add("control.say.text", "is empty");
+                }
+                match bad.check() {
+                    Ok(()) => {
+                        self.feed(Input::Control(Control::Say { text: say.text, protected: say.protected }));
+                    }
+                    Err(refusal) => self.refuse(refusal),
+                }
+            }
+            None => {
+                self.refuse(Violations::one("control", "is required: one of interrupt, say, end").into());
+            }
+        }
+    }
+
+    /// The client broke the contract: the call ends, and the stream with the status that says why.
+    fn refuse(&mut self, refusal: Refusal) {
+        self.refuse_with(refusal.into());
+    }
+
+    fn refuse_with(&mut self, status: Status) {
+        self.refusal = Some(status);
+        self.feed(Input::FarEndLost { reason: EndReason::BadInput });
+    }
+
+    /// Stores the end, then tells it.
+    async fn finish(mut self) {
+        let now = self.clock.now();
+        self.record_played(now);
+        let reason = self.ended.unwrap_or(EndReason::FarEndLost);
+        let message = self.refusal.as_ref().map_or(String::new(), |status| status.message().to_owned());
+        let recording = match self.recording.take() {
+            Some(recording) => recording.finish().await,
+            None => None,
+        };
+        let (journal, key) = self.journal.into_parts();
+        let closing = Closing { reason, message: message.clone(), recording };
+        journal.close(key, closing, carry_out::CLOSE_WAIT).await;
+        let ended = v1::CallEnded { reason: event::end_reason(reason).into(), message };
+        self.far_end.finish(Response::Ended(ended), self.refusal, carry_out::CLOSE_WAIT).await;
+    }
+}
+
+fn played(progress: Progress, at: CallTime) -> Input {
+    match progress {
+        Progress::Started(reply) => Input::PlayoutStarted { reply, at },
+        Progress::Played(reply, position) => Input::PlayedUpTo { reply, position, at },
+        Progress::Drained(reply) => Input::PlayoutDrained { reply, at },
+    }
+}

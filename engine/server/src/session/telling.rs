@@ -1,0 +1,60 @@
+//! What a session tells: every event to the journal, and those a client asked for to the stream.
+
+use parlance_conversation::{Event, Now};
+use parlance_proto::v1;
+use parlance_proto::v1::call_event::Event as Wire;
+use parlance_proto::v1::voice_session_response::Response;
+
+use super::journal::{CallKey, Entry, Journal, Record};
+use crate::convert::event;
+
+/// The journal of one call: numbers its entries.
+pub struct CallJournal {
+    journal: Journal,
+    key: CallKey,
+    offset: u64,
+}
+
+impl CallJournal {
+    /// Begins at offset 1.
+    pub fn new(journal: Journal, key: CallKey) -> Self {
+        Self { journal, key, offset: 0 }
+    }
+
+    /// Notes what went in or was told.
+    pub fn note(&mut self, now: Now, record: Record) {
+        self.offset += 1;
+        self.journal.append(self.key, Entry { offset: self.offset, now, record });
+    }
+
+    /// The journal and the key, for closing the call.
+    pub fn into_parts(self) -> (Journal, CallKey) {
+        (self.journal, self.key)
+    }
+}
+
+/// The event as a message of the stream, if the client gets it: finals, tools, errors always; interims,
+/// turns and waterfalls with `details`. The end is sent by the session itself, once it is stored.
+pub fn response(told: &Event, details: bool) -> Option<Response> {
+    if let Event::CallerInterim { turn, text, words } = told {
+        let entry = v1::TranscriptEntry {
+            speaker: v1::Speaker::Caller.into(),
+            text: text.clone(),
+            words: event::timed_words(words),
+            turn_id: turn.0,
+            ..Default::default()
+        };
+        let update = v1::TranscriptUpdate { r#final: false, entry: Some(entry) };
+        return details.then_some(Response::Transcript(update));
+    }
+    match event::wire(told)? {
+        Wire::Transcript(entry) => {
+            Some(Response::Transcript(v1::TranscriptUpdate { r#final: true, entry: Some(entry) }))
+        }
+        Wire::Tool(tool) => Some(Response::Tool(tool)),
+        Wire::Error(error) => Some(Response::Error(error)),
+        Wire::Turn(turn) => details.then_some(Response::Turn(turn)),
+        Wire::Waterfall(waterfall) => details.then_some(Response::Waterfall(waterfall)),
+        Wire::Ended(_) => None,
+    }
+}

@@ -1,0 +1,138 @@
+//! The agent's voice: which segments are being spoken, in which order.
+//!
+//! Segments of a reply are given to the text-to-speech provider one at a time and in order, so that their
+//! audio joins without gaps. A voice that fails on a segment is replaced once by the fallback voice.
+//! Knows no pacing: what comes back goes to [`super::playout`].
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use parlance_conversation::{ReplyId, SegmentId, flow};
+use parlance_providers::tts::{self, TextToSpeech};
+
+use super::inbox::{Post, Posted};
+
+/// A provider with the voice to ask it for.
+#[derive(Clone)]
+pub struct Speaker {
+    /// The provider.
+    pub provider: Arc<dyn TextToSpeech>,
+    /// The voice's id with it.
+    pub voice: String,
+}
+
+impl Speaker {
+    /// Rate of its audio, hertz.
+    pub fn sample_rate_hz(&self) -> u32 {
+        self.provider.sample_rate_hz(&self.voice)
+    }
+}
+
+struct Waiting {
+    reply: ReplyId,
+    segment: SegmentId,
+    text: String,
+}
+
+struct Current {
+    waiting: Waiting,
+    speaker: usize,
+    heard_from: bool,
+    _speech: tts::Speech,
+}
+
+/// The order of what is spoken. At most one segment is with the provider at a time.
+pub struct Voice {
+    speakers: Vec<Speaker>,
+    post: Post,
+    queue: VecDeque<Waiting>,
+    current: Option<Current>,
+}
+
+impl Voice {
+    /// Speaks with the first of `speakers`; the others are its fallbacks, in order. Not empty.
+    pub fn new(speakers: Vec<Speaker>, post: Post) -> Self {
+        Self { speakers, post, queue: VecDeque::new(), current: None }
+    }
+
+    /// The rate of the audio that comes now for this segment, hertz; `None` if it is not spoken any more.
+    pub fn rate_of(&mut self, reply: ReplyId, segment: SegmentId) -> Option<u32> {
+        let current = self.current.as_mut()?;
+        if (current.waiting.reply, current.waiting.segment) != (reply, segment) {
+            return None;
+        }
+        current.heard_from = true;
+        Some(self.speakers[current.speaker].sample_rate_hz())
+    }
+
+    /// Queues a segment and starts it if nothing else is spoken. An error means no voice could start.
+    pub fn speak(&mut self, reply: ReplyId, segment: SegmentId, text: &str) -> Option<Failure> {
+        let text = flow::normalize_for_speech(text);
+        self.queue.push_back(Waiting { reply, segment, text });
+        self.start_next()
+    }
+
+    /// Forgets all of a reply, also what is being spoken.
+    pub fn cancel(&mut self, reply: ReplyId) -> Option<Failure> {
+        self.queue.retain(|waiting| waiting.reply != reply);
+        if self.current.as_ref().is_some_and(|current| current.waiting.reply == reply) {
+            self.current = None;
+        }
+        self.start_next()
+    }
+
+    /// The segment being spoken is complete.
+    pub fn finished(&mut self) -> Option<Failure> {
+        self.current = None;
+        self.start_next()
+    }
+
+    /// The provider failed on the segment being spoken. If none of it was delivered the next provider
+    /// tries; else, or if there is none, the failure is returned.
+    pub fn failed(&mut self, message: String) -> Option<Failure> {
+        let current = self.current.take()?;
+        let next = current.speaker + 1;
+        if current.heard_from || next >= self.speakers.len() {
+            let failure = Failure { reply: current.waiting.reply, message };
+            return Some(failure);
+        }
+        self.start(current.waiting, next)
+    }
+
+    fn start_next(&mut self) -> Option<Failure> {
+        if self.current.is_some() {
+            return None;
+        }
+        let waiting = self.queue.pop_front()?;
+        self.start(waiting, 0)
+    }
+
+    fn start(&mut self, waiting: Waiting, from: usize) -> Option<Failure> {
+        let mut message = String::from("no voice is configured");
+        for (index, speaker) in self.speakers.iter().enumerate().skip(from) {
+            let request = tts::Request { text: waiting.text.clone(), voice: speaker.voice.clone() };
+            match speaker.provider.speak(request, self.sink(waiting.reply, waiting.segment)) {
+                Ok(speech) => {
+                    self.current = Some(Current { waiting, speaker: index, heard_from: false, _speech: speech });
+                    return None;
+                }
+                Err(error) => message = error.to_string(),
+            }
+        }
+        Some(Failure { reply: waiting.reply, message })
+    }
+
+    fn sink(&self, reply: ReplyId, segment: SegmentId) -> tts::Sink {
+        let post = self.post.clone();
+        Arc::new(move |event| post.post(Posted::Voice { reply, segment, event }))
+    }
+}
+
+/// A reply that has no voice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// The reply that stays unspoken from here on.
+    pub reply: ReplyId,
+    /// Why, for people.
+    pub message: String,
+}

@@ -1,0 +1,102 @@
+//! The tools agents can run: which there are, and how a run becomes durable before it happens.
+
+mod book_appointment;
+
+use std::time::Duration;
+
+use parlance_conversation::{CallTime, InvocationId, ToolOutcome};
+use parlance_store::invocations::{self, Begun, Invocation, InvocationState, NewInvocation};
+use parlance_store::{Error, Scope};
+use serde_json::{Value, json};
+
+use crate::session::inbox::{Post, Posted};
+use crate::session::journal::CallKey;
+
+/// A tool that comes with the engine.
+pub struct BuiltIn {
+    /// Its name in flows.
+    pub name: &'static str,
+    /// How long it may take.
+    pub timeout: Duration,
+}
+
+/// Every tool that comes with the engine.
+pub const BUILT_IN: &[BuiltIn] =
+    &[BuiltIn { name: book_appointment::NAME, timeout: Duration::from_secs(10) }];
+
+/// What an agent can say when the row of a run could not be written: then nothing was run.
+const NOT_REACHED: &str = "I can't reach our booking system right now.";
+
+/// Runs the tools of one call.
+#[derive(Clone)]
+pub struct Toolbox {
+    scope: Scope,
+    key: CallKey,
+}
+
+impl Toolbox {
+    /// Tools act for the organisation of `scope`.
+    pub fn new(scope: Scope, key: CallKey) -> Self {
+        Self { scope, key }
+    }
+
+    /// Starts a run on a task of its own; its outcome is posted.
+    pub fn run(&self, invocation: InvocationId, tool: String, arguments: Value, _at: CallTime, post: Post) {
+        let toolbox = self.clone();
+        tokio::spawn(async move {
+            let outcome = toolbox.outcome(invocation, &tool, arguments).await;
+            post.post(Posted::Tool { invocation, outcome });
+        });
+    }
+
+    async fn outcome(&self, invocation: InvocationId, tool: &str, arguments: Value) -> ToolOutcome {
+        let idempotency_key = format!("{}/{}", self.key.call, invocation.0);
+        let new = NewInvocation {
+            call_id: self.key.call,
+            idempotency_key: idempotency_key.clone(),
+            tool: tool.to_owned(),
+            arguments: arguments.clone(),
+        };
+        let begun = match invocations::begin(&self.scope, new).await {
+            Ok(Begun::New(row)) => row,
+            Ok(Begun::Known(row)) => return known(&row),
+            Err(error) => return not_run(tool, &error),
+        };
+        if let Err(error) = invocations::mark_running(&self.scope, begun.id).await {
+            return not_run(tool, &error);
+        }
+        let outcome = match tool {
+            book_appointment::NAME => {
+                book_appointment::run(&self.scope, self.key.call, idempotency_key, &arguments).await
+            }
+            other => ToolOutcome::Failed { reason: format!("There is no tool called {other}.") },
+        };
+        let (state, result) = match &outcome {
+            ToolOutcome::Succeeded { result } => (InvocationState::Succeeded, result.clone()),
+            ToolOutcome::Failed { reason } => (InvocationState::Failed, json!({ "reason": reason })),
+            ToolOutcome::TimedOut => (InvocationState::Unknown, json!({ "reason": "no answer in time" })),
+        };
+        if let Err(error) = invocations::finish(&self.scope, begun.id, state, result).await {
+            tracing::error!(%error, tool, "the end of a tool run was not stored");
+        }
+        outcome
+    }
+}
+
+fn not_run(tool: &str, error: &Error) -> ToolOutcome {
+    tracing::error!(%error, tool, "a tool was not run");
+    ToolOutcome::Failed { reason: NOT_REACHED.to_owned() }
+}
+
+/// The outcome of a run that was begun before under the same key.
+fn known(row: &Invocation) -> ToolOutcome {
+    let result = row.result.clone().unwrap_or_default();
+    match row.state {
+        InvocationState::Succeeded => ToolOutcome::Succeeded { result },
+        InvocationState::Failed => {
+            let reason = result.get("reason").and_then(Value::as_str).unwrap_or(NOT_REACHED);
+            ToolOutcome::Failed { reason: reason.to_owned() }
+        }
+        InvocationState::Pending | InvocationState::Running | InvocationState::Unknown => ToolOutcome::TimedOut,
+    }
+}
