@@ -9,7 +9,8 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 use parlance_conversation::CallTime;
 use parlance_media::recording::{RecordingFile, Side};
-use parlance_media::{EAR_RATE_HZ, Resampler};
+use parlance_media::EAR_RATE_HZ;
+use parlance_media::resample::Resampler;
 use tokio::sync::oneshot;
 use parlance_store::CallId;
 

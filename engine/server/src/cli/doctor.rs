@@ -1,0 +1,256 @@
+//! `parlance doctor`: what is missing on this machine, and the exact command that brings it.
+//!
+//! Looks, and changes nothing. A missing piece without which no call can be held fails the command; a missing
+//! nicety is only told. Packages are named as Debian and Ubuntu name them.
+
+use std::env;
+use std::fmt;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use super::Error;
+use super::connect::{ConnectArgs, connect};
+use super::terminal::{Paint, Tone};
+
+/// Where shared libraries lie on the systems this runs on.
+const LIBRARY_DIRS: [&str; 8] = [
+    "/usr/lib/x86_64-linux-gnu",
+    "/usr/lib/aarch64-linux-gnu",
+    "/lib/x86_64-linux-gnu",
+    "/lib/aarch64-linux-gnu",
+    "/usr/lib64",
+    "/usr/lib",
+    "/usr/local/lib",
+    "/opt/homebrew/lib",
+];
+
+/// Arguments of `parlance doctor`.
+#[derive(Debug, clap::Args)]
+pub struct DoctorArgs {
+    #[command(flatten)]
+    connect: ConnectArgs,
+    /// Print nothing but the commands that bring what is missing, one a line.
+    #[arg(long)]
+    fixes: bool,
+}
+
+/// What was found about one piece.
+#[derive(Debug)]
+struct Finding {
+    what: &'static str,
+    verdict: Verdict,
+}
+
+#[derive(Debug)]
+enum Verdict {
+    /// There, and where.
+    Present(String),
+    /// Not there, and no call can be held without it.
+    Missing { detail: String, fix: String },
+    /// Not there, and nothing depends on it.
+    Absent { detail: String, fix: String },
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Present(detail) => write!(f, "{detail}"),
+            Self::Missing { detail, fix } | Self::Absent { detail, fix } => write!(f, "{detail}: {fix}"),
+        }
+    }
+}
+
+/// Looks at the machine.
+///
+/// # Errors
+/// None: what can't be found out is a finding.
+pub async fn run(args: DoctorArgs) -> Result<ExitCode, Error> {
+    let findings = [
+        postgres(),
+        recogniser(),
+        recogniser_model(),
+        flite(),
+        espeak(),
+        data_dir(&args.connect.data_dir),
+        engine(&args.connect).await,
+    ];
+    let paint = Paint::for_stdout();
+    for finding in &findings {
+        if args.fixes {
+            if let Verdict::Missing { fix, .. } | Verdict::Absent { fix, .. } = &finding.verdict {
+                println!("{fix}");
+            }
+            continue;
+        }
+        let mark = match finding.verdict {
+            Verdict::Present(_) => paint.paint(Tone::Good, "ok     "),
+            Verdict::Missing { .. } => paint.paint(Tone::Bad, "MISSING"),
+            Verdict::Absent { .. } => paint.paint(Tone::Quiet, "absent "),
+        };
+        println!("{mark}  {:<22} {}", finding.what, finding.verdict);
+    }
+    let healthy = findings.iter().all(|finding| !matches!(finding.verdict, Verdict::Missing { .. }));
+    Ok(if healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A database given, or the programs for a private one.
+fn postgres() -> Finding {
+    let verdict = if env::var_os("DATABASE_URL").is_some() {
+        Verdict::Present("DATABASE_URL is set: that database is used".to_owned())
+    } else {
+        match initdb() {
+            Some(path) => Verdict::Present(format!("{} (a private cluster)", path.display())),
+            None => missing("no initdb and no DATABASE_URL", "postgresql"),
+        }
+    };
+    Finding { what: "PostgreSQL", verdict }
+}
+
+/// `initdb` on the path, else of the highest version under Debian's folder.
+fn initdb() -> Option<PathBuf> {
+    on_path("initdb").or_else(|| {
+        let versions = Path::new("/usr/lib/postgresql").read_dir().ok()?.flatten();
+        let found = versions.map(|version| version.path().join("bin/initdb")).filter(|path| path.is_file());
+        found.max_by_key(|path| {
+            let version = path.ancestors().nth(2).and_then(Path::file_name);
+            version.and_then(|version| version.to_string_lossy().parse::<u32>().ok())
+        })
+    })
+}
+
+fn recogniser() -> Finding {
+    let verdict = match (library("libsphinxbase.so.3"), library("libpocketsphinx.so.3")) {
+        (Some(_), Some(path)) => Verdict::Present(path.display().to_string()),
+        _ => missing("no libpocketsphinx.so.3", "libpocketsphinx3"),
+    };
+    Finding { what: "offline transcriber", verdict }
+}
+
+fn recogniser_model() -> Finding {
+    let model = Path::new("/usr/share/pocketsphinx/model/en-us/en-us/mdef");
+    let verdict = if model.is_file() {
+        Verdict::Present("/usr/share/pocketsphinx/model/en-us".to_owned())
+    } else {
+        missing("no English model", "pocketsphinx-en-us")
+    };
+    Finding { what: "transcriber's model", verdict }
+}
+
+fn flite() -> Finding {
+    let verdict = match (library("libflite.so.1"), library("libflite_cmu_us_slt.so.1")) {
+        (Some(_), Some(path)) => Verdict::Present(path.display().to_string()),
+        _ => missing("no libflite_cmu_us_slt.so.1", "libflite1"),
+    };
+    Finding { what: "offline voice", verdict }
+}
+
+fn espeak() -> Finding {
+    let verdict = match on_path("espeak-ng") {
+        Some(path) => Verdict::Present(path.display().to_string()),
+        None => {
+            Verdict::Absent { detail: "no espeak-ng, so no espeak voices".to_owned(), fix: apt("espeak-ng") }
+        }
+    };
+    Finding { what: "more voices", verdict }
+}
+
+/// The folder exists or can be made, and can be written.
+fn data_dir(path: &Path) -> Finding {
+    let existing = path.ancestors().find(|dir| dir.as_os_str().is_empty() || dir.is_dir());
+    let existing = existing.filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let probe = existing.join(format!(".parlance-doctor-{}", std::process::id()));
+    let verdict = match std::fs::write(&probe, b"") {
+        Ok(()) => {
+            // Left behind it would be an empty file in the way of nothing.
+            let _ = std::fs::remove_file(&probe);
+            Verdict::Present(format!("{} can be written", path.display()))
+        }
+        Err(error) => Verdict::Missing {
+            detail: format!("{} can't be written ({error})", path.display()),
+            fix: "give another --data-dir, or set PARLANCE_DATA_DIR".to_owned(),
+        },
+    };
+    Finding { what: "data folder", verdict }
+}
+
+/// The engine answers, or its port is free for it.
+async fn engine(args: &ConnectArgs) -> Finding {
+    let endpoint = &args.endpoint;
+    // Whether something listens does not depend on the key.
+    let probe = ConnectArgs { key: Some("doctor".to_owned()), ..args.clone() };
+    let verdict = match (connect(&probe).await, port_of(endpoint)) {
+        (Ok(_), _) => Verdict::Present(format!("answers at {endpoint}")),
+        (Err(error @ Error::BadEndpoint { .. }), _) => {
+            Verdict::Missing { detail: error.to_string(), fix: "give --endpoint".to_owned() }
+        }
+        (Err(_), Some(port)) if TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port))).is_err() => {
+            Verdict::Missing {
+                detail: format!("port {port} is taken by something that is no engine, or can't be used"),
+                fix: "start the engine on another port".to_owned(),
+            }
+        }
+        (Err(_), _) => Verdict::Absent {
+            detail: format!("not running at {endpoint}, and its port is free"),
+            fix: "parlance serve".to_owned(),
+        },
+    };
+    Finding { what: "engine", verdict }
+}
+
+/// The port of an endpoint on this machine.
+fn port_of(endpoint: &str) -> Option<u16> {
+    let authority = endpoint.strip_prefix("http://")?.split('/').next()?;
+    let (host, port) = authority.rsplit_once(':')?;
+    matches!(host, "127.0.0.1" | "localhost" | "[::1]").then(|| port.parse().ok()).flatten()
+}
+
+fn missing(detail: &str, package: &str) -> Verdict {
+    Verdict::Missing { detail: detail.to_owned(), fix: apt(package) }
+}
+
+fn apt(package: &str) -> String {
+    format!("sudo apt-get install -y {package}")
+}
+
+fn on_path(program: &str) -> Option<PathBuf> {
+    env::split_paths(&env::var_os("PATH")?).map(|dir| dir.join(program)).find(|path| path.is_file())
+}
+
+fn library(soname: &str) -> Option<PathBuf> {
+    let asked = env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
+    let dirs: Vec<_> = env::split_paths(&asked).collect();
+    let known = LIBRARY_DIRS.iter().map(PathBuf::from);
+    dirs.into_iter().chain(known).map(|dir| dir.join(soname)).find(|path| path.exists())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_cannot_be_written_is_missing_and_one_to_be_made_is_not() {
+        let there = env::temp_dir().join("parlance-doctor-to-be-made/deep");
+        assert!(matches!(data_dir(&there).verdict, Verdict::Present(_)));
+        assert!(matches!(data_dir(Path::new("/proc/parlance")).verdict, Verdict::Missing { .. }));
+    }
+
+    #[test]
+    fn a_missing_piece_ends_in_the_command_that_brings_it() {
+        let text = missing("no initdb and no DATABASE_URL", "postgresql").to_string();
+        assert_eq!(text, "no initdb and no DATABASE_URL: sudo apt-get install -y postgresql");
+    }
+
+    #[tokio::test]
+    async fn a_port_taken_by_something_else_is_told_apart_from_a_free_one() {
+        let taken = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let port = taken.local_addr().expect("it is bound").port();
+        drop(taken);
+        let args = ConnectArgs {
+            endpoint: format!("http://127.0.0.1:{port}"),
+            key: None,
+            data_dir: PathBuf::from("."),
+        };
+        assert!(matches!(engine(&args).await.verdict, Verdict::Absent { .. }));
+    }
+}

@@ -1,0 +1,90 @@
+//! One open conversation: the two directions of a `VoiceSession`, after `ready`.
+//!
+//! Sending never waits: a client that paces audio by the clock must not be slowed by the engine, so an engine that
+//! does not read for [`UNREAD_MAX`] messages is an error.
+
+use std::time::Duration;
+
+use parlance_proto::v1::voice_session_request::Request;
+use parlance_proto::v1::voice_session_response::Response;
+use parlance_proto::v1::{SessionReady, SessionStart, VoiceSessionRequest, VoiceSessionResponse};
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::time::timeout;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+
+use super::Error;
+use super::connect::Engine;
+
+/// Messages that may wait for the engine to read them: ten seconds of 20 ms frames.
+const UNREAD_MAX: usize = 500;
+/// Longest wait for `ready`.
+const READY_WITHIN: Duration = Duration::from_secs(15);
+
+/// An open conversation.
+#[derive(Debug)]
+pub struct Line {
+    outbound: Option<mpsc::Sender<VoiceSessionRequest>>,
+    inbound: Streaming<VoiceSessionResponse>,
+}
+
+impl Line {
+    /// Begins a session and waits until it is ready.
+    ///
+    /// # Errors
+    /// The engine's refusal, or [`Error::Broken`] if it says nothing.
+    pub async fn open(engine: &Engine, start: SessionStart) -> Result<(Self, SessionReady), Error> {
+        let (outbound, requests) = mpsc::channel(UNREAD_MAX);
+        let silent = || Error::Broken("it did not get ready within 15 s".to_owned());
+        let begin = async {
+            let mut voice = engine.voice();
+            let stream = ReceiverStream::new(requests);
+            let line = Self {
+                inbound: voice.voice_session(stream).await?.into_inner(),
+                outbound: Some(outbound.clone()),
+            };
+            Ok::<_, Error>(line)
+        };
+        let _ = outbound.try_send(VoiceSessionRequest { request: Some(Request::Start(start)) });
+        let mut line = timeout(READY_WITHIN, begin).await.map_err(|_| silent())??;
+        match timeout(READY_WITHIN, line.next()).await.map_err(|_| silent())?? {
+            Some(Response::Ready(ready)) => Ok((line, ready)),
+            Some(Response::Error(error)) => Err(Error::Refused(error.message)),
+            _ => Err(Error::Broken("its first message was not `ready`".to_owned())),
+        }
+    }
+
+    /// Sends one message. After [`Line::hang_up`], or once the engine has closed its side, it goes nowhere: what
+    /// the engine sends says why.
+    ///
+    /// # Errors
+    /// [`Error::Broken`] if the engine does not read.
+    pub fn send(&self, request: Request) -> Result<(), Error> {
+        let Some(outbound) = &self.outbound else { return Ok(()) };
+        match outbound.try_send(VoiceSessionRequest { request: Some(request) }) {
+            Ok(()) | Err(TrySendError::Closed(_)) => Ok(()),
+            Err(TrySendError::Full(_)) => Err(Error::Broken("it has stopped reading".to_owned())),
+        }
+    }
+
+    /// The next message; `None` once the engine has said all.
+    ///
+    /// # Errors
+    /// The status the session ended with.
+    pub async fn next(&mut self) -> Result<Option<Response>, Error> {
+        loop {
+            match self.inbound.message().await? {
+                None => return Ok(None),
+                // An answer newer than this client.
+                Some(VoiceSessionResponse { response: None, .. }) => {}
+                Some(VoiceSessionResponse { response: Some(response), .. }) => return Ok(Some(response)),
+            }
+        }
+    }
+
+    /// Closes the caller's side. The engine's last words still come.
+    pub fn hang_up(&mut self) {
+        self.outbound = None;
+    }
+}

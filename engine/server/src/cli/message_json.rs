@@ -1,0 +1,75 @@
+//! Messages as JSON and YAML, by the contract's own descriptors.
+//!
+//! The JSON is protobuf's canonical form with the names of the `.proto` files. YAML is the same tree; reading it
+//! takes both spellings of a field's name and refuses an unknown one with its place in the file.
+
+use std::sync::LazyLock;
+
+use parlance_proto::DESCRIPTOR_SET;
+use prost::Message;
+use prost_reflect::{
+    DescriptorPool, DeserializeOptions, DynamicMessage, MessageDescriptor, SerializeOptions,
+};
+use serde_json::Value;
+
+use super::Error;
+
+/// The contract.
+static POOL: LazyLock<Option<DescriptorPool>> = LazyLock::new(|| DescriptorPool::decode(DESCRIPTOR_SET).ok());
+
+/// The description of a message of the contract, such as `Agent`.
+pub fn descriptor(name: &str) -> Result<MessageDescriptor, Error> {
+    POOL.as_ref()
+        .and_then(|pool| pool.get_message_by_name(&format!("parlance.v1.{name}")))
+        .ok_or_else(|| Error::Usage(format!("this binary knows no message parlance.v1.{name}")))
+}
+
+/// `message`, a `parlance.v1.<name>`, as JSON with the names of the contract.
+pub fn to_json(name: &str, message: &impl Message) -> Result<Value, Error> {
+    let impossible = |error: String| Error::Usage(format!("parlance.v1.{name} has no JSON form: {error}"));
+    let mut dynamic = DynamicMessage::new(descriptor(name)?);
+    dynamic.transcode_from(message).map_err(|error| impossible(error.to_string()))?;
+    let options = SerializeOptions::new().use_proto_field_name(true);
+    dynamic
+        .serialize_with_options(serde_json::value::Serializer, &options)
+        .map_err(|error| impossible(error.to_string()))
+}
+
+/// Reads a `parlance.v1.<name>` from YAML; JSON is YAML too.
+///
+/// # Errors
+/// What is wrong, with its path and line.
+pub fn from_yaml<M: Message + Default>(name: &str, text: &str) -> Result<M, String> {
+    let descriptor = descriptor(name).map_err(|error| error.to_string())?;
+    let options = DeserializeOptions::new().deny_unknown_fields(true);
+    let dynamic = DynamicMessage::deserialize_with_options(
+        descriptor,
+        serde_yaml_ng::Deserializer::from_str(text),
+        &options,
+    )
+    .map_err(|error| error.to_string())?;
+    dynamic.transcode_to().map_err(|error| error.to_string())
+}
+
+/// A JSON tree of protobuf's `Struct`; absent is `null`.
+pub fn struct_json(fields: Option<&prost_types::Struct>) -> Value {
+    fields.map_or(Value::Null, |fields| {
+        Value::Object(fields.fields.iter().map(|(name, value)| (name.clone(), value_json(value))).collect())
+    })
+}
+
+fn value_json(value: &prost_types::Value) -> Value {
+    use prost_types::value::Kind;
+    match &value.kind {
+        None | Some(Kind::NullValue(_)) => Value::Null,
+        Some(Kind::BoolValue(flag)) => Value::Bool(*flag),
+        // Whole numbers are written without the fraction that protobuf's only number type gives them.
+        Some(Kind::NumberValue(number)) if number.fract() == 0.0 && number.abs() < 9e15 => {
+            Value::from(*number as i64)
+        }
+        Some(Kind::NumberValue(number)) => Value::from(*number),
+        Some(Kind::StringValue(text)) => Value::String(text.clone()),
+        Some(Kind::StructValue(fields)) => struct_json(Some(fields)),
+        Some(Kind::ListValue(list)) => Value::Array(list.values.iter().map(value_json).collect()),
+    }
+}

@@ -1,0 +1,62 @@
+//! The client half of the binary: what `parlance` does to a running engine through its public API.
+//!
+//! Nothing here reaches into the engine: every command but [`doctor`] goes through the same RPCs and the same
+//! key as anybody's client, so that what works here works for them. Enter at [`run`]. A command is a clap
+//! `Args` struct and one async function in the file of its name; what they share is small: [`connect`] (where the
+//! engine is and who asks), [`floor`] (is the agent done?), [`describe`] and [`waterfall`] (decisions in words and
+//! bars), [`message_json`] (messages as JSON and YAML), [`terminal`] (colours, times).
+
+use std::process::ExitCode;
+
+pub mod agents;
+pub mod call;
+pub mod calls;
+pub mod connect;
+mod describe;
+pub mod doctor;
+mod error;
+mod floor;
+mod line;
+mod message_json;
+#[cfg(test)]
+mod scripted;
+pub mod talk;
+mod terminal;
+#[cfg(test)]
+mod tests;
+mod timeline;
+mod waterfall;
+
+pub use error::Error;
+
+/// The commands that talk to an engine, or look for one.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Call an agent with recorded audio, in real time, as a caller would.
+    Call(call::CallArgs),
+    /// Talk to an agent by typing.
+    Talk(talk::TalkArgs),
+    /// List calls, and show why a call went as it did.
+    #[command(subcommand)]
+    Calls(calls::CallsCommand),
+    /// Create, change, show and delete agents.
+    #[command(subcommand)]
+    Agents(agents::AgentsCommand),
+    /// Say what is missing on this machine, and the command that brings it.
+    Doctor(doctor::DoctorArgs),
+}
+
+/// Carries out one command. The exit code is 0 only if what was asked for happened: for a call, that it ended
+/// normally and every clip was played.
+///
+/// # Errors
+/// Whatever kept the command from being tried or finished; its text is one sentence for people, with the fix.
+pub async fn run(command: Command) -> Result<ExitCode, Error> {
+    match command {
+        Command::Call(args) => call::run(args).await,
+        Command::Talk(args) => talk::run(args).await,
+        Command::Calls(command) => calls::run(command).await,
+        Command::Agents(command) => agents::run(command).await,
+        Command::Doctor(args) => doctor::run(args).await,
+    }
+}
