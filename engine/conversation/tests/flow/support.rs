@@ -7,13 +7,13 @@ use parlance_conversation::flow::{Flow, Run, Step, Then};
 use parlance_conversation::{EndReason, Expectation, Scene};
 use serde_json::Value;
 
-/// The flow of `examples/agents/restaurant.yaml`.
+/// The flow of the demo restaurant.
 pub fn restaurant() -> Arc<Flow> {
     #[derive(serde::Deserialize)]
     struct Agent {
         flow: Flow,
     }
-    let text = include_str!("../../../../examples/agents/restaurant.yaml");
+    let text = include_str!("restaurant.yaml");
     let agent: Agent = serde_yaml_ng::from_str(text).expect("the example agent is valid YAML");
     Arc::new(agent.flow)
 }

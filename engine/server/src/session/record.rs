@@ -41,6 +41,11 @@ impl Recorder {
         Ok(Self { folder: folder.to_owned(), jobs })
     }
 
+    /// Where recordings are kept.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Begins to record a call whose agent speaks at `agent_rate_hz`. Its file is made with the first sample.
     pub fn record(&self, call: CallId, agent_rate_hz: u32) -> Recording {
         let to_ear = (agent_rate_hz != EAR_RATE_HZ)
