@@ -3,16 +3,19 @@
 //! Decides how a vendor is spoken to and nothing about the conversation. A provider is opened for
 //! one call (or one reply, or one sentence), is fed without ever blocking its caller, and answers
 //! by calling the sink it was given; dropping what `open`, `respond` or `speak` returned cancels
-//! the work. Enter at [`stt::SpeechToText`], [`llm::LanguageModel`] and [`tts::TextToSpeech`].
+//! the work. Enter at [`stt::SpeechToText`], [`llm::LanguageModel`] and [`tts::TextToSpeech`];
+//! [`registry`] says which of them work on this machine.
 //!
 //! What this room must not know: the wire contract, the database, audio processing, turn-taking.
 
-mod soname;
-
 pub mod llm;
+pub mod registry;
+pub mod script;
 pub mod stt;
 pub mod tts;
 
 mod error;
+mod running;
+mod soname;
 
 pub use error::{Error, ErrorKind};

@@ -93,7 +93,7 @@ impl Engine {
             Providers::Offline => Stack::offline()?,
             Providers::Script => Stack::script(),
         };
-        let store = Store::open(StoreConfig::new(database(config, &data_dir)?)).await?;
+        let store = Store::open(StoreConfig::new(database(config)?)).await?;
         let first_key = first_key(&store, &config.key_file()).await?;
         let recorder = (!config.no_recording)
             .then(|| {
@@ -164,10 +164,11 @@ fn data_dir(wanted: &Path) -> Result<std::path::PathBuf, Error> {
     wanted.canonicalize().map_err(|cause| file_error(wanted, cause))
 }
 
-fn database(config: &Config, data_dir: &Path) -> Result<Database, Error> {
+/// Which database this configuration means.
+pub fn database(config: &Config) -> Result<Database, Error> {
     Ok(match &config.database_url {
         Some(url) => Database::Url(DatabaseUrl::parse(url, false)?),
-        None => Database::Private(ClusterConfig::new(data_dir.join("postgres"))),
+        None => Database::Private(ClusterConfig::new(data_dir(&config.data_dir)?.join("postgres"))),
     })
 }
 

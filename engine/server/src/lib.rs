@@ -9,6 +9,7 @@ pub mod config;
 pub mod convert;
 pub mod engine;
 pub mod rpc;
+pub mod run;
 pub mod serve;
 pub mod session;
 pub mod status;

@@ -4,8 +4,35 @@
 //! gives a run the caller's settled words and gets a [`Step`]: what to say, and what to do after.
 //! A run is cheap to clone, so that a wrongly split turn can be taken back (E6).
 
+mod ask;
+mod dates;
+mod graph;
+mod hear;
+mod jsgf;
+mod judge;
+mod known;
+mod markup;
+mod names;
+mod normalize;
+mod numbers;
+mod party;
+mod phones;
+mod phrase;
+mod run;
+pub mod segments;
+mod side;
+mod slots;
+mod table;
+mod template;
+mod times;
+mod words;
+
 use std::collections::BTreeMap;
 
+pub use graph::{Fault, Problem};
+pub use judge::Completeness;
+pub use normalize::normalize_for_speech;
+pub use run::Run;
 use serde::{Deserialize, Serialize};
 
 use crate::EndReason;
@@ -58,20 +85,27 @@ pub enum Node {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Ask {
     /// Said on entry; templates. Empty: straight to the first missing slot's prompt.
+    #[serde(default)]
     pub prompt: String,
     /// What is wanted, in the order it is asked for.
     pub slots: Vec<Slot>,
     /// Read-back of what was understood; a yes goes on, a correction is taken, a no asks what to change.
     /// Empty: no read-back.
+    #[serde(default)]
     pub read_back: String,
     /// Next when all is filled (and confirmed).
     pub next: String,
     /// Answers to questions outside the form: keyword list to text (said, then the question again).
+    #[serde(default)]
     pub side_answers: Vec<SideAnswer>,
-    /// Times an answer may be misunderstood in a row before `on_failure`. Default 3.
+    /// Times an answer may be misunderstood in a row before `on_failure`. Default 3; at least 1.
+    #[serde(default = "three")]
     pub retries: u32,
     /// Next when the caller can't be understood or asks for a person or to cancel.
     pub on_failure: String,
+    /// Slots emptied on entry, so that they are asked for anew (a refused time). Default none.
+    #[serde(default)]
+    pub forget: Vec<String>,
 }
 
 /// A question callers ask in between ("what time do you close on Sunday").
@@ -91,9 +125,20 @@ pub struct Slot {
     /// What sort of value.
     pub kind: SlotKind,
     /// Asked when it is missing; a template.
+    #[serde(default)]
     pub prompt: String,
-    /// Whether the form is incomplete without it.
+    /// Whether the form is incomplete without it. Default true. One that is not required is asked for
+    /// last, if it has a prompt, and a "no" leaves it empty.
+    #[serde(default = "yes")]
     pub required: bool,
+}
+
+fn three() -> u32 {
+    3
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// What sort of value a slot holds.

@@ -1,5 +1,6 @@
 //! Text to speech: a sentence in, audio and word times out.
 
+pub mod espeak;
 pub mod flite;
 
 use std::sync::Arc;

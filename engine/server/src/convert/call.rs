@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use parlance_conversation::{CallTime, EndReason};
+use parlance_conversation::{CallTime, EndReason, Entry, ReplyId, Speaker, TurnId};
 use parlance_proto::v1;
 use parlance_store::{calls, invocations, journal, transcripts};
 
@@ -84,20 +84,46 @@ pub fn journal_event(row: &journal::JournalEntry) -> Option<v1::CallEvent> {
     })
 }
 
-/// An utterance as it is kept: the whole entry stands in `words`' sibling columns.
-pub fn transcript_row(entry: &parlance_conversation::Entry) -> transcripts::TranscriptEntry {
+/// An utterance as it is kept.
+pub fn transcript_row(entry: &Entry) -> transcripts::TranscriptEntry {
     transcripts::TranscriptEntry {
         sequence: i32::try_from(entry.sequence).unwrap_or(i32::MAX),
         role: match entry.speaker {
-            parlance_conversation::Speaker::Caller => transcripts::Role::Caller,
-            parlance_conversation::Speaker::Agent => transcripts::Role::Agent,
+            Speaker::Caller => transcripts::Role::Caller,
+            Speaker::Agent => transcripts::Role::Agent,
         },
+        turn_id: entry.turn.map(|turn| turn.0 as i32),
+        reply_id: entry.reply.map(|reply| reply.0 as i32),
         text: entry.text.clone(),
         unheard_text: entry.unheard.clone(),
         start_us: entry.start.as_micros() as i64,
         end_us: entry.end.as_micros() as i64,
         words: serde_json::to_value(&entry.words).unwrap_or_default(),
-        interrupted: entry.interrupted_at.is_some(),
+        words_estimated: entry.estimated,
+        interrupted_us: entry.interrupted_at.map(|at| at.as_micros() as i64),
+        typed: entry.typed,
+    }
+}
+
+/// An utterance from its row.
+pub fn entry(row: &transcripts::TranscriptEntry) -> Entry {
+    let at = |us: i64| CallTime::from_micros(us.unsigned_abs());
+    Entry {
+        sequence: row.sequence.unsigned_abs(),
+        speaker: match row.role {
+            transcripts::Role::Caller => Speaker::Caller,
+            transcripts::Role::Agent => Speaker::Agent,
+        },
+        turn: row.turn_id.map(|turn| TurnId(turn.unsigned_abs())),
+        reply: row.reply_id.map(|reply| ReplyId(reply.unsigned_abs())),
+        text: row.text.clone(),
+        unheard: row.unheard_text.clone(),
+        start: at(row.start_us),
+        end: at(row.end_us),
+        words: serde_json::from_value(row.words.clone()).unwrap_or_default(),
+        estimated: row.words_estimated,
+        interrupted_at: row.interrupted_us.map(at),
+        typed: row.typed,
     }
 }
 

@@ -118,7 +118,7 @@ impl CallService for Calls {
         let id = name::call("call", &request.get_ref().call)?;
         calls::get(&scope, id).await.map_err(|error| missing(error, id))?;
         let rows = transcripts::list(&scope, id).await.map_err(Refusal::from)?;
-        let entries = rows.iter().filter_map(convert::entry).map(|entry| event::transcript_entry(&entry)).collect();
+        let entries = rows.iter().map(|row| event::transcript_entry(&convert::entry(row))).collect();
         let events = if request.get_ref().include_events { events(&scope, id).await? } else { Vec::new() };
         Ok(Response::new(v1::GetTranscriptResponse { entries, events }))
     }

@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use tonic::Streaming;
 
 use super::name;
-use crate::convert::{agent as convert_agent, duration};
+use crate::convert::{agent as convert_agent, call as convert_call, duration};
 use crate::engine::Engine;
 use crate::session::caller_audio::CallerAudio;
 use crate::session::clock::Clock;
@@ -96,7 +96,7 @@ pub async fn open(
     };
     let row = agents::get(&scope, &agent_id).await.map_err(|error| super::agent::missing(error, &agent_id))?;
     let agent = convert_agent::from_settings(&row.settings)?;
-    let mut variables = waiting.as_ref().map_or(BTreeMap::new(), |row| row.variables());
+    let mut variables: BTreeMap<String, String> = waiting.iter().flat_map(convert_call::variables).collect();
     variables.extend(start.dynamic_variables.clone());
     let started = engine.civil_now(organisation).await?;
     let policy = convert_agent::policy(&agent, &engine.offer, Scene { started, variables: variables.clone() })?;

@@ -8,9 +8,13 @@
 use std::time::Duration;
 
 use parlance_conversation::{CallTime, Input};
-use parlance_media::{
-    AudioFormat, EAR_FRAME_SAMPLES, EAR_RATE_HZ, Ears, FRAME_US, Framer, Heard, Resampler, ToneEvent, VoiceEvent,
-};
+use parlance_media::ears::{Ears, Heard};
+use parlance_media::format::{self, AudioFormat};
+use parlance_media::framer::Framer;
+use parlance_media::resample::Resampler;
+use parlance_media::tone::ToneEvent;
+use parlance_media::vad::VoiceEvent;
+use parlance_media::{EAR_FRAME_SAMPLES, EAR_RATE_HZ, FRAME_US};
 use parlance_providers::stt::{Control, Expectation, Listener};
 
 /// Without audio for so long, silence stands in for it.
@@ -69,7 +73,7 @@ impl CallerAudio {
         bytes: &[u8],
         facts: &mut Vec<Input>,
         mut record: impl FnMut(CallTime, &[i16]),
-    ) -> Result<(), parlance_media::FormatError> {
+    ) -> Result<(), format::Error> {
         self.decoded.clear();
         self.format.decode(bytes, &mut self.decoded)?;
         let start = *self.start.get_or_insert(now);

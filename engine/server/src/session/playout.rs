@@ -305,7 +305,7 @@ impl Playout {
     fn send_frame(&mut self, now: CallTime, index: usize, far_end: &mut FarEnd) -> bool {
         let audio = &mut self.replies[index];
         let samples = &audio.samples[audio.cursor..audio.cursor + self.frame];
-        let mut data = Vec::with_capacity(self.format.frame_bytes());
+        let mut data = Vec::with_capacity(self.format.bytes_per_frame());
         self.format.encode(samples, &mut data);
         let position_us = samples_to_us(audio.cursor as u64, self.rate_hz);
         let message = AgentAudio {

@@ -9,7 +9,8 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 use parlance_conversation::CallTime;
 use parlance_media::recording::{RecordingFile, Side};
-use parlance_media::{EAR_RATE_HZ, Resampler};
+use parlance_media::EAR_RATE_HZ;
+use parlance_media::resample::Resampler;
 use tokio::sync::oneshot;
 use parlance_store::CallId;
 
@@ -38,6 +39,11 @@ impl Recorder {
         let (jobs, queue) = sync_channel(QUEUE);
         std::thread::Builder::new().name("recorder".into()).spawn(move || write(&queue))?;
         Ok(Self { folder: folder.to_owned(), jobs })
+    }
+
+    /// Where recordings are kept.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Begins to record a call whose agent speaks at `agent_rate_hz`. Its file is made with the first sample.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parlance_conversation::{
-    Action, CallTime, Control, Conversation, EndReason, Input, Now, ProviderKind, ReplyId,
+    Action, AgentState, CallTime, CallerState, Control, Conversation, EndReason, Input, Now, ProviderKind, ReplyId,
 };
 use parlance_proto::v1::session_control::Control as WireControl;
 use parlance_proto::v1::voice_session_request::Request;
@@ -204,10 +204,15 @@ impl Session {
             self.feed(Input::FarEndLost { reason: EndReason::FarEndLost });
         }
         if let Some(since) = self.hung_up
-            && (self.conversation.is_idle() || now.since(since) > LAST_ANSWER)
+            && (self.is_idle() || now.since(since) > LAST_ANSWER)
         {
             self.feed(Input::FarEndLost { reason: EndReason::CallerHungUp });
         }
+    }
+
+    fn is_idle(&self) -> bool {
+        let view = self.conversation.state();
+        view.caller == CallerState::Silent && view.agent == AgentState::Listening
     }
 
     fn next_wake(&self) -> CallTime {

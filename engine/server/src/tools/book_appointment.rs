@@ -52,7 +52,7 @@ async fn book(
         notes: wish.notes,
     };
     Ok(match appointments::book(scope, wanted, Timestamp::now()).await? {
-        Booking::Booked(appointment) | Booking::Known(appointment) => {
+        Booking::Booked(appointment) | Booking::AlreadyBooked(appointment) => {
             ToolOutcome::Succeeded { result: result(&appointment, wish.date, wish.time) }
         }
         Booking::Refused(refusal) => ToolOutcome::Failed { reason: refusal.to_string() },

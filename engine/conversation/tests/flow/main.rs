@@ -1,0 +1,4 @@
+//! Flows, spoken and typed: one file for each promise.
+
+mod calls;
+mod support;

@@ -1,0 +1,113 @@
+//! `parlance serve` and `parlance migrate`: what an operator sees of the engine's beginning and end.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use parlance_store::Store;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::config::Config;
+use crate::engine::{self, Engine, FirstKey};
+use crate::serve::{self, Running};
+
+/// Why a command of the operator failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The engine did not start.
+    #[error("could not {0}")]
+    Start(#[from] serve::Error),
+    /// The database was not brought up to date.
+    #[error("could not {0}")]
+    Migrate(#[from] engine::Error),
+    /// Signals can't be waited for.
+    #[error("could not wait for signals: {0}")]
+    Signals(std::io::Error),
+}
+
+/// Runs the engine until the first signal, then drains; the second ends it at once.
+pub async fn serve(config: Config) -> Result<ExitCode, Error> {
+    log();
+    let drain = Duration::from_secs(config.drain_seconds);
+    let mut stop = Stop::new()?;
+    let running = serve::start(config.clone()).await?;
+    print!("{}", welcome(&config, &running));
+    stop.next().await;
+    let calls = running.engine.live.count();
+    println!("Stopping: no new calls; {calls} under way may go on for {} s. Again to end at once.", drain.as_secs());
+    let engine = running.engine.clone();
+    tokio::select! {
+        () = running.stop(drain) => {}
+        () = async { stop.next().await; engine.close().await } => {}
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Brings the database to this version.
+pub async fn migrate(config: &Config) -> Result<ExitCode, Error> {
+    log();
+    let database = engine::database(config)?;
+    let migrated = Store::migrate(database).await.map_err(engine::Error::from)?;
+    println!("{migrated}");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// SIGTERM or Ctrl-C.
+struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    fn new() -> Result<Self, Error> {
+        let listen = |kind| signal(kind).map_err(Error::Signals);
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+fn log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    // A second call, as in tests, keeps the first.
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init().ok();
+}
+
+/// What `serve` prints: where it is, who may come in, who speaks and why, and a first call to copy.
+fn welcome(config: &Config, running: &Running) -> String {
+    let engine: &Engine = &running.engine;
+    let mut text = format!("Parlance {} listens on http://{}\n", env!("CARGO_PKG_VERSION"), running.address);
+    text += &format!("  database   {}\n", engine.store.place());
+    let key_file = config.key_file();
+    text += &match &engine.first_key {
+        FirstKey::Made(secret) => {
+            format!("  key        {secret}\n             shown this once; saved in {}\n", key_file.display())
+        }
+        FirstKey::Known => format!("  key        in {}\n", key_file.display()),
+        FirstKey::Elsewhere => format!(
+            "  key        this database has one, but {} does not hold it: put it there, or pass --key\n",
+            key_file.display()
+        ),
+    };
+    for line in &engine.stack.why {
+        text += &format!("  provider   {line}\n");
+    }
+    if let Some(recorder) = &engine.recorder {
+        text += &format!("  recordings {}\n", recorder.folder().display());
+    }
+    let endpoint = if running.address.port() == 8080 {
+        String::new()
+    } else {
+        format!(" --endpoint http://{}", running.address)
+    };
+    text += &format!(
+        "\nA first call, in another terminal:\n  parlance agents apply -f examples/agents/restaurant.yaml{endpoint}\n  \
+         parlance talk --agent restaurant{endpoint}\n"
+    );
+    text
+}
