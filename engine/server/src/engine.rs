@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parlance_conversation::{EndReason, Transcriber};
-use parlance_providers::registry::Stack;
+use parlance_providers::registry::{Choice, Script, Stack};
 use parlance_store::private_cluster::ClusterConfig;
 use parlance_store::{Database, DatabaseUrl, OrganisationId, Store, StoreConfig, keys, organisations};
 use tokio_util::task::TaskTracker;
@@ -90,8 +90,8 @@ impl Engine {
     pub async fn open(config: &Config) -> Result<Self, Error> {
         let data_dir = data_dir(&config.data_dir)?;
         let stack = match config.providers {
-            Providers::Offline => Stack::offline()?,
-            Providers::Script => Stack::script(),
+            Providers::Offline => Stack::new(&Choice::Offline)?,
+            Providers::Script => Stack::new(&Choice::Script(Script::default()))?,
         };
         let store = Store::open(StoreConfig::new(database(config)?)).await?;
         let first_key = first_key(&store, &config.key_file()).await?;
@@ -201,7 +201,7 @@ pub fn write_secret(path: &Path, secret: &str) -> std::io::Result<()> {
 
 fn known_voices(stack: &Stack) -> Vec<KnownVoice> {
     let mut known = Vec::new();
-    for provider in std::iter::once(&stack.tts).chain(&stack.tts_fallbacks) {
+    for provider in std::iter::once(&stack.tts).chain(&stack.tts_fallback) {
         for (index, voice) in provider.voices().into_iter().enumerate() {
             let taken = known.iter().any(|other: &KnownVoice| other.id == voice);
             let id = if taken { format!("{}:{voice}", provider.name()) } else { voice.clone() };

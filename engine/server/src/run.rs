@@ -47,7 +47,10 @@ pub async fn migrate(config: &Config) -> Result<ExitCode, Error> {
     log();
     let database = engine::database(config)?;
     let migrated = Store::migrate(database).await.map_err(engine::Error::from)?;
-    println!("{migrated}");
+    match migrated.applied.as_slice() {
+        [] => println!("The database is up to date."),
+        applied => println!("Applied {}.", applied.join(", ")),
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -111,7 +111,7 @@ impl From<Refusal> for Status {
     fn from(refusal: Refusal) -> Self {
         let (code, reason, message) = describe(&refusal);
         let mut details = ErrorDetails::new();
-        details.set_error_info(reason, DOMAIN, Vec::<(String, String)>::new());
+        details.set_error_info(reason, DOMAIN, std::collections::HashMap::new());
         if let Refusal::Invalid(violations) = &refusal {
             for (field, why) in &violations.0 {
                 details.add_bad_request_violation(field, why);

@@ -44,8 +44,13 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let place =
             if self.node.is_empty() { "the flow".to_owned() } else { format!("node `{}`", self.node) };
-        write!(f, "{place}, field `{}`: ", self.field)?;
-        match &self.fault {
+        write!(f, "{place}, field `{}`: {}", self.field, self.fault)
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Fault::UnknownNode(name) => write!(f, "there is no node `{name}`"),
             Fault::Unreachable => write!(f, "no way leads here"),
             Fault::Endless => write!(f, "goes in a circle without waiting for the caller"),

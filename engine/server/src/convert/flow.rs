@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use parlance_conversation::EndReason;
-use parlance_conversation::flow::{Ask, Flow, Node, SideAnswer, Slot, SlotKind};
+use parlance_conversation::flow::{Ask, Fault, Flow, Node, SideAnswer, Slot, SlotKind};
 use parlance_proto::v1;
 use parlance_proto::v1::flow_node::Kind;
 
@@ -31,8 +31,9 @@ pub fn flow(wire: &v1::Flow, bad: &mut Violations) -> Flow {
     if bad.is_empty()
         && let Err(problems) = flow.validate()
     {
-        for problem in problems {
-            bad.add(format!("flow.nodes[{}].{}", problem.node, problem.field), problem.message);
+        // A name that is no slot may be a dynamic variable of the call: only the call can tell.
+        for problem in problems.iter().filter(|problem| !matches!(problem.fault, Fault::UnknownVariable(_))) {
+            bad.add(format!("flow.nodes[{}].{}", problem.node, problem.field), problem.fault.to_string());
         }
     }
     flow
@@ -83,6 +84,7 @@ fn ask(ask: &v1::AskNode, path: &str, bad: &mut Violations) -> Ask {
             .collect(),
         retries: if ask.retries == 0 { 3 } else { ask.retries },
         on_failure: ask.on_failure.clone(),
+        forget: ask.forget.clone(),
     }
 }
 

@@ -56,6 +56,7 @@ pub async fn first_message(
 }
 
 /// The agreed formats.
+#[derive(Clone, Copy)]
 struct Formats {
     input: AudioFormat,
     output: AudioFormat,

@@ -41,7 +41,8 @@ impl VoiceService for Voice {
         let opening = self.engine.calls.spawn(async move {
             let opened = open::open(&engine, organisation, start, outgoing).await?;
             let (call, session, ready) = (opened.call, opened.session, opened.ready);
-            engine.calls.spawn(async move {
+            let calls = engine.calls.clone();
+            calls.spawn(async move {
                 session.run(incoming, ready).await;
                 engine.live.leave(call);
             });
