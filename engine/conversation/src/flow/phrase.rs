@@ -39,6 +39,8 @@ enum Body {
 
 pub(super) struct Row {
     text: String,
+    /// The word it must begin with, if it is always the same: most rows are ruled out by it.
+    first: Option<String>,
     body: Body,
     value: Option<i64>,
     reach: Reach,
@@ -84,13 +86,15 @@ impl Table {
 
     /// Adds a row that is a word of a certain shape. Never printed.
     pub fn shape(&mut self, rule: &'static str, shape: fn(&str) -> Option<i64>) {
-        let row = Row { text: String::new(), body: Body::Shape(shape), value: None, reach: Reach::Heard };
+        let row = Row { text: String::new(), first: None, body: Body::Shape(shape), value: None, reach: Reach::Heard };
         self.rules.entry(rule).or_default().push(row);
     }
 
     fn row(&mut self, rule: &'static str, reach: Reach, text: String, value: Option<i64>) {
-        let body = Body::Pattern(parse(&text));
-        self.rules.entry(rule).or_default().push(Row { text, body, value, reach });
+        let part = parse(&text);
+        let first = part.first_word().map(str::to_owned);
+        let body = Body::Pattern(part);
+        self.rules.entry(rule).or_default().push(Row { text, first, body, value, reach });
     }
 
     /// Every way the rule matches from `start`, one for each end; of several with the same end, the first.
@@ -133,6 +137,15 @@ impl Table {
 }
 
 impl Part {
+    fn first_word(&self) -> Option<&str> {
+        match self {
+            Self::Word(word) => Some(word),
+            Self::All(parts) => parts.first().and_then(Self::first_word),
+            Self::Many(part) => part.first_word(),
+            Self::Rule(_) | Self::One(_) | Self::Maybe(_) => None,
+        }
+    }
+
     /// Collects the names of the rules in it.
     pub fn refers_to(&self, names: &mut Vec<String>) {
         match self {
@@ -156,6 +169,9 @@ impl Walk<'_> {
         let table = self.table;
         let Some((name, rows)) = table.rules.get_key_value(name) else { return };
         for row in rows {
+            if row.first.is_some() && self.word(from.end) != row.first.as_deref() {
+                continue;
+            }
             match &row.body {
                 Body::Pattern(part) => {
                     let mut ends = Vec::new();

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use super::phrase::Reach::{Heard, Spoken};
 use super::phrase::Table;
-use super::{dates, names, numbers, times};
+use super::{dates, names, numbers, phones, times};
 
 /// The table, built once.
 pub(super) fn table() -> &'static Table {
@@ -210,7 +210,10 @@ fn telephone(table: &mut Table) {
     table.values("digit", Spoken, valued(&[("oh", 0)]));
     table.values("pair", Heard, cardinals(10..=99));
     table.values("times", Heard, valued(&[("double", 2), ("triple", 3)]));
-    table.rows("digits", Spoken, &["<digit>+"]);
+    // Not `<digit>+`: PocketSphinx leads a repetition back to the beginning of the whole grammar, so that
+    // "five five where are you" becomes one sentence.
+    let one_by_one = (1..phones::LONGEST).fold("<digit>".to_owned(), |rest, _| format!("<digit> [{rest}]"));
+    table.rows("digits", Spoken, &[&one_by_one]);
     table.rows("digits", Heard, &["(<digit> | <times> <digit> | <pair>)+"]);
     table.rows("phone_intro", Spoken, &["my [phone] number is", "the number is"]);
     table.rows(
@@ -368,7 +371,8 @@ fn carriers(table: &mut Table) {
             "(can i | could i) (book | reserve | have | get)",
         ],
     );
-    table.rows("wish", Spoken, &["near the window", "by the window", "outside", "please"]);
+    table.rows("lead", Spoken, &["<wanting> [a table]", "a table", "<change_to>", "(how | what) about"]);
+    table.rows("wish", Spoken, &["near the window", "by the window", "outside", "please", "instead"]);
     table.rows("oops", Spoken, &["no [wait | sorry]", "wait", "sorry", "actually", "no wait actually"]);
     table.rows("oops", Heard, &["i mean", "i meant", "oh wait", "hold on", "scratch that", "no no"]);
     table.rows(
