@@ -213,7 +213,8 @@ mod tests {
             problem,
             packages: vec!["espeak-ng"],
         };
-        let gone = || Some(Error::new("espeak", ErrorKind::NotInstalled, "it is not there; run: this".to_owned()));
+        let gone =
+            || Some(Error::new("espeak", ErrorKind::NotInstalled, "it is not there; run: this".to_owned()));
         let verdicts = |voices: &[Availability]| {
             speech(voices).iter().map(|finding| finding.verdict.to_string()).collect::<Vec<_>>()
         };
