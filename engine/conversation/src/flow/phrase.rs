@@ -86,7 +86,13 @@ impl Table {
 
     /// Adds a row that is a word of a certain shape. Never printed.
     pub fn shape(&mut self, rule: &'static str, shape: fn(&str) -> Option<i64>) {
-        let row = Row { text: String::new(), first: None, body: Body::Shape(shape), value: None, reach: Reach::Heard };
+        let row = Row {
+            text: String::new(),
+            first: None,
+            body: Body::Shape(shape),
+            value: None,
+            reach: Reach::Heard,
+        };
         self.rules.entry(rule).or_default().push(row);
     }
 

@@ -11,12 +11,48 @@ use crate::support::Call;
 const SAMPLES: usize = 2_000;
 
 const ONES: [&str; 20] = [
-    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
-    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
 ];
 const ORDINALS: [&str; 20] = [
-    "", "first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh",
-    "twelfth", "thirteenth", "fourteenth", "fifteenth", "sixteenth", "seventeenth", "eighteenth", "nineteenth",
+    "",
+    "first",
+    "second",
+    "third",
+    "fourth",
+    "fifth",
+    "sixth",
+    "seventh",
+    "eighth",
+    "ninth",
+    "tenth",
+    "eleventh",
+    "twelfth",
+    "thirteenth",
+    "fourteenth",
+    "fifteenth",
+    "sixteenth",
+    "seventeenth",
+    "eighteenth",
+    "nineteenth",
 ];
 const MONTHS: [(&str, i64); 12] = [
     ("january", 31),
@@ -63,7 +99,11 @@ fn ordinal(words: &str) -> i64 {
 
 /// The states of the demo flow, by what was said to get there.
 fn states() -> Vec<(&'static str, Call)> {
-    let whole = ["a table for four on friday at seven p m", "my name is john smith", "five five five zero one nine eight"];
+    let whole = [
+        "a table for four on friday at seven p m",
+        "my name is john smith",
+        "five five five zero one nine eight",
+    ];
     let changing = [whole.as_slice(), &["no"]].concat();
     let mut refused = Call::after(&[whole.as_slice(), &["yes"]].concat());
     refused.step = refused.run.tool_finished(&parlance_conversation::ToolOutcome::TimedOut);
@@ -176,7 +216,9 @@ fn date(sentence: &Sentence) -> Meant {
     };
     let today = crate::support::scene().started.date();
     Meant::Is(Box::new(move |value| {
-        let Some(date) = value.as_str().and_then(|text| text.parse::<jiff::civil::Date>().ok()) else { return false };
+        let Some(date) = value.as_str().and_then(|text| text.parse::<jiff::civil::Date>().ok()) else {
+            return false;
+        };
         let ahead = (date - today).get_days();
         let named = format!("{:?}", date.weekday()).to_lowercase();
         ahead >= 0

@@ -15,7 +15,11 @@ fn entry(sequence: i32, text: &str) -> TranscriptEntry {
         start_us: i64::from(sequence) * 1_000_000,
         end_us: i64::from(sequence) * 1_000_000 + 900_000,
         words: json!([{"text": text, "start_us": 0, "end_us": 900_000}]),
-        interrupted: false,
+        words_estimated: false,
+        interrupted_us: None,
+        typed: false,
+        turn_id: None,
+        reply_id: Some(1),
     }
 }
 
@@ -39,7 +43,7 @@ in_both_setups! {
         transcripts::upsert(&scope, call, &[entry(0, "we open at nine")]).await.unwrap();
         let cut = TranscriptEntry {
             unheard_text: "at nine".into(),
-            interrupted: true,
+            interrupted_us: Some(700_000),
             ..entry(0, "we open")
         };
         transcripts::upsert(&scope, call, &[entry(0, "we"), cut.clone()]).await.unwrap();
