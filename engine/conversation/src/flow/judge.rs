@@ -80,7 +80,9 @@ fn is_begun(words: &[Word], heard: &[Mention], scope: &Scope) -> bool {
     let hanging = match last {
         Some(mention) if mention.negated => true,
         Some(Mention { found: Found::SomeDigits(_), .. }) => true,
-        Some(Mention { found: Found::Value(Value::Date { .. }), .. }) => ends_in(words, &["twenty", "thirty"]),
+        Some(Mention { found: Found::Value(Value::Date { .. }), .. }) => {
+            ends_in(words, &["twenty", "thirty"])
+        }
         _ => confirming && ends_in(words, &["wait", "actually", "not", "but", "sorry"]),
     };
     let covered_from = last.map_or(words.len(), |mention| mention.start);

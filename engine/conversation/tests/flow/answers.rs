@@ -4,8 +4,11 @@ use parlance_conversation::flow::Completeness::{self, Complete, Open, Partial};
 
 use crate::support::Call;
 
-const BOOKED: [&str; 3] =
-    ["a table for four on friday at seven p m", "my name is john smith", "five five five zero one nine eight"];
+const BOOKED: [&str; 3] = [
+    "a table for four on friday at seven p m",
+    "my name is john smith",
+    "five five five zero one nine eight",
+];
 
 fn judged(call: &Call, expected: &[(&str, Completeness)]) {
     for (words, completeness) in expected {
@@ -35,7 +38,13 @@ fn at_the_opening_all_values_make_an_answer_complete() {
 fn a_time_is_complete_with_its_hour() {
     judged(
         &Call::after(&["for four on friday"]),
-        &[("at", Partial), ("half past", Partial), ("seven", Complete), ("at seven p m", Complete), ("um well", Open)],
+        &[
+            ("at", Partial),
+            ("half past", Partial),
+            ("seven", Complete),
+            ("at seven p m", Complete),
+            ("um well", Open),
+        ],
     );
 }
 

@@ -41,7 +41,10 @@ impl Grammar {
     pub fn read(text: &str) -> Self {
         let mut lines = text.lines();
         assert_eq!(lines.next(), Some("#JSGF V1.0;"), "the header");
-        assert!(lines.next().is_some_and(|line| line.starts_with("grammar ") && line.ends_with(';')), "the name");
+        assert!(
+            lines.next().is_some_and(|line| line.starts_with("grammar ") && line.ends_with(';')),
+            "the name"
+        );
         let mut grammar = Self { public: String::new(), rules: BTreeMap::new() };
         for line in lines {
             let line = line.strip_suffix(';').expect("a rule ends in a semicolon");
@@ -120,7 +123,9 @@ impl Grammar {
 
     fn ends(&self, node: &Node, words: &[&str], at: usize) -> BTreeSet<usize> {
         match node {
-            Node::Word(word) => words.get(at).filter(|said| *said == word).map(|_| at + 1).into_iter().collect(),
+            Node::Word(word) => {
+                words.get(at).filter(|said| *said == word).map(|_| at + 1).into_iter().collect()
+            }
             Node::Rule(name) => self.ends(&self.rules[name], words, at),
             Node::Any(nodes) => nodes.iter().flat_map(|node| self.ends(node, words, at)).collect(),
             Node::Seq(nodes) => nodes.iter().fold(BTreeSet::from([at]), |ends, node| {

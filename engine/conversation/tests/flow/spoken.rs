@@ -5,12 +5,18 @@ use serde_json::json;
 use crate::jsgf::Grammar;
 use crate::support::Call;
 
-const BOOKED: [&str; 3] =
-    ["a table for four on friday at seven p m", "my name is john smith", "five five five zero one nine eight"];
+const BOOKED: [&str; 3] = [
+    "a table for four on friday at seven p m",
+    "my name is john smith",
+    "five five five zero one nine eight",
+];
 
 fn accepts(said_before: &[&str], words: &str) {
     let call = Call::after(said_before);
-    assert!(Grammar::read(&call.jsgf()).accepts(words), "after {said_before:?}: “{words}” can't be recognised");
+    assert!(
+        Grammar::read(&call.jsgf()).accepts(words),
+        "after {said_before:?}: “{words}” can't be recognised"
+    );
 }
 
 #[test]
@@ -35,7 +41,8 @@ fn every_clip_can_be_recognised_in_the_state_it_is_said_in() {
     ] {
         accepts(&[], words);
     }
-    for words in ["my name is john smith", "my name is", "john smith", "it's under the name of maria garcia"] {
+    for words in ["my name is john smith", "my name is", "john smith", "it's under the name of maria garcia"]
+    {
         accepts(&BOOKED[..1], words);
     }
     for words in [
@@ -130,7 +137,9 @@ fn a_weekday_that_does_not_fit_its_date_is_told_at_the_read_back() {
     let mut call = Call::after(&BOOKED);
     call.says("no wait friday the twenty third of may");
     assert!(
-        call.step.say.starts_with("That day is a Saturday, not a Friday. So that is a table for 4 on Saturday, May 23"),
+        call.step.say.starts_with(
+            "That day is a Saturday, not a Friday. So that is a table for 4 on Saturday, May 23"
+        ),
         "{}",
         call.step.say
     );
