@@ -260,10 +260,9 @@ impl Desk<'_> {
                 self.put(value, &mut taken, &mut changes);
             }
         }
-        if let Some(asked) = asked.filter(|_| !had_side_question) {
-            if let Some(value) = bare_answer(&asked, heard, words) {
-                self.put(value, &mut taken, &mut changes);
-            }
+        let asked = asked.filter(|_| !had_side_question);
+        if let Some(value) = asked.and_then(|asked| bare_answer(&asked, heard, words)) {
+            self.put(value, &mut taken, &mut changes);
         }
         changes
     }
@@ -340,7 +339,8 @@ fn bare_answer(asked: &SlotKind, heard: &[Mention], words: &[Word]) -> Option<Va
         }),
         SlotKind::PersonName => {
             let is_name = |mention: &Mention| matches!(mention.found, Found::Value(Value::Name(_)));
-            let is_other = |mention: &Mention| !matches!(mention.found, Found::Value(_) | Found::Time(_));
+            let is_other =
+                |mention: &Mention| !matches!(mention.found, Found::Value(_) | Found::Time(_) | Found::Again);
             let other = heard.iter().any(|mention| is_name(mention) || is_other(mention));
             if other { None } else { bare_name(heard, words).map(Value::Name) }
         }

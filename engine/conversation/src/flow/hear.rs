@@ -254,8 +254,8 @@ impl Candidates<'_> {
 
     /// What is negated had better be short: "not on Tuesday May twenty seventh" says which day it is, not only which it is not.
     fn push(&mut self, end: usize, weight: usize, found: Found) {
-        let before = self.words[..self.start].iter().rev().map(|word| word.text.as_str());
-        let negated = before.skip_while(|word| LEADS.contains(word)).next() == Some("not");
+        let mut before = self.words[..self.start].iter().rev().map(|word| word.text.as_str());
+        let negated = before.find(|word| !LEADS.contains(word)) == Some("not");
         let cost = if negated { PHRASE + 2 * (end - self.start) } else { PHRASE };
         let weight = weight.saturating_sub(cost);
         self.found.push(Mention { found, start: self.start, end, negated, weight });

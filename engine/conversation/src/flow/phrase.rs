@@ -6,7 +6,7 @@
 //! but kept out of the grammar, which must stay small. Enter at [`Table::matches`] and
 //! [`Table::is_beginning_of`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::words::Word;
 
@@ -37,10 +37,8 @@ enum Body {
     Shape(fn(&str) -> Option<i64>),
 }
 
-pub(super) struct Row {
+struct Row {
     text: String,
-    /// The word it must begin with, if it is always the same: most rows are ruled out by it.
-    first: Option<String>,
     body: Body,
     value: Option<i64>,
     reach: Reach,
@@ -58,10 +56,19 @@ pub(super) struct Match {
     pub captures: Vec<Capture>,
 }
 
+/// Rows, and which of them can begin with a word: most can be ruled out by it.
+#[derive(Default)]
+struct Rule {
+    rows: Vec<Row>,
+    by_first_word: HashMap<String, Vec<usize>>,
+    /// Rows that may begin with more than one word.
+    others: Vec<usize>,
+}
+
 /// All rules by name.
 #[derive(Default)]
 pub(super) struct Table {
-    rules: BTreeMap<&'static str, Vec<Row>>,
+    rules: BTreeMap<&'static str, Rule>,
 }
 
 impl Table {
@@ -86,21 +93,15 @@ impl Table {
 
     /// Adds a row that is a word of a certain shape. Never printed.
     pub fn shape(&mut self, rule: &'static str, shape: fn(&str) -> Option<i64>) {
-        let row = Row {
-            text: String::new(),
-            first: None,
-            body: Body::Shape(shape),
-            value: None,
-            reach: Reach::Heard,
-        };
-        self.rules.entry(rule).or_default().push(row);
+        let row = Row { text: String::new(), body: Body::Shape(shape), value: None, reach: Reach::Heard };
+        self.rules.entry(rule).or_default().add(row, None);
     }
 
     fn row(&mut self, rule: &'static str, reach: Reach, text: String, value: Option<i64>) {
         let part = parse(&text);
         let first = part.first_word().map(str::to_owned);
         let body = Body::Pattern(part);
-        self.rules.entry(rule).or_default().push(Row { text, first, body, value, reach });
+        self.rules.entry(rule).or_default().add(Row { text, body, value, reach }, first);
     }
 
     /// Every way the rule matches from `start`, one for each end; of several with the same end, the first.
@@ -129,8 +130,8 @@ impl Table {
 
     /// The right side of a rule as JSGF, and the rules it refers to.
     pub fn printed(&self, rule: &str) -> Option<(String, Vec<String>)> {
-        let rows = self.rules.get(rule)?;
-        let spoken: Vec<&Row> = rows.iter().filter(|row| row.reach == Reach::Spoken).collect();
+        let spoken: Vec<&Row> =
+            self.rules.get(rule)?.rows.iter().filter(|row| row.reach == Reach::Spoken).collect();
         let text = spoken.iter().map(|row| row.text.as_str()).collect::<Vec<_>>().join(" | ");
         let mut refers = Vec::new();
         for row in &spoken {
@@ -139,6 +140,23 @@ impl Table {
             }
         }
         (!spoken.is_empty()).then_some((text, refers))
+    }
+}
+
+impl Rule {
+    fn add(&mut self, row: Row, first: Option<String>) {
+        let at = self.rows.len();
+        self.rows.push(row);
+        match first {
+            Some(word) => self.by_first_word.entry(word).or_default().push(at),
+            None => self.others.push(at),
+        }
+    }
+
+    /// The rows that can begin with the word.
+    fn beginning_with(&self, word: Option<&str>) -> impl Iterator<Item = &Row> {
+        let first = word.and_then(|word| self.by_first_word.get(word)).into_iter().flatten();
+        first.chain(&self.others).map(|at| &self.rows[*at])
     }
 }
 
@@ -173,11 +191,10 @@ struct Walk<'a> {
 impl Walk<'_> {
     fn rule(&mut self, name: &str, from: &Match, out: &mut Vec<Match>) {
         let table = self.table;
-        let Some((name, rows)) = table.rules.get_key_value(name) else { return };
-        for row in rows {
-            if row.first.is_some() && self.word(from.end) != row.first.as_deref() {
-                continue;
-            }
+        let Some((name, rule)) = table.rules.get_key_value(name) else { return };
+        self.word(from.end); // notes that the words ran out, whichever rows are tried
+        let words = self.words;
+        for row in rule.beginning_with(words.get(from.end).map(|word| word.text.as_str())) {
             match &row.body {
                 Body::Pattern(part) => {
                     let mut ends = Vec::new();

@@ -8,3 +8,4 @@ mod jsgf;
 mod segments;
 mod spoken;
 mod support;
+mod typed;
