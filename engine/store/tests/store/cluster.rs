@@ -1,14 +1,22 @@
 //! The private cluster: made once, adopted, shared, stopped by the last.
 
 use std::fs;
+use std::path::Path;
 
-use parlance_store::private_cluster::{ClusterConfig, ClusterError, PrivateCluster};
+use parlance_store::private_cluster::{ClusterConfig, ClusterError, PrivateCluster, ProcessWatch};
 use parlance_store::{Database, Error, OrganisationId, Store, StoreConfig, organisations};
 
 use crate::setup::{as_login, new_folder, try_open};
 
 fn start(config: &ClusterConfig) -> PrivateCluster {
     PrivateCluster::start(config).unwrap()
+}
+
+/// A new cluster. Whatever becomes of the test, server and folder are gone when the second value is.
+fn new_cluster(dir: &Path) -> (PrivateCluster, ProcessWatch) {
+    let cluster = start(&ClusterConfig::new(dir));
+    let watch = cluster.stop_when_process_ends(true).unwrap();
+    (cluster, watch)
 }
 
 async fn answers(url: &str) -> bool {
@@ -18,8 +26,7 @@ async fn answers(url: &str) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_outlives_who_made_it_is_adopted_and_stopped_by_the_last_user() {
     let config = ClusterConfig::new(new_folder("adopted"));
-    let first = start(&config);
-    let watch = first.stop_when_process_ends(true).unwrap();
+    let (first, _watch) = new_cluster(&config.dir);
     let url = first.url().to_owned();
     assert!(!first.was_adopted());
     drop(first); // as if the process had died: its locks are gone, the server is not
@@ -31,36 +38,36 @@ async fn a_cluster_outlives_who_made_it_is_adopted_and_stopped_by_the_last_user(
     assert!(answers(&url).await, "another still uses it");
     third.stop().unwrap();
     assert!(!answers(&url).await, "nobody uses it");
-    drop(watch);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_keeps_its_data_over_a_stop_and_an_unfinished_first_start_is_cleared() {
     let dir = new_folder("kept");
     fs::create_dir_all(dir.join("data.new/base")).unwrap();
+    let (cluster, _watch) = new_cluster(&dir);
+    assert!(!dir.join("data.new").exists());
+    drop(cluster);
+
     let config = StoreConfig::new(Database::Private(ClusterConfig::new(&dir)));
     let store = Store::open(config.clone()).await.unwrap();
-    assert!(!dir.join("data.new").exists() && store.tenancy_audit().await.unwrap().is_sound());
+    assert!(store.tenancy_audit().await.unwrap().is_sound());
     organisations::set_time_zone(&store.scope(OrganisationId::DEFAULT), "Asia/Kolkata").await.unwrap();
     store.close().await.unwrap();
     store.close().await.unwrap();
+    assert!(!dir.join("data/postmaster.pid").exists());
 
     let store = Store::open(config).await.unwrap();
     assert_eq!(store.migrated().applied, Vec::<String>::new());
     let organisation = organisations::get(&store.scope(OrganisationId::DEFAULT)).await.unwrap();
     assert_eq!(organisation.time_zone, "Asia/Kolkata");
     store.close().await.unwrap();
-    fs::remove_dir_all(dir).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_role_that_passes_by_row_level_security_is_refused() {
-    let dir = new_folder("powerful");
-    let cluster = start(&ClusterConfig::new(&dir));
+    let (cluster, _watch) = new_cluster(&new_folder("powerful"));
     as_login(cluster.url(), &["CREATE ROLE parlance_engine BYPASSRLS"]).await.unwrap();
     let refused = try_open(cluster.url(), 1).await.err();
-    cluster.stop().unwrap();
-    fs::remove_dir_all(dir).unwrap();
     assert!(matches!(&refused, Some(Error::Setup(why)) if why.contains("NOBYPASSRLS")), "{refused:?}");
 }
 
@@ -83,9 +90,9 @@ fn data_of_a_version_that_is_not_installed_is_left_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_can_not_start_says_why_from_its_log() {
     let dir = new_folder("broken");
-    start(&ClusterConfig::new(&dir)).stop().unwrap();
+    let (cluster, _watch) = new_cluster(&dir);
+    cluster.stop().unwrap();
     fs::write(dir.join("data/postgresql.auto.conf"), "no_such_setting = 1\n").unwrap();
     let refused = PrivateCluster::start(&ClusterConfig::new(&dir)).err().unwrap().to_string();
-    fs::remove_dir_all(dir).unwrap();
     assert!(refused.contains("no_such_setting"), "{refused}");
 }

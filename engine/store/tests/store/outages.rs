@@ -1,7 +1,5 @@
 //! When the database goes away: a clear, retryable error, and no restart of ours needed when it is back.
 
-use std::fs;
-
 use diesel_async::RunQueryDsl;
 use parlance_store::private_cluster::{ClusterConfig, PrivateCluster};
 use parlance_store::{Error, OrganisationId, organisations};
@@ -34,6 +32,7 @@ async fn a_connection_cut_in_mid_work_is_retryable_and_the_next_work_gets_anothe
 async fn an_open_store_works_again_when_the_server_is_back() {
     let config = ClusterConfig::new(new_folder("restarted"));
     let cluster = PrivateCluster::start(&config).unwrap();
+    let _watch = cluster.stop_when_process_ends(true).unwrap();
     let store = open(cluster.url(), 2).await;
     let scope = store.scope(OrganisationId::DEFAULT);
     cluster.stop().unwrap();
@@ -44,5 +43,4 @@ async fn an_open_store_works_again_when_the_server_is_back() {
     execute(&scope, "UPDATE organisations SET display_name = 'back'").await.unwrap();
     assert_eq!(organisations::get(&scope).await.unwrap().display_name, "back");
     cluster.stop().unwrap();
-    fs::remove_dir_all(config.dir).unwrap();
 }
