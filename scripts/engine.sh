@@ -1,8 +1,9 @@
 # Sourced by demo.sh and run.sh: builds the engine, starts one on a free port, stops it whatever happens.
-# Sets `parlance` (the program) and PARLANCE_ENDPOINT, PARLANCE_DATA_DIR for it.
+# Takes PARLANCE_DATA_DIR and PARLANCE_PROFILE; sets `parlance` (the program) and PARLANCE_ENDPOINT.
 
-profile="${PARLANCE_PROFILE:-release}"
-export PARLANCE_DATA_DIR="${PARLANCE_DATA_DIR:-.parlance}"
+# The tests' profile: a machine builds the engine once for both, and in half of release's time. What handles
+# audio is compiled for speed in it too (see Cargo.toml).
+profile="${PARLANCE_PROFILE:-dev}"
 engine_log="$PARLANCE_DATA_DIR/engine.log"
 engine_pid=
 

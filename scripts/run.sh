@@ -3,6 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh demo
+export PARLANCE_DATA_DIR="${PARLANCE_DATA_DIR:-.parlance}"
 . scripts/engine.sh
 
 say "Building the engine ($profile)"
