@@ -6,15 +6,21 @@ cd "$(dirname "$0")/.."
 scripts/setup.sh demo
 # An engine of the demo's own: it never touches a database or a data folder that somebody uses.
 unset DATABASE_URL PARLANCE_API_KEY
-export PARLANCE_DATA_DIR=.parlance/demo
 . scripts/engine.sh
+PARLANCE_DATA_DIR="$(data_folder)/demo"
+export PARLANCE_DATA_DIR
+mkdir -p "$(dirname "$PARLANCE_DATA_DIR")"
+exec 9>"$PARLANCE_DATA_DIR.lock"
+flock -n 9 || fail "another demo is running in $PARLANCE_DATA_DIR"
 
 # The last demo's table is still booked in its database, so each demo begins with an empty one. A Postgres that
 # a killed demo left behind is stopped first.
 empty_data_folder() {
-    local postgres
-    postgres="$(head -n 1 "$PARLANCE_DATA_DIR/postgres/data/postmaster.pid" 2>/dev/null || true)"
-    if [ -n "$postgres" ] && kill -INT "$postgres" 2>/dev/null; then
+    local data="$PARLANCE_DATA_DIR/postgres/data" postgres
+    postgres="$(head -n 1 "$data/postmaster.pid" 2>/dev/null || true)"
+    # The number may long belong to somebody else.
+    if [ -n "$postgres" ] && tr '\0' ' ' 2>/dev/null <"/proc/$postgres/cmdline" | grep -qF "$data"; then
+        kill -INT "$postgres"
         for _ in $(seq 100); do
             kill -0 "$postgres" 2>/dev/null || break
             sleep 0.1

@@ -3,8 +3,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh demo
-export PARLANCE_DATA_DIR="${PARLANCE_DATA_DIR:-.parlance}"
 . scripts/engine.sh
+PARLANCE_DATA_DIR="${PARLANCE_DATA_DIR:-$(data_folder)}"
+export PARLANCE_DATA_DIR
 
 say "Building the engine ($profile)"
 build_engine
