@@ -4,11 +4,35 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh demo
+# An engine of the demo's own: it never touches a database or a data folder that somebody uses.
+unset DATABASE_URL PARLANCE_API_KEY
 . scripts/engine.sh
+PARLANCE_DATA_DIR="$(data_folder)/demo"
+export PARLANCE_DATA_DIR
+mkdir -p "$(dirname "$PARLANCE_DATA_DIR")"
+exec 9>"$PARLANCE_DATA_DIR.lock"
+flock -n 9 || fail "another demo is running in $PARLANCE_DATA_DIR"
+
+# The last demo's table is still booked in its database, so each demo begins with an empty one. A Postgres that
+# a killed demo left behind is stopped first.
+empty_data_folder() {
+    local data="$PARLANCE_DATA_DIR/postgres/data" postgres
+    postgres="$(head -n 1 "$data/postmaster.pid" 2>/dev/null || true)"
+    # The number may long belong to somebody else.
+    if [ -n "$postgres" ] && tr '\0' ' ' 2>/dev/null <"/proc/$postgres/cmdline" | grep -qF "$data"; then
+        kill -INT "$postgres"
+        for _ in $(seq 100); do
+            kill -0 "$postgres" 2>/dev/null || break
+            sleep 0.1
+        done
+    fi
+    rm -rf "$PARLANCE_DATA_DIR"
+}
 
 say "Building the engine ($profile)"
 build_engine
 say "Starting an engine with its own Postgres in $PARLANCE_DATA_DIR"
+empty_data_folder
 start_engine
 cat "$engine_log"
 
@@ -24,12 +48,13 @@ recording="$PARLANCE_DATA_DIR/demo-call.wav"
 say "The call as it is stored"
 "$parlance" calls show --last
 
-say "The appointments in Postgres"
-database="${DATABASE_URL:-postgres://parlance@/postgres?host=$(cd "$PARLANCE_DATA_DIR" && pwd)/postgres/run}"
-psql "$database" --pset pager=off -c "SELECT start_time, party_size, customer_name, customer_phone, state, create_time
-    FROM parlance.appointments ORDER BY create_time DESC LIMIT 3" ||
+say "The appointment in Postgres"
+database="postgres://parlance@/postgres?host=$(cd "$PARLANCE_DATA_DIR" && pwd)/postgres/run"
+appointment="$(psql "$database" --pset pager=off --expanded -c "SELECT * FROM parlance.appointments")" ||
     fail "the appointment could not be read from Postgres"
+echo "$appointment"
+case "$appointment" in *customer_name*) ;; *) fail "the call ended, but no table was booked (see above)" ;; esac
 
 say "Done"
-echo "The recording is $recording (caller left, agent right)."
-echo "\`make run\` leaves an engine running for you to call."
+echo "The recording is $recording (caller left, agent right); the engine is stopped."
+echo "\`make run\` leaves one running for you to call."

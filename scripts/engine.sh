@@ -1,16 +1,32 @@
 # Sourced by demo.sh and run.sh: builds the engine, starts one on a free port, stops it whatever happens.
-# Sets `parlance` (the program) and PARLANCE_ENDPOINT, PARLANCE_DATA_DIR for it.
+# Takes PARLANCE_DATA_DIR and PARLANCE_PROFILE; sets `parlance` (the program) and PARLANCE_ENDPOINT.
 
-profile="${PARLANCE_PROFILE:-release}"
-export PARLANCE_DATA_DIR="${PARLANCE_DATA_DIR:-.parlance}"
-engine_log="$PARLANCE_DATA_DIR/engine.log"
+# The tests' profile: a machine builds the engine once for both, and in half of release's time. What handles
+# audio is compiled for speed in it too (see Cargo.toml).
+profile="${PARLANCE_PROFILE:-dev}"
 engine_pid=
+engine_log=
 
 say() { printf '\n== %s\n' "$*"; }
 
 fail() {
     echo "$(basename "$0" .sh): $*" >&2
     exit 1
+}
+
+# Where the engine keeps its things. Postgres refuses root, so root's engine runs it as another user, who may
+# not enter a folder below one that is closed, such as /root.
+data_folder() {
+    local dir
+    dir="$(pwd -P)"
+    while [ "$(id -u)" -eq 0 ] && [ "$dir" != / ]; do
+        if [ -z "$(find "$dir" -maxdepth 0 -perm -o+x)" ]; then
+            echo /var/tmp/parlance
+            return
+        fi
+        dir="$(dirname "$dir")"
+    done
+    echo "$(pwd -P)/.parlance"
 }
 
 build_engine() {
@@ -35,11 +51,13 @@ start_engine() {
     local port
     port="$(free_port)"
     mkdir -p "$PARLANCE_DATA_DIR"
+    engine_log="$PARLANCE_DATA_DIR/engine.log"
     export PARLANCE_ENDPOINT="http://127.0.0.1:$port"
     trap stop_engine EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM HUP
-    "$parlance" serve --port "$port" >"$engine_log" 2>&1 &
+    # The demo's lock is the demo's: an engine or a Postgres that outlives it must not hold it.
+    "$parlance" serve --port "$port" >"$engine_log" 2>&1 9>&- &
     engine_pid=$!
     local waited=0
     until "$parlance" agents list >/dev/null 2>&1; do

@@ -4,6 +4,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh demo
 . scripts/engine.sh
+PARLANCE_DATA_DIR="${PARLANCE_DATA_DIR:-$(data_folder)}"
+export PARLANCE_DATA_DIR
 
 say "Building the engine ($profile)"
 build_engine

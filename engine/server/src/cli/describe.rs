@@ -5,7 +5,7 @@
 
 use parlance_proto::v1::{CallEnded, EndReason, ToolEvent, ToolState, TurnEvent, TurnEventType};
 
-use super::message_json::struct_json;
+use super::message_json::fields;
 use super::terminal::{clock, millis};
 
 /// What was decided and why; `at_ms` is when, on the call's clock.
@@ -127,9 +127,9 @@ pub fn tool(event: &ToolEvent) -> String {
     let tool = &event.tool;
     match event.state() {
         ToolState::Unspecified | ToolState::Running => {
-            format!("runs {tool} {}", struct_json(event.arguments.as_ref()))
+            format!("runs {tool}: {}", fields(event.arguments.as_ref()))
         }
-        ToolState::Succeeded => format!("{tool} did it: {}", struct_json(event.result.as_ref())),
+        ToolState::Succeeded => format!("{tool} did it: {}", fields(event.result.as_ref())),
         ToolState::Failed => format!("{tool} could not: {}", event.reason),
         ToolState::TimedOut => format!("{tool} gave no answer in time"),
     }
