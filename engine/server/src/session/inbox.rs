@@ -40,7 +40,9 @@ pub struct Post {
 impl Post {
     /// Posts an item. After the call is over this does nothing.
     pub fn post(&self, item: Posted) {
-        if self.sender.capacity() < RESERVED_FOR_STATE && matches!(item, Posted::Heard(stt::Event::Interim(_))) {
+        if self.sender.capacity() < RESERVED_FOR_STATE
+            && matches!(item, Posted::Heard(stt::Event::Interim(_)))
+        {
             return;
         }
         if let Err(mpsc::error::TrySendError::Full(_)) = self.sender.try_send(item) {
