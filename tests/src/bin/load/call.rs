@@ -187,7 +187,9 @@ impl Caller {
             }
             Some(Response::Waterfall(waterfall)) => {
                 let found = self.unexplained.iter().position(|turn| turn.0 == waterfall.reply_id);
-                if let Some((_, voice_end, first_frame)) = found.map(|index| self.unexplained.swap_remove(index)) {
+                if let Some((_, voice_end, first_frame)) =
+                    found.map(|index| self.unexplained.swap_remove(index))
+                {
                     self.outcome.turns.push(Turn { voice_end, first_frame, waterfall });
                 }
             }

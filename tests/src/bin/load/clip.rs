@@ -19,7 +19,13 @@ const STEP: usize = 64;
 /// Mean amplitude from which a step counts as loud: about -38 dBFS.
 const LOUD: u32 = 400;
 const CLIPS: [&str; 8] = [
-    "u02_slt.wav", "u04_slt.wav", "u05_slt.wav", "u06_slt.wav", "u10_slt.wav", "u13_slt.wav", "u16_slt.wav",
+    "u02_slt.wav",
+    "u04_slt.wav",
+    "u05_slt.wav",
+    "u06_slt.wav",
+    "u10_slt.wav",
+    "u13_slt.wav",
+    "u16_slt.wav",
     "u17_slt.wav",
 ];
 const ROOM: &str = "roomtone_4s.wav";
@@ -72,7 +78,11 @@ impl Clip {
 fn read(path: &PathBuf) -> Result<Vec<i16>, String> {
     let clip = wav::read(path).map_err(|error| format!("could not {error}: {}", path.display()))?;
     if clip.sample_rate_hz != RATE_HZ {
-        return Err(format!("{} has {} samples a second, not {RATE_HZ}", path.display(), clip.sample_rate_hz));
+        return Err(format!(
+            "{} has {} samples a second, not {RATE_HZ}",
+            path.display(),
+            clip.sample_rate_hz
+        ));
     }
     Ok(clip.into_mono())
 }

@@ -63,7 +63,11 @@ impl Ear {
 
     /// The next mark that was reached.
     pub fn reached(&mut self, now: Instant) -> Option<PlaybackProgress> {
-        self.marks.front().is_some_and(|(due, _)| *due <= now).then(|| self.marks.pop_front())?.map(|mark| mark.1)
+        self.marks
+            .front()
+            .is_some_and(|(due, _)| *due <= now)
+            .then(|| self.marks.pop_front())?
+            .map(|mark| mark.1)
     }
 
     /// How long nothing has been heard; `None` while something is.

@@ -36,7 +36,8 @@ impl Engine {
             None => beside_us()?,
         };
         let folder = env::temp_dir().join(format!("parlance-load-{}", std::process::id()));
-        fs::create_dir_all(&folder).map_err(|error| format!("could not make {}: {error}", folder.display()))?;
+        fs::create_dir_all(&folder)
+            .map_err(|error| format!("could not make {}: {error}", folder.display()))?;
         let child = spawn(&program, &folder, recording)
             .map_err(|error| format!("could not start {}: {error}", program.display()))?;
         let mut engine =
@@ -68,7 +69,10 @@ impl Engine {
     /// What the engine logged at level warn and worse, one line each.
     pub fn complaints(&self) -> Vec<String> {
         let log = fs::read_to_string(self.folder.join("log")).unwrap_or_default();
-        log.lines().filter(|line| line.contains("WARN") || line.contains("ERROR")).map(str::to_owned).collect()
+        log.lines()
+            .filter(|line| line.contains("WARN") || line.contains("ERROR"))
+            .map(str::to_owned)
+            .collect()
     }
 
     fn read_welcome(&mut self) -> Result<(), String> {
@@ -76,7 +80,8 @@ impl Engine {
         let until = Instant::now() + START_MAX;
         while self.endpoint.is_empty() || self.key.is_empty() || self.providers.len() < 3 {
             let left = until.saturating_duration_since(Instant::now());
-            let line = lines.recv_timeout(left).map_err(|_| format!("the engine did not start; {}", self.log()))?;
+            let line =
+                lines.recv_timeout(left).map_err(|_| format!("the engine did not start; {}", self.log()))?;
             let words: Vec<&str> = line.split_whitespace().collect();
             match words.as_slice() {
                 ["Parlance", _, "listens", "on", url] => self.endpoint = (*url).to_owned(),
@@ -146,7 +151,10 @@ fn beside_us() -> Result<PathBuf, String> {
     if program.exists() {
         return Ok(program);
     }
-    Err(format!("{} is not there: build it with `cargo build --release`, or give --engine", program.display()))
+    Err(format!(
+        "{} is not there: build it with `cargo build --release`, or give --engine",
+        program.display()
+    ))
 }
 
 fn spawn(program: &Path, folder: &Path, recording: bool) -> io::Result<Child> {
@@ -157,7 +165,9 @@ fn spawn(program: &Path, folder: &Path, recording: bool) -> io::Result<Child> {
         command.arg("--no-recording");
     }
     // The surroundings must not lead it to another database or port.
-    for name in ["HOST", "PORT", "DATABASE_URL", "PARLANCE_DATA_DIR", "PARLANCE_PROVIDERS", "PARLANCE_NO_RECORDING"] {
+    for name in
+        ["HOST", "PORT", "DATABASE_URL", "PARLANCE_DATA_DIR", "PARLANCE_PROVIDERS", "PARLANCE_NO_RECORDING"]
+    {
         command.env_remove(name);
     }
     command.env("RUST_LOG", "warn").env("NO_COLOR", "1").stdin(Stdio::null()).stdout(Stdio::piped());

@@ -130,7 +130,9 @@ impl Figures {
             turn_ms: spread(&|share| share.total),
             endpointing_wait_ms: spread(&|share| share.wait),
             stages_ms: stages,
-            pacing_jitter_ms: Spread::of(outcomes.iter().flat_map(|call| call.ear.jitter_ms.iter().map(|ms| ms.abs()))),
+            pacing_jitter_ms: Spread::of(
+                outcomes.iter().flat_map(|call| call.ear.jitter_ms.iter().map(|ms| ms.abs())),
+            ),
             underruns_ms: Spread::of(outcomes.iter().flat_map(|call| call.ear.underruns_ms.iter().copied())),
             driver_late_ms: Spread::of(outcomes.iter().flat_map(|call| call.late_ms.iter().copied())),
             cpu_ms_per_call_second: usage.engine_cpu_seconds * 1_000.0 / (calls * usage.window_seconds),
@@ -158,7 +160,8 @@ fn errors(outcomes: &[Outcome], incomplete: usize) -> BTreeMap<String, u32> {
         }
     }
     if incomplete > 0 {
-        errors.insert("waterfalls that lack a time".to_owned(), u32::try_from(incomplete).unwrap_or(u32::MAX));
+        errors
+            .insert("waterfalls that lack a time".to_owned(), u32::try_from(incomplete).unwrap_or(u32::MAX));
     }
     errors
 }
@@ -168,7 +171,11 @@ impl fmt::Display for Figures {
         let used = &self.usage;
         let (reports, recording) = (yes(self.reports_playback), yes(self.recording));
         writeln!(to, "{} calls at once for {:.0} s", self.calls, used.window_seconds)?;
-        writeln!(to, "playback reports {reports}, recording {recording}, turns counted {}\n", self.turn_ms.count)?;
+        writeln!(
+            to,
+            "playback reports {reports}, recording {recording}, turns counted {}\n",
+            self.turn_ms.count
+        )?;
         writeln!(to, "{:38} {:>8} {:>8} {:>8} {:>8}", "milliseconds", "p50", "p95", "p99", "max")?;
         row(to, "engine's own share of a turn", &self.own_share_ms)?;
         row(to, "  the same by the engine's waterfall", &self.own_share_by_engine_ms)?;

@@ -42,12 +42,14 @@ pub async fn run(arguments: &Arguments) -> Result<Figures, String> {
     let engine = Engine::start(arguments.engine.as_deref(), !arguments.no_recording)?;
     check_script(&engine, &script)?;
     let channels = connect(&engine.endpoint, arguments.connections).await?;
-    let authorization: MetadataValue<Ascii> =
-        format!("Bearer {}", engine.key).parse().map_err(|_| "the engine's key is no header value".to_owned())?;
+    let authorization: MetadataValue<Ascii> = format!("Bearer {}", engine.key)
+        .parse()
+        .map_err(|_| "the engine's key is no header value".to_owned())?;
     let agent = create_agent(channels[0].clone(), &authorization).await?;
     let now = Instant::now();
     let reports = !arguments.no_reports;
-    let plan = Plan { number: 0, agent, authorization, sounds, reports, counts_from: now, until: now + WARM_UP };
+    let plan =
+        Plan { number: 0, agent, authorization, sounds, reports, counts_from: now, until: now + WARM_UP };
     let (outcomes, usage) = hold_all(arguments, &engine, plan, &channels).await?;
     let setting = Setting {
         calls: arguments.calls,
@@ -67,7 +69,10 @@ fn check_script(engine: &Engine, script: &Script) -> Result<(), String> {
     if engine.providers == stack.why {
         return Ok(());
     }
-    Err(format!("the engine runs with other scripted providers than this driver knows: {:?}", engine.providers))
+    Err(format!(
+        "the engine runs with other scripted providers than this driver knows: {:?}",
+        engine.providers
+    ))
 }
 
 async fn connect(endpoint: &str, count: u32) -> Result<Vec<Channel>, String> {
@@ -82,7 +87,10 @@ async fn connect(endpoint: &str, count: u32) -> Result<Vec<Channel>, String> {
 async fn create_agent(to: Channel, authorization: &MetadataValue<Ascii>) -> Result<String, String> {
     let agent = Agent {
         display_name: "Load".to_owned(),
-        call_handling: Some(CallHandling { begin_message: "Hello there.".to_owned(), ..CallHandling::default() }),
+        call_handling: Some(CallHandling {
+            begin_message: "Hello there.".to_owned(),
+            ..CallHandling::default()
+        }),
         language_model: Some(LanguageModel { system_prompt: "Answer.".to_owned() }),
         ..Agent::default()
     };

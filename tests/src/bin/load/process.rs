@@ -40,7 +40,8 @@ pub fn postgres_cpu_seconds(data_dir: &Path) -> Option<f64> {
     let file = fs::read_to_string(pid_file(data_dir, 3)?).ok()?;
     let postmaster: u32 = file.lines().next()?.trim().parse().ok()?;
     let ended_and_own: u64 = cpu_ticks(postmaster)?.iter().sum();
-    let children = fs::read_dir("/proc").ok()?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let children =
+        fs::read_dir("/proc").ok()?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     let living: u64 = children
         .filter(|pid| parent(*pid) == Some(postmaster))
         .filter_map(|pid| cpu_ticks(pid).map(|ticks| ticks[0]))

@@ -76,7 +76,10 @@ impl Turn {
         let (voice, until) = (at(&fall.last_voice)?, at(&fall.wait_until)?);
         let settled = at(&fall.settled)?;
         let times = [
-            at(&fall.decided)?, at(&fall.first_text)?, at(&fall.first_segment)?, at(&fall.first_audio)?,
+            at(&fall.decided)?,
+            at(&fall.first_text)?,
+            at(&fall.first_segment)?,
+            at(&fall.first_audio)?,
             at(&fall.first_frame)?,
         ];
         let late_transcript = (settled - until).clamp(0.0, delays.transcript);
