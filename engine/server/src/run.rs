@@ -33,7 +33,10 @@ pub async fn serve(config: Config) -> Result<ExitCode, Error> {
     print!("{}", welcome(&config, &running));
     stop.next().await;
     let calls = running.engine.live.count();
-    println!("Stopping: no new calls; {calls} under way may go on for {} s. Again to end at once.", drain.as_secs());
+    println!(
+        "Stopping: no new calls; {calls} under way may go on for {} s. Again to end at once.",
+        drain.as_secs()
+    );
     let engine = running.engine.clone();
     tokio::select! {
         () = running.stop(drain) => {}

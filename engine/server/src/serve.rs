@@ -108,7 +108,8 @@ async fn routes(engine: &Arc<Engine>) -> Result<axum::Router, Error> {
         .max_decoding_message_size(SESSION_MESSAGE_MAX);
     let agents =
         AgentServiceServer::new(agent::Agents::new(engine.clone())).max_decoding_message_size(MESSAGE_MAX);
-    let calls = CallServiceServer::new(call::Calls::new(engine.clone())).max_decoding_message_size(MESSAGE_MAX);
+    let calls =
+        CallServiceServer::new(call::Calls::new(engine.clone())).max_decoding_message_size(MESSAGE_MAX);
     let routes = Routes::new(voice)
         .add_service(agents)
         .add_service(calls)
@@ -146,12 +147,10 @@ fn serve_connection(stream: TcpStream, app: axum::Router, graceful: &GracefulShu
     stream.set_nodelay(true).ok();
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new());
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(KEEP_ALIVE)
-        .keep_alive_timeout(KEEP_ALIVE);
-    let service = hyper::service::service_fn(move |request: Request<Incoming>| app.clone().oneshot(request.map(Body::new)));
+    builder.http2().timer(TokioTimer::new()).keep_alive_interval(KEEP_ALIVE).keep_alive_timeout(KEEP_ALIVE);
+    let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+        app.clone().oneshot(request.map(Body::new))
+    });
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
     let watched = graceful.watch(connection);
     tokio::spawn(async move {
@@ -163,7 +162,9 @@ fn serve_connection(stream: TcpStream, app: axum::Router, graceful: &GracefulShu
 
 /// gRPC to the services, everything else to a plain answer: tonic's own router would answer any path
 /// with an empty 200.
-fn split(routes: axum::Router) -> impl Fn(Request<Body>) -> futures_util::future::BoxFuture<'static, Response<Body>> + Clone {
+fn split(
+    routes: axum::Router,
+) -> impl Fn(Request<Body>) -> futures_util::future::BoxFuture<'static, Response<Body>> + Clone {
     move |request| {
         let is_grpc = request
             .headers()
@@ -193,5 +194,7 @@ fn cors() -> CorsLayer {
             names(&["authorization", "content-type", "grpc-timeout", "x-grpc-web", "x-user-agent"])
                 .collect::<Vec<_>>(),
         )
-        .expose_headers(names(&["grpc-status", "grpc-message", "grpc-status-details-bin"]).collect::<Vec<_>>())
+        .expose_headers(
+            names(&["grpc-status", "grpc-message", "grpc-status-details-bin"]).collect::<Vec<_>>(),
+        )
 }

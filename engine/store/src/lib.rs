@@ -1,1 +1,44 @@
-//! Placeholder head, replaced as the room is built.
+//! The cellar: rows of Postgres to plain Rust types and back. Only this crate knows SQL.
+//!
+//! It decides how tenants are kept apart, what is written in one transaction and which bookings are
+//! refused. It knows nothing of the wire, of live calls or of providers. Enter at [`Store::open`]; take a
+//! [`Scope`] for an organisation with [`Store::scope`] and hand it to the functions of an aggregate:
+//! [`organisations`], [`keys`], [`agents`], [`calls`], [`journal`], [`transcripts`], [`invocations`],
+//! [`appointments`]. Without a scope there are no rows: row-level security sees to it, not our queries.
+
+pub mod agents;
+pub mod appointments;
+pub mod calls;
+pub mod invocations;
+pub mod journal;
+pub mod keys;
+pub mod organisations;
+pub mod private_cluster;
+pub mod transcripts;
+
+mod audit;
+mod booking;
+mod connect;
+mod error;
+mod ids;
+mod migrate;
+mod page;
+mod pool;
+mod schema;
+mod store;
+mod tenancy;
+mod text_enum;
+mod time;
+
+pub use audit::{TableAudit, TenancyAudit};
+pub use booking::{OpenPeriod, Refusal};
+pub use connect::DatabaseUrl;
+pub use error::Error;
+pub use ids::{AgentId, AppointmentId, CallId, InvocationId, KeyId, OrganisationId};
+pub use migrate::Migrated;
+pub use page::{Page, PageRequest};
+pub use store::{Database, Store, StoreConfig};
+pub use tenancy::{Scope, Work};
+
+/// The result of everything in this crate that can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -13,6 +13,7 @@ use super::words::{Word, words};
 use super::{Ask, Slot, SlotKind, dates, names, phones, side};
 
 const MISSED: &str = "Sorry, I didn't get that.";
+const NO_SUCH_DAY: &str = "Sorry, that day is over or does not exist.";
 const WHAT_TO_CHANGE: &str = "What should I change?";
 
 /// What the last question was.
@@ -157,16 +158,16 @@ impl Desk<'_> {
             }
             _ if said(&Found::Again) || said(&Found::Nod) => Move::Listen(self.form.question.clone()),
             _ if has_value(heard) && self.form.asked == Asked::ReadBack => self.question(""),
-            _ => self.miss(),
+            _ => self.miss(if said(&Found::NoSuchDay) { NO_SUCH_DAY } else { MISSED }),
         }
     }
 
-    fn miss(&mut self) -> Move {
+    fn miss(&mut self, why: &str) -> Move {
         self.form.misses += 1;
         if self.form.misses >= self.ask.retries.max(1) {
             return Move::Leave;
         }
-        Move::Listen(join(MISSED, &self.form.question))
+        Move::Listen(join(why, &self.form.question))
     }
 
     /// The next question: a missing slot, the read-back, or none.
@@ -243,6 +244,7 @@ impl Desk<'_> {
 impl Desk<'_> {
     fn take(&mut self, heard: &[Mention], words: &[Word], had_side_question: bool) -> Changes {
         let mut changes = Changes::default();
+        let asked = self.open_slots().first().map(|slot| slot.kind.clone());
         let mut taken = BTreeSet::new();
         for mention in heard {
             if let Found::PartOfDay(part) = mention.found {
@@ -258,8 +260,9 @@ impl Desk<'_> {
                 self.put(value, &mut taken, &mut changes);
             }
         }
-        if !had_side_question {
-            self.take_bare(heard, words, &mut taken, &mut changes);
+        let asked = asked.filter(|_| !had_side_question);
+        if let Some(value) = asked.and_then(|asked| bare_answer(&asked, heard, words)) {
+            self.put(value, &mut taken, &mut changes);
         }
         changes
     }
@@ -321,40 +324,27 @@ impl Desk<'_> {
         changes.progress = true;
     }
 
-    /// Answers that are a value only because it was asked for: yes and no, and a bare name.
-    fn take_bare(
-        &mut self,
-        heard: &[Mention],
-        words: &[Word],
-        taken: &mut BTreeSet<String>,
-        changes: &mut Changes,
-    ) {
-        if self.asks(&SlotKind::YesNo) {
-            let yes = heard.iter().rev().find_map(|mention| match mention.found {
-                Found::Yes | Found::Nod => Some(!mention.negated),
-                Found::No => Some(false),
-                _ => None,
-            });
-            if let Some(yes) = yes {
-                self.put(Value::YesNo(yes), taken, changes);
-            }
-        }
-        let has_name = heard.iter().any(|mention| matches!(mention.found, Found::Value(Value::Name(_))));
-        let has_intent =
-            heard.iter().any(|mention| !matches!(mention.found, Found::Value(_) | Found::Time(_)));
-        if self.asks(&SlotKind::PersonName) && !has_name && !has_intent {
-            if let Some(name) = bare_name(heard, words) {
-                self.put(Value::Name(name), taken, changes);
-            }
-        }
-    }
-
-    fn asks(&self, kind: &SlotKind) -> bool {
-        self.open_slots().first().is_some_and(|slot| slot.kind == *kind)
-    }
-
     fn is_missing(&self, kind: &SlotKind) -> bool {
         self.ask.slots.iter().any(|slot| slot.kind == *kind && !self.known.slots.contains_key(&slot.name))
+    }
+}
+
+/// What is a value only because it was asked for: yes and no, and a bare name.
+fn bare_answer(asked: &SlotKind, heard: &[Mention], words: &[Word]) -> Option<Value> {
+    match asked {
+        SlotKind::YesNo => heard.iter().rev().find_map(|mention| match mention.found {
+            Found::Yes | Found::Nod => Some(Value::YesNo(!mention.negated)),
+            Found::No => Some(Value::YesNo(false)),
+            _ => None,
+        }),
+        SlotKind::PersonName => {
+            let is_name = |mention: &Mention| matches!(mention.found, Found::Value(Value::Name(_)));
+            let is_other =
+                |mention: &Mention| !matches!(mention.found, Found::Value(_) | Found::Time(_) | Found::Again);
+            let other = heard.iter().any(|mention| is_name(mention) || is_other(mention));
+            if other { None } else { bare_name(heard, words).map(Value::Name) }
+        }
+        _ => None,
     }
 }
 

@@ -15,9 +15,6 @@ use super::table::table;
 use super::words::plain;
 use super::{Ask, Slot, SlotKind};
 
-/// A value in its usual words.
-const PARTY: &str = "(<party> | <party_for>)";
-
 /// What may be said now, as JSGF with one public rule.
 pub(super) fn grammar(ask: &Ask, form: &Form, known: &Known) -> Arc<str> {
     let now = Situation::of(ask, form, known);
@@ -76,14 +73,20 @@ impl<'a> Situation<'a> {
         }
     }
 
+    /// A party in its usual words. "For seven" is a time where the time was asked for.
+    fn party(&self) -> &'static str {
+        if self.asks(&SlotKind::Time) { "<party>" } else { "(<party> | <party_for>)" }
+    }
+
     /// The values still wanted, many in one sentence.
     fn values(&self, rules: &mut Rules) {
         if let Some(when) = self.when() {
             rules.rule("when", when);
         }
+        let party = self.party();
         let wanted = match (self.wants(&SlotKind::PartySize), rules.has("when")) {
-            (true, true) => format!("{PARTY} [<when>] | <when> [{PARTY}]"),
-            (true, false) => PARTY.to_owned(),
+            (true, true) => format!("{party} [<when>] | <when> [{party}]"),
+            (true, false) => party.to_owned(),
             (false, true) => "<when>".to_owned(),
             (false, false) => String::new(),
         };
@@ -142,9 +145,10 @@ impl<'a> Situation<'a> {
 
     /// Another value for a slot that has one. Only at the read-back without words of correction.
     fn corrections(&self, rules: &mut Rules) {
+        let party = self.party();
         let mut swaps = Vec::new();
         for (kind, swap) in [
-            (SlotKind::PartySize, format!("[not {PARTY}] {PARTY}")),
+            (SlotKind::PartySize, format!("[not {party}] {party}")),
             (SlotKind::Date, "[not <date>] <date>".to_owned()),
             (SlotKind::Time, "[not <time>] <time>".to_owned()),
         ] {

@@ -170,8 +170,7 @@ fn settable_fields() -> Result<Vec<String>, Error> {
 
 /// The agent as a file that `apply` takes.
 fn to_yaml(agent: &Agent) -> Result<String, Error> {
-    let json = message_json::to_json("Agent", &bare(agent))?;
-    serde_yaml_ng::to_string(&json).map_err(|error| Error::Usage(error.to_string()))
+    message_json::to_yaml("Agent", &bare(agent))
 }
 
 #[cfg(test)]

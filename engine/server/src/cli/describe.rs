@@ -5,7 +5,7 @@
 
 use parlance_proto::v1::{CallEnded, EndReason, ToolEvent, ToolState, TurnEvent, TurnEventType};
 
-use super::message_json::struct_json;
+use super::message_json::fields;
 use super::terminal::{clock, millis};
 
 /// What was decided and why; `at_ms` is when, on the call's clock.
@@ -32,10 +32,26 @@ pub fn turn(event: &TurnEvent, at_ms: i64) -> String {
         TurnEventType::Held => format!("holds reply {}: the caller makes a sound", event.reply_id),
         TurnEventType::Interrupted => format!("cuts reply {}: the caller has the floor", event.reply_id),
         TurnEventType::Resumed => format!("goes on with reply {}", event.reply_id),
-        TurnEventType::Dropped => "takes no account of what it got".to_owned(),
-        TurnEventType::DeadlineMissed => "a wait was missed".to_owned(),
+        TurnEventType::Dropped => return dropped(&event.reason),
+        TurnEventType::DeadlineMissed => return missed(&event.reason),
     };
     with_reason(what, event)
+}
+
+/// `late: words` and the like: why, and what was not taken into account.
+fn dropped(reason: &str) -> String {
+    let (why, what) = reason.split_once(": ").unwrap_or((reason, "what came"));
+    match words(TurnEventType::Dropped, why) {
+        Some(words) => format!("takes no account of {what}: {words} ({why})"),
+        None => format!("takes no account of {what} ({why})"),
+    }
+}
+
+/// `first_token: the apology` and the like: which wait, and what was done.
+fn missed(reason: &str) -> String {
+    let (wait, answer) = reason.split_once(": ").unwrap_or((reason, ""));
+    let what = format!("the wait for {} is over", wait.replace('_', " "));
+    if answer.is_empty() { what } else { format!("{what}: {answer}") }
 }
 
 /// Adds the reason: in words where there are some, and as the contract spells it.
@@ -111,9 +127,9 @@ pub fn tool(event: &ToolEvent) -> String {
     let tool = &event.tool;
     match event.state() {
         ToolState::Unspecified | ToolState::Running => {
-            format!("runs {tool} {}", struct_json(event.arguments.as_ref()))
+            format!("runs {tool}: {}", fields(event.arguments.as_ref()))
         }
-        ToolState::Succeeded => format!("{tool} did it: {}", struct_json(event.result.as_ref())),
+        ToolState::Succeeded => format!("{tool} did it: {}", fields(event.result.as_ref())),
         ToolState::Failed => format!("{tool} could not: {}", event.reason),
         ToolState::TimedOut => format!("{tool} gave no answer in time"),
     }
@@ -188,6 +204,18 @@ mod tests {
         assert_eq!(
             turn(&event(TurnEventType::Resumed, "backchannel", 0), 9_000),
             "goes on with reply 3: it only said that the caller listens (backchannel)"
+        );
+    }
+
+    #[test]
+    fn what_was_not_taken_into_account_is_told_with_the_reason() {
+        assert_eq!(
+            turn(&event(TurnEventType::Dropped, "backchannel: uh huh", 0), 0),
+            "takes no account of uh huh: it only said that the caller listens (backchannel)"
+        );
+        assert_eq!(
+            turn(&event(TurnEventType::DeadlineMissed, "first_token: the apology is said", 0), 0),
+            "the wait for first token is over: the apology is said"
         );
     }
 

@@ -10,20 +10,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::Error;
+use parlance_providers::registry::{self, Availability, Kind};
+use parlance_store::private_cluster::BINARIES_SETTING;
+
 use super::connect::{ConnectArgs, connect};
 use super::terminal::{Paint, Tone};
-
-/// Where shared libraries lie on the systems this runs on.
-const LIBRARY_DIRS: [&str; 8] = [
-    "/usr/lib/x86_64-linux-gnu",
-    "/usr/lib/aarch64-linux-gnu",
-    "/lib/x86_64-linux-gnu",
-    "/lib/aarch64-linux-gnu",
-    "/usr/lib64",
-    "/usr/lib",
-    "/usr/local/lib",
-    "/opt/homebrew/lib",
-];
 
 /// Arguments of `parlance doctor`.
 #[derive(Debug, clap::Args)]
@@ -66,15 +57,10 @@ impl fmt::Display for Verdict {
 /// # Errors
 /// None: what can't be found out is a finding.
 pub async fn run(args: DoctorArgs) -> Result<ExitCode, Error> {
-    let findings = [
-        postgres(),
-        recogniser(),
-        recogniser_model(),
-        flite(),
-        espeak(),
-        data_dir(&args.connect.data_dir),
-        engine(&args.connect).await,
-    ];
+    let mut findings = vec![postgres()];
+    findings.extend(speech(&registry::offline()));
+    findings.push(data_dir(&args.connect.data_dir));
+    findings.push(engine(&args.connect).await);
     let paint = Paint::for_stdout();
     for finding in &findings {
         if args.fixes {
@@ -107,9 +93,10 @@ fn postgres() -> Finding {
     Finding { what: "PostgreSQL", verdict }
 }
 
-/// `initdb` on the path, else of the highest version under Debian's folder.
+/// `initdb` where the engine looks: the setting, the path, the highest version under Debian's folder.
 fn initdb() -> Option<PathBuf> {
-    on_path("initdb").or_else(|| {
+    let set = env::var_os(BINARIES_SETTING).map(|dir| Path::new(&dir).join("initdb"));
+    set.filter(|path| path.is_file()).or_else(|| on_path("initdb")).or_else(|| {
         let versions = Path::new("/usr/lib/postgresql").read_dir().ok()?.flatten();
         let found = versions.map(|version| version.path().join("bin/initdb")).filter(|path| path.is_file());
         found.max_by_key(|path| {
@@ -119,40 +106,28 @@ fn initdb() -> Option<PathBuf> {
     })
 }
 
-fn recogniser() -> Finding {
-    let verdict = match (library("libsphinxbase.so.3"), library("libpocketsphinx.so.3")) {
-        (Some(_), Some(path)) => Verdict::Present(path.display().to_string()),
-        _ => missing("no libpocketsphinx.so.3", "libpocketsphinx3"),
+/// The offline providers. One voice is enough: the others are niceties while one works.
+fn speech(offline: &[Availability]) -> Vec<Finding> {
+    let has_voice = offline.iter().any(|provider| provider.kind == Kind::Tts && provider.is_usable());
+    let finding = |provider: &Availability| {
+        let fix = provider.fix().unwrap_or_default();
+        let verdict = match &provider.problem {
+            None => Verdict::Present(format!("{} {}", provider.name, provider.about)),
+            Some(problem) if provider.kind == Kind::Tts && has_voice => {
+                Verdict::Absent { detail: reason(problem), fix }
+            }
+            Some(problem) => Verdict::Missing { detail: reason(problem), fix },
+        };
+        let what = if provider.kind == Kind::Stt { "offline transcriber" } else { "offline voice" };
+        Finding { what, verdict }
     };
-    Finding { what: "offline transcriber", verdict }
+    offline.iter().map(finding).collect()
 }
 
-fn recogniser_model() -> Finding {
-    let model = Path::new("/usr/share/pocketsphinx/model/en-us/en-us/mdef");
-    let verdict = if model.is_file() {
-        Verdict::Present("/usr/share/pocketsphinx/model/en-us".to_owned())
-    } else {
-        missing("no English model", "pocketsphinx-en-us")
-    };
-    Finding { what: "transcriber's model", verdict }
-}
-
-fn flite() -> Finding {
-    let verdict = match (library("libflite.so.1"), library("libflite_cmu_us_slt.so.1")) {
-        (Some(_), Some(path)) => Verdict::Present(path.display().to_string()),
-        _ => missing("no libflite_cmu_us_slt.so.1", "libflite1"),
-    };
-    Finding { what: "offline voice", verdict }
-}
-
-fn espeak() -> Finding {
-    let verdict = match on_path("espeak-ng") {
-        Some(path) => Verdict::Present(path.display().to_string()),
-        None => {
-            Verdict::Absent { detail: "no espeak-ng, so no espeak voices".to_owned(), fix: apt("espeak-ng") }
-        }
-    };
-    Finding { what: "more voices", verdict }
+/// What is wrong, without the command that the provider adds and that is told by itself.
+fn reason(problem: &parlance_providers::Error) -> String {
+    let message = problem.message.split("; run: ").next().unwrap_or_default();
+    format!("{}: {message}", problem.provider)
 }
 
 /// The folder exists or can be made, and can be written.
@@ -210,23 +185,17 @@ fn missing(detail: &str, package: &str) -> Verdict {
 }
 
 fn apt(package: &str) -> String {
-    format!("sudo apt-get install -y {package}")
+    format!("apt-get install --no-install-recommends {package}")
 }
 
 fn on_path(program: &str) -> Option<PathBuf> {
     env::split_paths(&env::var_os("PATH")?).map(|dir| dir.join(program)).find(|path| path.is_file())
 }
 
-fn library(soname: &str) -> Option<PathBuf> {
-    let asked = env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
-    let dirs: Vec<_> = env::split_paths(&asked).collect();
-    let known = LIBRARY_DIRS.iter().map(PathBuf::from);
-    dirs.into_iter().chain(known).map(|dir| dir.join(soname)).find(|path| path.exists())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use parlance_providers::{Error, ErrorKind};
 
     #[test]
     fn a_folder_that_cannot_be_written_is_missing_and_one_to_be_made_is_not() {
@@ -236,9 +205,32 @@ mod tests {
     }
 
     #[test]
+    fn a_missing_voice_is_only_told_while_another_works() {
+        let voice = |name, problem| Availability {
+            kind: Kind::Tts,
+            name,
+            about: "speaks",
+            problem,
+            packages: vec!["espeak-ng"],
+        };
+        let gone =
+            || Some(Error::new("espeak", ErrorKind::NotInstalled, "it is not there; run: this".to_owned()));
+        let verdicts = |voices: &[Availability]| {
+            speech(voices).iter().map(|finding| finding.verdict.to_string()).collect::<Vec<_>>()
+        };
+        let one = [voice("flite", None), voice("espeak", gone())];
+        assert!(matches!(speech(&one)[1].verdict, Verdict::Absent { .. }));
+        assert_eq!(
+            verdicts(&one)[1],
+            "espeak: it is not there: apt-get install --no-install-recommends espeak-ng"
+        );
+        assert!(matches!(speech(&[voice("espeak", gone())])[0].verdict, Verdict::Missing { .. }));
+    }
+
+    #[test]
     fn a_missing_piece_ends_in_the_command_that_brings_it() {
         let text = missing("no initdb and no DATABASE_URL", "postgresql").to_string();
-        assert_eq!(text, "no initdb and no DATABASE_URL: sudo apt-get install -y postgresql");
+        assert_eq!(text, "no initdb and no DATABASE_URL: apt-get install --no-install-recommends postgresql");
     }
 
     #[tokio::test]

@@ -35,6 +35,19 @@ pub fn to_json(name: &str, message: &impl Message) -> Result<Value, Error> {
         .map_err(|error| impossible(error.to_string()))
 }
 
+/// `message`, a `parlance.v1.<name>`, as YAML in the order of the contract; [`from_yaml`] reads it.
+pub fn to_yaml(name: &str, message: &impl Message) -> Result<String, Error> {
+    let impossible = |error: String| Error::Usage(format!("parlance.v1.{name} has no YAML form: {error}"));
+    let mut dynamic = DynamicMessage::new(descriptor(name)?);
+    dynamic.transcode_from(message).map_err(|error| impossible(error.to_string()))?;
+    let mut yaml = Vec::new();
+    let options = SerializeOptions::new().use_proto_field_name(true);
+    dynamic
+        .serialize_with_options(&mut serde_yaml_ng::Serializer::new(&mut yaml), &options)
+        .map_err(|error| impossible(error.to_string()))?;
+    String::from_utf8(yaml).map_err(|error| impossible(error.to_string()))
+}
+
 /// Reads a `parlance.v1.<name>` from YAML; JSON is YAML too.
 ///
 /// # Errors
@@ -51,11 +64,13 @@ pub fn from_yaml<M: Message + Default>(name: &str, text: &str) -> Result<M, Stri
     dynamic.transcode_to().map_err(|error| error.to_string())
 }
 
-/// A JSON tree of protobuf's `Struct`; absent is `null`.
-pub fn struct_json(fields: Option<&prost_types::Struct>) -> Value {
-    fields.map_or(Value::Null, |fields| {
-        Value::Object(fields.fields.iter().map(|(name, value)| (name.clone(), value_json(value))).collect())
-    })
+/// The fields of a `Struct` for reading: `date=2026-11-27, party_size=4`. What is no plain value stays JSON.
+pub fn fields(fields: Option<&prost_types::Struct>) -> String {
+    let field = |(name, value): (&String, &prost_types::Value)| match value_json(value) {
+        Value::String(text) => format!("{name}={text}"),
+        other => format!("{name}={other}"),
+    };
+    fields.map_or_else(String::new, |fields| fields.fields.iter().map(field).collect::<Vec<_>>().join(", "))
 }
 
 fn value_json(value: &prost_types::Value) -> Value {
@@ -69,7 +84,28 @@ fn value_json(value: &prost_types::Value) -> Value {
         }
         Some(Kind::NumberValue(number)) => Value::from(*number),
         Some(Kind::StringValue(text)) => Value::String(text.clone()),
-        Some(Kind::StructValue(fields)) => struct_json(Some(fields)),
+        Some(Kind::StructValue(fields)) => Value::Object(
+            fields.fields.iter().map(|(name, value)| (name.clone(), value_json(value))).collect(),
+        ),
         Some(Kind::ListValue(list)) => Value::Array(list.values.iter().map(value_json).collect()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use prost_types::value::Kind;
+
+    #[test]
+    fn fields_are_written_to_be_read() {
+        let value = |kind| prost_types::Value { kind: Some(kind) };
+        let booking = prost_types::Struct {
+            fields: [
+                ("party_size".to_owned(), value(Kind::NumberValue(4.0))),
+                ("customer_name".to_owned(), value(Kind::StringValue("John Smith".into()))),
+            ]
+            .into(),
+        };
+        assert_eq!(fields(Some(&booking)), "customer_name=John Smith, party_size=4");
     }
 }

@@ -11,7 +11,7 @@ use prost_types::Timestamp;
 
 use super::call::{INDENT, entry_lines};
 use super::calls::standing;
-use super::message_json::struct_json;
+use super::message_json::fields;
 use super::terminal::{Paint, Tone, WIDTH, clock, millis, wrap};
 use super::{describe, waterfall};
 
@@ -63,17 +63,18 @@ pub fn tool_lines(call: &Call) -> Vec<String> {
     for run in &call.tool_invocations {
         let outcome = match run.state() {
             ToolState::Unspecified | ToolState::Running => "no outcome is known".to_owned(),
-            ToolState::Succeeded => struct_json(run.result.as_ref()).to_string(),
+            ToolState::Succeeded => format!("did it: {}", fields(run.result.as_ref())),
             ToolState::Failed => format!("could not: {}", run.reason),
             ToolState::TimedOut => "gave no answer in time".to_owned(),
         };
-        let text = format!("{} {} -> {outcome}", run.tool, struct_json(run.arguments.as_ref()));
         lines.push(String::new());
-        let wrapped = wrap(&text, WIDTH - INDENT);
-        lines.extend(wrapped.iter().enumerate().map(|(n, line)| {
-            let head = if n == 0 { format!("stored tool {}", run.invocation_id) } else { String::new() };
-            format!("{head:<INDENT$}{line}")
-        }));
+        let mut head = format!("stored tool {}", run.invocation_id);
+        for part in [format!("{}: {}", run.tool, fields(run.arguments.as_ref())), outcome] {
+            for line in wrap(&part, WIDTH - INDENT) {
+                lines.push(format!("{head:<INDENT$}{line}"));
+                head.clear();
+            }
+        }
     }
     lines
 }

@@ -61,10 +61,9 @@ pub fn chart(waterfall: &Waterfall, paint: Paint) -> Vec<String> {
     }
     let figures: Vec<_> =
         parts.iter().map(|part| format!("{} {} {}", part.mark, part.name, part.millis)).collect();
-    let heard =
-        waterfall.heard.as_ref().zip(waterfall.first_frame.as_ref()).map_or(String::new(), |(heard, out)| {
-            format!(", heard {} ms later", (millis(Some(heard)) - millis(Some(out))).max(0))
-        });
+    let on_the_way = waterfall.heard.as_ref().zip(waterfall.first_frame.as_ref());
+    let on_the_way = on_the_way.map_or(0, |(heard, out)| millis(Some(heard)) - millis(Some(out)));
+    let heard = if on_the_way > 20 { format!(", heard {on_the_way} ms later") } else { String::new() };
     vec![
         paint.paint(Tone::Good, &bar),
         paint.paint(Tone::Quiet, &format!("{}  = {total} ms{heard}", figures.join("  "))),

@@ -77,7 +77,10 @@ pub fn check(agent: &v1::Agent, offer: &Offer) -> Result<(), Refusal> {
     match &agent.flow {
         Some(wire) => check_flow(wire, &mut bad),
         None if !offer.has_model => {
-            bad.add("flow", "is required: this engine has no language model, so an agent needs a flow to answer");
+            bad.add(
+                "flow",
+                "is required: this engine has no language model, so an agent needs a flow to answer",
+            );
         }
         None => {}
     }
@@ -91,7 +94,10 @@ fn check_flow(wire: &v1::Flow, bad: &mut Violations) {
             && !crate::tools::BUILT_IN.iter().any(|built_in| built_in.name == tool)
         {
             let known: Vec<&str> = crate::tools::BUILT_IN.iter().map(|tool| tool.name).collect();
-            bad.add(format!("flow.nodes[{id}].tool.tool"), format!("`{tool}` is not known; known are: {}", known.join(", ")));
+            bad.add(
+                format!("flow.nodes[{id}].tool.tool"),
+                format!("`{tool}` is not known; known are: {}", known.join(", ")),
+            );
         }
     }
 }
@@ -102,7 +108,10 @@ pub fn policy(agent: &v1::Agent, offer: &Offer, scene: Scene) -> Result<Policy, 
     let responder = match &agent.flow {
         Some(wire) => Responder::Flow { flow: Arc::new(flow::flow(wire, &mut bad)) },
         None if offer.has_model => Responder::Model {
-            system_prompt: agent.language_model.as_ref().map_or(String::new(), |model| model.system_prompt.clone()),
+            system_prompt: agent
+                .language_model
+                .as_ref()
+                .map_or(String::new(), |model| model.system_prompt.clone()),
         },
         None => {
             return Err(Refusal::WrongState {

@@ -12,13 +12,19 @@ pub fn wire(event: &Event) -> Option<Wire> {
     use v1::TurnEventType as Type;
     Some(match event {
         Event::TurnStarted { turn, .. } => turn_event(Type::CallerStarted, "", turn.0, 0, None),
-        Event::Waiting { turn, until, why } => turn_event(Type::Waiting, &word(why), turn.0, 0, Some(offset(*until))),
-        Event::TurnEnded { turn, reason, .. } => turn_event(Type::CallerEnded, &word(reason), turn.0, 0, None),
+        Event::Waiting { turn, until, why } => {
+            turn_event(Type::Waiting, &word(why), turn.0, 0, Some(offset(*until)))
+        }
+        Event::TurnEnded { turn, reason, .. } => {
+            turn_event(Type::CallerEnded, &word(reason), turn.0, 0, None)
+        }
         Event::TurnReopened { turn, reply } => turn_event(Type::Reopened, "", turn.0, reply.0, None),
         Event::ReplyStarted { reply, kind, turn } => {
             turn_event(Type::ReplyStarted, &word(kind), turn.map_or(0, |turn| turn.0), reply.0, None)
         }
-        Event::ReplyEnded { reply, outcome } => turn_event(Type::ReplyEnded, &word(outcome), 0, reply.0, None),
+        Event::ReplyEnded { reply, outcome } => {
+            turn_event(Type::ReplyEnded, &word(outcome), 0, reply.0, None)
+        }
         Event::Held { reply, position, .. } => {
             turn_event(Type::Held, "voice", 0, reply.0, Some(duration(*position)))
         }
@@ -29,7 +35,9 @@ pub fn wire(event: &Event) -> Option<Wire> {
             };
             turn_event(kind, &word(reason), 0, reply.0, None)
         }
-        Event::Dropped { what, why } => turn_event(Type::Dropped, &format!("{}: {what}", word(why)), 0, 0, None),
+        Event::Dropped { what, why } => {
+            turn_event(Type::Dropped, &format!("{}: {what}", word(why)), 0, 0, None)
+        }
         Event::DeadlineMissed { deadline, answer } => {
             turn_event(Type::DeadlineMissed, &format!("{}: {answer}", word(deadline)), 0, 0, None)
         }
@@ -52,7 +60,10 @@ pub fn wire(event: &Event) -> Option<Wire> {
         Event::Ended { reason } => {
             Wire::Ended(v1::CallEnded { reason: end_reason(*reason).into(), message: String::new() })
         }
-        Event::CallerInterim { .. } | Event::ProviderTurn { .. } | Event::Speculated { .. } | Event::FlowMoved { .. } => {
+        Event::CallerInterim { .. }
+        | Event::ProviderTurn { .. }
+        | Event::Speculated { .. }
+        | Event::FlowMoved { .. } => {
             return None;
         }
     })
@@ -136,7 +147,14 @@ fn tool_ended(invocation_id: u32, tool: &str, outcome: &ToolOutcome) -> v1::Tool
         ToolOutcome::Failed { reason } => (v1::ToolState::Failed, None, reason.clone()),
         ToolOutcome::TimedOut => (v1::ToolState::TimedOut, None, "no answer in time".to_owned()),
     };
-    v1::ToolEvent { invocation_id, tool: tool.to_owned(), state: state.into(), arguments: None, result, reason }
+    v1::ToolEvent {
+        invocation_id,
+        tool: tool.to_owned(),
+        state: state.into(),
+        arguments: None,
+        result,
+        reason,
+    }
 }
 
 fn waterfall(times: &Waterfall) -> v1::Waterfall {

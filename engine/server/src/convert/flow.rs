@@ -96,7 +96,9 @@ fn slot(slot: &v1::Slot, path: &str, bad: &mut Violations) -> Option<Slot> {
         Ok(v1::SlotKind::Time) => SlotKind::Time,
         Ok(v1::SlotKind::PersonName) => SlotKind::PersonName,
         Ok(v1::SlotKind::Phone) => SlotKind::Phone,
-        Ok(v1::SlotKind::Option) if slot.options.len() >= 2 => SlotKind::Option { options: slot.options.clone() },
+        Ok(v1::SlotKind::Option) if slot.options.len() >= 2 => {
+            SlotKind::Option { options: slot.options.clone() }
+        }
         Ok(v1::SlotKind::Option) => {
             bad.add(format!("{path}.options"), "needs at least two options");
             return None;

@@ -30,9 +30,10 @@ impl Agents {
     ) -> Result<v1::Agent, Refusal> {
         let agent = request.agent.ok_or_else(|| Violations::one("agent", "is required"))?;
         convert::check(&agent, &self.engine.offer)?;
-        let wanted = if request.agent_id.is_empty() { name::slug(&agent.display_name) } else { request.agent_id };
-        let id = AgentId::parse(&wanted)
-            .map_err(|_| Violations::one("agent_id", "must match [a-z0-9-]{1,63}"))?;
+        let wanted =
+            if request.agent_id.is_empty() { name::slug(&agent.display_name) } else { request.agent_id };
+        let id =
+            AgentId::parse(&wanted).map_err(|_| Violations::one("agent_id", "must match [a-z0-9-]{1,63}"))?;
         let settings = convert::to_settings(&agent)?;
         let new = agents::NewAgent { id: id.clone(), display_name: agent.display_name, settings };
         let row = agents::create(scope, new).await.map_err(|error| match error {
@@ -60,7 +61,8 @@ impl Agents {
         };
         // Merged from the row just read: if it changed since, the merge is void.
         let expected = etag.unwrap_or_else(|| row.etag.clone());
-        let row = agents::update(scope, &id, change, Some(&expected)).await.map_err(|error| missing(error, &id))?;
+        let row =
+            agents::update(scope, &id, change, Some(&expected)).await.map_err(|error| missing(error, &id))?;
         wire(&row)
     }
 }
@@ -71,7 +73,8 @@ impl AgentService for Agents {
         &self,
         request: Request<v1::CreateAgentRequest>,
     ) -> Result<Response<v1::CreateAgentResponse>, Status> {
-        let scope = self.engine.store.scope(auth::organisation(&self.engine.store, request.metadata()).await?);
+        let scope =
+            self.engine.store.scope(auth::organisation(&self.engine.store, request.metadata()).await?);
         let agent = self.create(&scope, request.into_inner()).await?;
         Ok(Response::new(v1::CreateAgentResponse { agent: Some(agent) }))
     }
@@ -80,7 +83,8 @@ impl AgentService for Agents {
         &self,
         request: Request<v1::GetAgentRequest>,
     ) -> Result<Response<v1::GetAgentResponse>, Status> {
-        let scope = self.engine.store.scope(auth::organisation(&self.engine.store, request.metadata()).await?);
+        let scope =
+            self.engine.store.scope(auth::organisation(&self.engine.store, request.metadata()).await?);
         let id = name::agent("name", &request.get_ref().name)?;
         let row = agents::get(&scope, &id).await.map_err(|error| missing(error, &id))?;
         Ok(Response::new(v1::GetAgentResponse { agent: Some(wire(&row)?) }))
@@ -90,9 +94,12 @@ impl AgentService for Agents {
         &self,
         request: Request<v1::ListAgentsRequest>,
     ) -> Result<Response<v1::ListAgentsResponse>, Status> {
-        let scope = self.engine.store.scope(auth::organisation(&self.engine.store, request.metadata()).await?);
+        let scope =
+            self.engine.store.scope(auth::organisation(&self.engine.store, request.metadata()).await?);
         let request = request.into_inner();
-        let page = agents::list(&scope, &page::request(request.page_size, request.page_token)?).await.map_err(page::refused)?;
+        let page = agents::list(&scope, &page::request(request.page_size, request.page_token)?)
+            .await
+            .map_err(page::refused)?;
         let agents = page.items.iter().map(wire).collect::<Result<_, _>>()?;
         let next_page_token = page.next_token.unwrap_or_default();
         Ok(Response::new(v1::ListAgentsResponse { agents, next_page_token }))
@@ -102,7 +109,8 @@ impl AgentService for Agents {
         &self,
         request: Request<v1::UpdateAgentRequest>,
     ) -> Result<Response<v1::UpdateAgentResponse>, Status> {
-        let scope = self.engine.store.scope(auth::organisation(&self.engine.store, request.metadata()).await?);
+        let scope =
+            self.engine.store.scope(auth::organisation(&self.engine.store, request.metadata()).await?);
         let agent = self.update(&scope, request.into_inner()).await?;
         Ok(Response::new(v1::UpdateAgentResponse { agent: Some(agent) }))
     }
@@ -111,7 +119,8 @@ impl AgentService for Agents {
         &self,
         request: Request<v1::DeleteAgentRequest>,
     ) -> Result<Response<v1::DeleteAgentResponse>, Status> {
-        let scope = self.engine.store.scope(auth::organisation(&self.engine.store, request.metadata()).await?);
+        let scope =
+            self.engine.store.scope(auth::organisation(&self.engine.store, request.metadata()).await?);
         let request = request.into_inner();
         let id = name::agent("name", &request.name)?;
         let etag = Some(request.etag.as_str()).filter(|etag| !etag.is_empty());
@@ -136,7 +145,11 @@ fn wire(row: &agents::Agent) -> Result<v1::Agent, Refusal> {
 }
 
 /// Takes the masked fields of `change`; without a mask every field that is set.
-fn merge(agent: &mut v1::Agent, change: v1::Agent, mask: Option<prost_types::FieldMask>) -> Result<(), Refusal> {
+fn merge(
+    agent: &mut v1::Agent,
+    change: v1::Agent,
+    mask: Option<prost_types::FieldMask>,
+) -> Result<(), Refusal> {
     let paths = mask.map(|mask| mask.paths).filter(|paths| !paths.is_empty());
     let Some(paths) = paths else {
         if !change.display_name.is_empty() {

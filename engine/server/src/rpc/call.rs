@@ -37,7 +37,8 @@ impl Calls {
         let call = request.call.ok_or_else(|| Violations::one("call", "is required"))?;
         let agent_id = name::agent("call.agent", &call.agent)?;
         open::variables("call.dynamic_variables", &call.dynamic_variables)?;
-        let agent = agents::get(scope, &agent_id).await.map_err(|error| super::agent::missing(error, &agent_id))?;
+        let agent =
+            agents::get(scope, &agent_id).await.map_err(|error| super::agent::missing(error, &agent_id))?;
         let variables = call.dynamic_variables.into_iter().collect();
         let row = calls::create(scope, web_call(&agent, &variables)).await?;
         Ok(convert::call(&row))
@@ -45,7 +46,8 @@ impl Calls {
 
     async fn end(&self, scope: &Scope, id: CallId) -> Result<v1::Call, Refusal> {
         let row = calls::get(scope, id).await.map_err(|error| missing(error, id))?;
-        let over = || Refusal::WrongState { reason: "CALL_OVER", message: format!("calls/{id} is over already") };
+        let over =
+            || Refusal::WrongState { reason: "CALL_OVER", message: format!("calls/{id} is over already") };
         match row.state {
             calls::CallState::Ended => return Err(over()),
             calls::CallState::Ongoing if self.engine.live.end(id, EndReason::ApiEnded) => {}

@@ -42,7 +42,8 @@ const VARIABLE_MAX: usize = 1_000;
 pub async fn first_message(
     incoming: &mut Streaming<v1::VoiceSessionRequest>,
 ) -> Result<v1::SessionStart, tonic::Status> {
-    let late = || Refusal::TooLate { message: format!("no start message within {} s", START_WITHIN.as_secs()) };
+    let late =
+        || Refusal::TooLate { message: format!("no start message within {} s", START_WITHIN.as_secs()) };
     let first = tokio::time::timeout(START_WITHIN, incoming.message()).await.map_err(|_| late())??;
     match first.and_then(|message| message.request) {
         Some(Request::Start(start)) => Ok(start),
@@ -86,7 +87,10 @@ pub async fn open(
     variables("dynamic_variables", &start.dynamic_variables)?;
     let scope = engine.store.scope(organisation);
     let target = start.target.clone().ok_or_else(|| {
-        Refusal::from(Violations::one("start.agent", "is required: agents/{agent}, or `call` with calls/{call}"))
+        Refusal::from(Violations::one(
+            "start.agent",
+            "is required: agents/{agent}, or `call` with calls/{call}",
+        ))
     })?;
     let (agent_id, waiting) = match target {
         Target::Agent(agent) => (name::agent("start.agent", &agent)?, None),
@@ -95,14 +99,17 @@ pub async fn open(
             (row.agent_id.clone(), Some(row))
         }
     };
-    let row = agents::get(&scope, &agent_id).await.map_err(|error| super::agent::missing(error, &agent_id))?;
+    let row =
+        agents::get(&scope, &agent_id).await.map_err(|error| super::agent::missing(error, &agent_id))?;
     let agent = convert_agent::from_settings(&row.settings)?;
     let mut variables: BTreeMap<String, String> = waiting.iter().flat_map(convert_call::variables).collect();
     variables.extend(start.dynamic_variables.clone());
     let started = engine.civil_now(organisation).await?;
-    let policy = convert_agent::policy(&agent, &engine.offer, Scene { started, variables: variables.clone() })?;
+    let policy =
+        convert_agent::policy(&agent, &engine.offer, Scene { started, variables: variables.clone() })?;
     let call = begin_call(engine, organisation, &row, waiting, &variables).await?;
-    let opened = put_together(engine, CallKey { organisation, call }, &agent, policy, &start, formats, outgoing);
+    let opened =
+        put_together(engine, CallKey { organisation, call }, &agent, policy, &start, formats, outgoing);
     if opened.is_err() {
         // The row must not stay behind as a call that seems to go on.
         engine.close_unopened(CallKey { organisation, call }).await;
@@ -150,7 +157,10 @@ fn put_together(
         model: engine.stack.llm.clone(),
         toolbox: Toolbox::new(engine.store.scope(key.organisation), key),
         journal: CallJournal::new(engine.journal.clone(), key),
-        recording: engine.recorder.as_ref().map(|recorder| recorder.record(key.call, formats.output.sample_rate_hz())),
+        recording: engine
+            .recorder
+            .as_ref()
+            .map(|recorder| recorder.record(key.call, formats.output.sample_rate_hz())),
         options: Options { text_only: start.text_only, details: start.include_details },
         inbox,
     }))
@@ -162,7 +172,9 @@ async fn waiting_call(
     organisation: OrganisationId,
     id: CallId,
 ) -> Result<calls::Call, Refusal> {
-    let row = calls::get(&engine.store.scope(organisation), id).await.map_err(|error| super::call::missing(error, id))?;
+    let row = calls::get(&engine.store.scope(organisation), id)
+        .await
+        .map_err(|error| super::call::missing(error, id))?;
     match row.state {
         calls::CallState::Created => Ok(row),
         calls::CallState::Ongoing | calls::CallState::Ended => Err(taken(id)),
@@ -223,7 +235,10 @@ fn format(field: &str, wire: Option<&v1::AudioFormat>, bad: &mut Violations) -> 
         Ok(format) => Some(format),
         Err(_) => {
             let allowed: Vec<String> = encoding.rates_hz().iter().map(u32::to_string).collect();
-            bad.add(format!("{field}.sample_rate_hz"), format!("is {rate}; must be one of {}", allowed.join(", ")));
+            bad.add(
+                format!("{field}.sample_rate_hz"),
+                format!("is {rate}; must be one of {}", allowed.join(", ")),
+            );
             None
         }
     }
@@ -260,7 +275,12 @@ impl Engine {
     /// With which voices an agent speaks: its own or the engine's default, then the other providers' defaults.
     pub fn speakers(&self, agent: &v1::Agent) -> Vec<Speaker> {
         let wanted = agent.voice.as_ref().map_or("", |voice| voice.voice_id.as_str());
-        let mut speakers: Vec<Speaker> = self.voices.iter().filter(|voice| voice.id == wanted).map(|voice| voice.speaker.clone()).collect();
+        let mut speakers: Vec<Speaker> = self
+            .voices
+            .iter()
+            .filter(|voice| voice.id == wanted)
+            .map(|voice| voice.speaker.clone())
+            .collect();
         for voice in self.voices.iter().filter(|voice| voice.is_default) {
             if !speakers.iter().any(|speaker| speaker.provider.name() == voice.speaker.provider.name()) {
                 speakers.push(voice.speaker.clone());
@@ -275,8 +295,11 @@ impl Engine {
             (Some(_), _) | (None, None) => "flow",
             (None, Some(model)) => model.name(),
         };
-        let voices: Vec<String> =
-            self.speakers(agent).iter().map(|speaker| format!("{}:{}", speaker.provider.name(), speaker.voice)).collect();
+        let voices: Vec<String> = self
+            .speakers(agent)
+            .iter()
+            .map(|speaker| format!("{}:{}", speaker.provider.name(), speaker.voice))
+            .collect();
         format!("{}, {answers}, {}", self.stack.stt.name(), voices.join(" then "))
     }
 }

@@ -8,7 +8,8 @@ const SIZE_MAX: u32 = 200;
 
 /// The page a client asks for: 0 is the default of 50, more than 200 is 200, less than 0 is refused.
 pub fn request(size: i32, token: String) -> Result<PageRequest, Refusal> {
-    let size = u32::try_from(size).map_err(|_| Violations::one("page_size", format!("is {size}; must be 1 to {SIZE_MAX}")))?;
+    let size = u32::try_from(size)
+        .map_err(|_| Violations::one("page_size", format!("is {size}; must be 1 to {SIZE_MAX}")))?;
     Ok(PageRequest { size: size.min(SIZE_MAX), token: Some(token).filter(|token| !token.is_empty()) })
 }
 

@@ -98,7 +98,12 @@ impl CallerAudio {
     }
 
     /// Keeps the audio clock going when a far end sends nothing.
-    pub fn stand_in(&mut self, now: CallTime, facts: &mut Vec<Input>, mut record: impl FnMut(CallTime, &[i16])) {
+    pub fn stand_in(
+        &mut self,
+        now: CallTime,
+        facts: &mut Vec<Input>,
+        mut record: impl FnMut(CallTime, &[i16]),
+    ) {
         let Some(start) = self.start else { return };
         if now.since(self.until()) < MISSING_AFTER {
             return;

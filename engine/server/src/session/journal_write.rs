@@ -25,7 +25,8 @@ pub(super) async fn batch(store: &Store, batch: &mut Batch) -> Result<(), Error>
 
 async fn entries(store: &Store, batch: &mut Batch) -> Result<(), Error> {
     let keys: Vec<CallKey> = batch.entries.keys().copied().collect();
-    let rows: Vec<JournalBatch> = batch.entries.iter().map(|(key, entries)| journal_batch(*key, entries)).collect();
+    let rows: Vec<JournalBatch> =
+        batch.entries.iter().map(|(key, entries)| journal_batch(*key, entries)).collect();
     let results = journal::append(store, &rows).await;
     for (key, result) in keys.into_iter().zip(results) {
         settle(result)?;

@@ -221,7 +221,8 @@ impl Playout {
             self.told = Some((reply, position_us));
             return Some(Progress::Played(reply, Duration::from_micros(position_us)));
         }
-        if drained && let Some(audio) = self.replies.iter_mut().find(|audio| audio.reply == reply)
+        if drained
+            && let Some(audio) = self.replies.iter_mut().find(|audio| audio.reply == reply)
             && !audio.drained_told
         {
             audio.drained_told = true;
@@ -293,13 +294,16 @@ impl Playout {
 
     fn segment_length(&self, reply: ReplyId) -> Duration {
         let audio = self.replies.iter().find(|audio| audio.reply == reply);
-        let samples = audio.map_or(0, |audio| audio.samples.len() - audio.segment.map_or(0, |segment| segment.1));
+        let samples =
+            audio.map_or(0, |audio| audio.samples.len() - audio.segment.map_or(0, |segment| segment.1));
         Duration::from_micros(samples_to_us(samples as u64, self.rate_hz))
     }
 
     /// The oldest released reply with a whole frame to send.
     fn next_to_send(&self) -> Option<usize> {
-        self.replies.iter().position(|audio| audio.released && audio.cursor + self.frame <= audio.samples.len())
+        self.replies
+            .iter()
+            .position(|audio| audio.released && audio.cursor + self.frame <= audio.samples.len())
     }
 
     fn send_frame(&mut self, now: CallTime, index: usize, far_end: &mut FarEnd) -> bool {
@@ -321,7 +325,8 @@ impl Playout {
         audio.cursor += self.frame;
         let total_us = self.pacer.sent_us();
         let continues = self.spans.back().is_some_and(|span| {
-            span.reply == audio.reply && span.position_us + (total_us - span.total_us.min(total_us)) == position_us
+            span.reply == audio.reply
+                && span.position_us + (total_us - span.total_us.min(total_us)) == position_us
         });
         if !continues {
             // What was flushed of an earlier span was taken back by the pacer.

@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 use parlance_conversation::CallTime;
-use parlance_media::recording::{RecordingFile, Side};
 use parlance_media::EAR_RATE_HZ;
+use parlance_media::recording::{RecordingFile, Side};
 use parlance_media::resample::Resampler;
-use tokio::sync::oneshot;
 use parlance_store::CallId;
+use tokio::sync::oneshot;
 
 /// Blocks that may wait for the disk: some seconds of a hundred calls.
 const QUEUE: usize = 2_048;
@@ -48,9 +48,8 @@ impl Recorder {
 
     /// Begins to record a call whose agent speaks at `agent_rate_hz`. Its file is made with the first sample.
     pub fn record(&self, call: CallId, agent_rate_hz: u32) -> Recording {
-        let to_ear = (agent_rate_hz != EAR_RATE_HZ)
-            .then(|| Resampler::new(agent_rate_hz, EAR_RATE_HZ).ok())
-            .flatten();
+        let to_ear =
+            (agent_rate_hz != EAR_RATE_HZ).then(|| Resampler::new(agent_rate_hz, EAR_RATE_HZ).ok()).flatten();
         Recording {
             call,
             path: self.folder.join(format!("{call}.wav")),

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parlance_conversation::{
-    Action, AgentState, CallTime, CallerState, Control, Conversation, EndReason, Input, Now, ProviderKind, ReplyId,
+    Action, AgentState, CallTime, CallerState, Control, Conversation, EndReason, Input, Now, ProviderKind,
+    ReplyId,
 };
 use parlance_proto::v1::session_control::Control as WireControl;
 use parlance_proto::v1::voice_session_request::Request;
@@ -218,7 +219,8 @@ impl Session {
     fn next_wake(&self) -> CallTime {
         let now = self.clock.now();
         let stalled = self.far_end.is_stalled().then(|| now + STALLED_LOOK);
-        let reading = (!self.reads() && self.hung_up.is_none()).then(|| self.caller_audio.until() - AHEAD_MAX / 2);
+        let reading =
+            (!self.reads() && self.hung_up.is_none()).then(|| self.caller_audio.until() - AHEAD_MAX / 2);
         [
             self.conversation.next_deadline(),
             self.playout.next_wake(now),
@@ -293,13 +295,17 @@ impl Session {
         match message {
             Ok(Some(VoiceSessionRequest { request: Some(request) })) => self.requested(request),
             Ok(Some(VoiceSessionRequest { request: None })) => {
-                self.refuse(Violations::one("request", "is required: one of audio, text, playback, control").into());
+                self.refuse(
+                    Violations::one("request", "is required: one of audio, text, playback, control").into(),
+                );
             }
             Ok(None) => {
                 self.hung_up = Some(self.clock.now());
                 self.stand_in(self.clock.now() + Duration::from_secs(2));
             }
-            Err(status) if matches!(status.code(), Code::OutOfRange | Code::ResourceExhausted | Code::Internal) => {
+            Err(status)
+                if matches!(status.code(), Code::OutOfRange | Code::ResourceExhausted | Code::Internal) =>
+            {
                 self.refuse_with(status);
             }
             Err(_) => self.feed(Input::FarEndLost { reason: EndReason::FarEndLost }),

@@ -113,7 +113,8 @@ impl Voice {
             let request = tts::Request { text: waiting.text.clone(), voice: speaker.voice.clone() };
             match speaker.provider.speak(request, self.sink(waiting.reply, waiting.segment)) {
                 Ok(speech) => {
-                    self.current = Some(Current { waiting, speaker: index, heard_from: false, _speech: speech });
+                    self.current =
+                        Some(Current { waiting, speaker: index, heard_from: false, _speech: speech });
                     return None;
                 }
                 Err(error) => message = error.to_string(),

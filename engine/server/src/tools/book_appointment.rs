@@ -35,7 +35,9 @@ async fn book(
 ) -> Result<ToolOutcome, Error> {
     let wish = match Wish::parse(arguments) {
         Ok(wish) => wish,
-        Err(missing) => return Ok(ToolOutcome::Failed { reason: format!("I did not understand the {missing}.") }),
+        Err(missing) => {
+            return Ok(ToolOutcome::Failed { reason: format!("I did not understand the {missing}.") });
+        }
     };
     let zone = organisations::get(scope).await?.time_zone;
     let Ok(start) = wish.date.to_datetime(wish.time).in_tz(&zone) else {
@@ -83,7 +85,9 @@ struct Wish {
 impl Wish {
     /// An error is the name of the value that is missing or makes no sense, as it can be said.
     fn parse(arguments: &Value) -> Result<Self, &'static str> {
-        let text = |name: &str| arguments.get(name).and_then(Value::as_str).map(str::trim).filter(|it| !it.is_empty());
+        let text = |name: &str| {
+            arguments.get(name).and_then(Value::as_str).map(str::trim).filter(|it| !it.is_empty())
+        };
         let number = |name: &str| {
             let value = arguments.get(name)?;
             value.as_i64().or_else(|| value.as_str()?.trim().parse().ok())
@@ -111,7 +115,8 @@ mod tests {
 
     #[test]
     fn a_wish_names_the_first_value_that_is_missing_or_makes_no_sense() {
-        let whole = json!({"date": "2026-05-23", "time": "19:00", "party_size": "4", "customer_name": "John Smith"});
+        let whole =
+            json!({"date": "2026-05-23", "time": "19:00", "party_size": "4", "customer_name": "John Smith"});
         assert!(Wish::parse(&whole).is_ok_and(|wish| wish.party_size == 4 && wish.duration_minutes == 90));
         for (field, value, said) in [
             ("date", json!("Friday"), "date"),

@@ -97,6 +97,8 @@ fn known(row: &Invocation) -> ToolOutcome {
             let reason = result.get("reason").and_then(Value::as_str).unwrap_or(NOT_REACHED);
             ToolOutcome::Failed { reason: reason.to_owned() }
         }
-        InvocationState::Pending | InvocationState::Running | InvocationState::Unknown => ToolOutcome::TimedOut,
+        InvocationState::Pending | InvocationState::Running | InvocationState::Unknown => {
+            ToolOutcome::TimedOut
+        }
     }
 }

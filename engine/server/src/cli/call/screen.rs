@@ -50,7 +50,7 @@ impl Screen {
     /// Shows a message; `at_ms` is when it came, on the client's idea of the call's clock.
     pub fn show(&mut self, response: &Response, at_ms: i64) {
         match response {
-            Response::Transcript(update) => self.transcript(update),
+            Response::Transcript(update) => self.transcript(update, at_ms),
             Response::Turn(turn) => self.turn(turn, at_ms),
             Response::Tool(event) => self.remark(at_ms, "tool", Tone::Good, &describe::tool(event)),
             Response::Waterfall(times) => self.waterfall(times),
@@ -82,17 +82,17 @@ impl Screen {
         self.wipe();
     }
 
-    fn transcript(&mut self, update: &TranscriptUpdate) {
+    fn transcript(&mut self, update: &TranscriptUpdate, at_ms: i64) {
         let Some(entry) = &update.entry else { return };
         if entry.speaker() == Speaker::Agent {
-            self.running(entry);
+            self.running(entry, at_ms);
             self.growing.insert(entry.reply_id, entry.clone());
         } else if self.detail == (Detail::Words { caller: false }) {
             // Stands on the terminal as it was typed.
         } else if update.r#final {
             self.entry(entry);
         } else {
-            self.running(entry);
+            self.running(entry, at_ms);
         }
     }
 
@@ -135,14 +135,15 @@ impl Screen {
     }
 
     /// Words that may still change, on the last line of a terminal.
-    fn running(&mut self, entry: &TranscriptEntry) {
+    fn running(&mut self, entry: &TranscriptEntry, at_ms: i64) {
         if !self.in_place {
             return;
         }
         let room = 79 - INDENT;
         let skip = entry.text.chars().count().saturating_sub(room);
         let tail: String = entry.text.chars().skip(skip).collect();
-        print!("\r\x1b[2K{}{}", head(entry), self.paint.paint(Tone::Quiet, &tail));
+        let at_ms = entry.start_offset.as_ref().map_or(at_ms, |at| millis(Some(at)));
+        print!("\r\x1b[2K{}{}", head(entry, at_ms), self.paint.paint(Tone::Quiet, &tail));
         // A terminal that cannot be written to shows nothing; the call goes on.
         let _ = stdout().flush();
         self.dirty = true;
@@ -161,7 +162,7 @@ impl Screen {
 pub fn entry_lines(entry: &TranscriptEntry, paint: Paint) -> Vec<String> {
     let tone = if entry.speaker() == Speaker::Agent { Tone::Agent } else { Tone::Caller };
     let mut lines = Vec::new();
-    let mut head = head(entry);
+    let mut head = head(entry, millis(entry.start_offset.as_ref()));
     let mut add = |tone, text: &str| {
         for line in wrap(text, WIDTH - INDENT) {
             lines.push(format!("{head}{}", paint.paint(tone, &line)));
@@ -178,13 +179,13 @@ pub fn entry_lines(entry: &TranscriptEntry, paint: Paint) -> Vec<String> {
 }
 
 /// Time and speaker before an utterance.
-fn head(entry: &TranscriptEntry) -> String {
+fn head(entry: &TranscriptEntry, at_ms: i64) -> String {
     let who = match entry.speaker() {
         Speaker::Agent => "agent",
         Speaker::Caller if entry.typed => "typed",
         Speaker::Caller | Speaker::Unspecified => "caller",
     };
-    pad(&format!("{:>7}  {who:<7}", clock(millis(entry.start_offset.as_ref()))))
+    pad(&format!("{:>7}  {who:<7}", clock(at_ms)))
 }
 
 /// `head` filled up to the column where words begin.

@@ -1,0 +1,165 @@
+//! Agents: the configured speakers of an organisation, under an id the owner chooses.
+//!
+//! What the settings mean is not known here: they are JSON. A change may name the etag it is based on and is
+//! then refused when somebody else was quicker. Deleting is for good; calls keep a copy of the agent's name.
+
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::page::{parse_time_key, time_key};
+use crate::schema::agents;
+use crate::time::PgTime;
+use crate::{AgentId, Error, Page, PageRequest, Result, Scope, Work};
+
+/// An agent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Queryable, Selectable)]
+#[diesel(table_name = agents, check_for_backend(diesel::pg::Pg))]
+pub struct Agent {
+    /// Its id, unique in its organisation.
+    pub id: AgentId,
+    /// Its name for people.
+    pub display_name: String,
+    /// Everything else about it.
+    pub settings: Value,
+    /// Differs after every change.
+    pub etag: String,
+    /// When it was made.
+    #[diesel(deserialize_as = PgTime)]
+    pub create_time: Timestamp,
+    /// When it was last changed.
+    #[diesel(deserialize_as = PgTime)]
+    pub update_time: Timestamp,
+}
+
+/// An agent to be made.
+#[derive(Debug, Clone)]
+pub struct NewAgent {
+    /// The id its owner chose.
+    pub id: AgentId,
+    /// Its name for people.
+    pub display_name: String,
+    /// Everything else about it.
+    pub settings: Value,
+}
+
+/// A change to an agent: what is none stays as it is.
+#[derive(Debug, Clone, Default, AsChangeset)]
+#[diesel(table_name = agents)]
+pub struct AgentUpdate {
+    /// A new name for people.
+    pub display_name: Option<String>,
+    /// New settings, in place of all the old ones.
+    pub settings: Option<Value>,
+}
+
+/// Makes an agent.
+///
+/// # Errors
+/// [`Error::AlreadyExists`] when the id is taken.
+pub async fn create(scope: &Scope, new: NewAgent) -> Result<Agent> {
+    let row = (
+        agents::organisation_id.eq(scope.organisation()),
+        agents::id.eq(new.id),
+        agents::display_name.eq(new.display_name),
+        agents::settings.eq(new.settings),
+        agents::etag.eq(new_etag()),
+    );
+    let insert = diesel::insert_into(agents::table).values(row).returning(Agent::as_returning());
+    let made: Result<Agent> =
+        scope.run(|conn| Box::pin(async move { Ok(insert.get_result(conn).await?) })).await;
+    made.map_err(|e| e.about("agent"))
+}
+
+/// The agent with that id.
+///
+/// # Errors
+/// [`Error::NotFound`] when there is none.
+pub async fn get(scope: &Scope, id: &AgentId) -> Result<Agent> {
+    let found: Result<Agent> = scope
+        .run(|conn| {
+            Box::pin(async move {
+                let query = agents::table.filter(agents::id.eq(id)).select(Agent::as_select());
+                Ok(query.first(conn).await?)
+            })
+        })
+        .await;
+    found.map_err(|e| e.about("agent"))
+}
+
+/// A page of the agents, oldest first.
+///
+/// # Errors
+/// [`Error::Invalid`] when the page token is not from this list.
+pub async fn list(scope: &Scope, request: &PageRequest) -> Result<Page<Agent>> {
+    const QUERY: &str = "agents";
+    let after = request.after(QUERY)?.map(|key| parse_time_key::<String>(&key)).transpose()?;
+    let rows = scope
+        .run(|conn| {
+            Box::pin(async move {
+                let mut query = agents::table.select(Agent::as_select()).into_boxed();
+                if let Some((made, id)) = after {
+                    let later = agents::create_time.gt(PgTime(made));
+                    query =
+                        query.filter(later.or(agents::create_time.eq(PgTime(made)).and(agents::id.gt(id))));
+                }
+                let query = query.order((agents::create_time, agents::id)).limit(request.rows());
+                Ok(query.load::<Agent>(conn).await?)
+            })
+        })
+        .await?;
+    Ok(request.page(rows, QUERY, |last| time_key(last.create_time, &last.id)))
+}
+
+/// Changes an agent; with `etag`, only if it is still as it was.
+///
+/// # Errors
+/// [`Error::NotFound`] when there is none, [`Error::Conflict`] when the etag is another by now.
+pub async fn update(scope: &Scope, id: &AgentId, change: AgentUpdate, etag: Option<&str>) -> Result<Agent> {
+    scope
+        .run(|conn| {
+            Box::pin(async move {
+                lock(conn, id, etag).await?;
+                let touched = (agents::etag.eq(new_etag()), agents::update_time.eq(diesel::dsl::now));
+                let row = agents::table.filter(agents::id.eq(id));
+                let update = diesel::update(row).set((&change, touched)).returning(Agent::as_returning());
+                Ok(update.get_result(conn).await?)
+            })
+        })
+        .await
+}
+
+/// Deletes an agent for good; with `etag`, only if it is still as it was.
+///
+/// # Errors
+/// [`Error::NotFound`] when there is none, [`Error::Conflict`] when the etag is another by now.
+pub async fn delete(scope: &Scope, id: &AgentId, etag: Option<&str>) -> Result<()> {
+    scope
+        .run(|conn| {
+            Box::pin(async move {
+                lock(conn, id, etag).await?;
+                diesel::delete(agents::table.filter(agents::id.eq(id))).execute(conn).await?;
+                Ok(())
+            })
+        })
+        .await
+}
+
+/// Keeps others off the row until the transaction ends, and compares etags.
+async fn lock(conn: &mut Work<'_>, id: &AgentId, etag: Option<&str>) -> Result<()> {
+    let query = agents::table.filter(agents::id.eq(id)).select(agents::etag);
+    let found: Option<String> = query.for_update().first(conn).await.optional()?;
+    match (found, etag) {
+        (None, _) => Err(Error::NotFound("agent")),
+        (Some(found), Some(etag)) if found != etag => {
+            Err(Error::Conflict("the agent was changed by somebody else since its etag was read"))
+        }
+        (Some(_), _) => Ok(()),
+    }
+}
+
+fn new_etag() -> String {
+    uuid::Uuid::new_v4().simple().to_string()
+}

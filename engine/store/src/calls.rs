@@ -1,0 +1,230 @@
+//! Calls: the record of a conversation from its making to its end.
+//!
+//! A call is `created`, then `ongoing`, then `ended`, and never goes back. It keeps the agent's id and name as
+//! they were, because the agent may be changed or deleted. Why calls end is the session's business: the reason
+//! is text here.
+
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::page::foreign_token;
+use crate::schema::calls;
+use crate::text_enum::text_enum;
+use crate::time::{PgTime, PgTimeOrNull};
+use crate::{AgentId, CallId, Error, Page, PageRequest, Result, Scope};
+
+text_enum!(
+    /// How the caller is connected.
+    CallType {
+        /// From a program or browser, through our own API.
+        Web = "web",
+        /// Over the telephone network.
+        Phone = "phone",
+    }
+);
+
+text_enum!(
+    /// Who began the call.
+    Direction {
+        /// The other party called us.
+        Inbound = "inbound",
+        /// We called the other party.
+        Outbound = "outbound",
+    }
+);
+
+text_enum!(
+    /// How far a call has come.
+    CallState {
+        /// Announced; nobody is connected yet.
+        Created = "created",
+        /// Live.
+        Ongoing = "ongoing",
+        /// Over, with a reason.
+        Ended = "ended",
+    }
+);
+
+/// A call.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Queryable, Selectable)]
+#[diesel(table_name = calls, check_for_backend(diesel::pg::Pg))]
+pub struct Call {
+    /// Its id; later calls have greater ones.
+    pub id: CallId,
+    /// The agent's id when the call was made. That agent may be gone.
+    pub agent_id: AgentId,
+    /// The agent's name when the call was made.
+    pub agent_display_name: String,
+    /// How the caller is connected.
+    pub call_type: CallType,
+    /// Who began it.
+    pub direction: Direction,
+    /// How far it has come.
+    pub state: CallState,
+    /// When it was announced.
+    #[diesel(deserialize_as = PgTime)]
+    pub create_time: Timestamp,
+    /// When it went live; none if it never did.
+    #[diesel(deserialize_as = PgTimeOrNull)]
+    pub start_time: Option<Timestamp>,
+    /// When it ended.
+    #[diesel(deserialize_as = PgTimeOrNull)]
+    pub end_time: Option<Timestamp>,
+    /// Why it ended, by a fixed name.
+    pub end_reason: Option<String>,
+    /// Why it ended, in words, where there is more to say.
+    pub end_message: Option<String>,
+    /// Values for this call alone, such as the caller's name.
+    pub dynamic_variables: Value,
+    /// Where the recording lies, as the recorder names it.
+    pub recording_path: Option<String>,
+}
+
+/// A call to be made.
+#[derive(Debug, Clone)]
+pub struct NewCall {
+    /// The agent that will speak.
+    pub agent_id: AgentId,
+    /// Its name now.
+    pub agent_display_name: String,
+    /// How the caller is connected.
+    pub call_type: CallType,
+    /// Who begins it.
+    pub direction: Direction,
+    /// Values for this call alone: a JSON object.
+    pub dynamic_variables: Value,
+}
+
+/// How a call ended.
+#[derive(Debug, Clone)]
+pub struct CallEnd {
+    /// When.
+    pub at: Timestamp,
+    /// Why, by a fixed name such as `caller_hung_up`.
+    pub reason: String,
+    /// Why, in words.
+    pub message: Option<String>,
+    /// Where the recording lies; none leaves it as it is.
+    pub recording_path: Option<String>,
+}
+
+/// Which calls to list.
+#[derive(Debug, Clone, Default)]
+pub struct CallFilter {
+    /// Only those of this agent.
+    pub agent_id: Option<AgentId>,
+    /// Only those in this state.
+    pub state: Option<CallState>,
+}
+
+/// Announces a call, in state `created`.
+///
+/// # Errors
+/// [`Error::Unavailable`] when the database can't be reached.
+pub async fn create(scope: &Scope, new: NewCall) -> Result<Call> {
+    let row = (
+        calls::id.eq(CallId::new()),
+        calls::organisation_id.eq(scope.organisation()),
+        calls::agent_id.eq(new.agent_id),
+        calls::agent_display_name.eq(new.agent_display_name),
+        calls::call_type.eq(new.call_type),
+        calls::direction.eq(new.direction),
+        calls::state.eq(CallState::Created),
+        calls::dynamic_variables.eq(new.dynamic_variables),
+    );
+    let insert = diesel::insert_into(calls::table).values(row).returning(Call::as_returning());
+    scope.run(|conn| Box::pin(async move { Ok(insert.get_result(conn).await?) })).await
+}
+
+/// The call with that id.
+///
+/// # Errors
+/// [`Error::NotFound`] when there is none.
+pub async fn get(scope: &Scope, id: CallId) -> Result<Call> {
+    let found: Result<Call> = scope
+        .run(|conn| {
+            Box::pin(async move { Ok(calls::table.find(id).select(Call::as_select()).first(conn).await?) })
+        })
+        .await;
+    found.map_err(|e| e.about("call"))
+}
+
+/// Takes a call live.
+///
+/// # Errors
+/// [`Error::NotFound`] when there is none, [`Error::Conflict`] when it has been live before or has ended: of two
+/// sessions that want the same call, one gets it.
+pub async fn mark_started(scope: &Scope, id: CallId, at: Timestamp) -> Result<Call> {
+    let changed: Option<Call> = scope
+        .run(|conn| {
+            Box::pin(async move {
+                let row = calls::table.filter(calls::id.eq(id)).filter(calls::state.eq(CallState::Created));
+                let change = (calls::state.eq(CallState::Ongoing), calls::start_time.eq(PgTime(at)));
+                let update = diesel::update(row).set(change).returning(Call::as_returning());
+                Ok(update.get_result(conn).await.optional()?)
+            })
+        })
+        .await?;
+    match changed {
+        Some(call) => Ok(call),
+        None => get(scope, id).await.and(Err(Error::Conflict("the call was started before"))),
+    }
+}
+
+/// Ends a call. One that has ended stays as it is and is given back: the first reason counts.
+///
+/// # Errors
+/// [`Error::NotFound`] when there is none.
+pub async fn mark_ended(scope: &Scope, id: CallId, end: CallEnd) -> Result<Call> {
+    let changed: Option<Call> = scope
+        .run(|conn| {
+            Box::pin(async move {
+                let row = calls::table.filter(calls::id.eq(id)).filter(calls::state.ne(CallState::Ended));
+                let change = (
+                    calls::state.eq(CallState::Ended),
+                    calls::end_time.eq(PgTime(end.at)),
+                    calls::end_reason.eq(&end.reason),
+                    calls::end_message.eq(&end.message),
+                    end.recording_path.as_ref().map(|path| calls::recording_path.eq(path)),
+                );
+                let update = diesel::update(row).set(change).returning(Call::as_returning());
+                Ok(update.get_result(conn).await.optional()?)
+            })
+        })
+        .await?;
+    match changed {
+        Some(call) => Ok(call),
+        None => get(scope, id).await,
+    }
+}
+
+/// A page of the calls, newest first.
+///
+/// # Errors
+/// [`Error::Invalid`] when the page token is not from this list with this filter.
+pub async fn list(scope: &Scope, filter: &CallFilter, request: &PageRequest) -> Result<Page<Call>> {
+    let mark = format!("calls {filter:?}");
+    let before = request.after(&mark)?.map(|key| key.parse::<CallId>().map_err(|_| foreign_token()));
+    let before = before.transpose()?;
+    let rows = scope
+        .run(|conn| {
+            Box::pin(async move {
+                let mut query = calls::table.select(Call::as_select()).into_boxed();
+                if let Some(agent) = &filter.agent_id {
+                    query = query.filter(calls::agent_id.eq(agent));
+                }
+                if let Some(state) = filter.state {
+                    query = query.filter(calls::state.eq(state));
+                }
+                if let Some(before) = before {
+                    query = query.filter(calls::id.lt(before));
+                }
+                Ok(query.order(calls::id.desc()).limit(request.rows()).load::<Call>(conn).await?)
+            })
+        })
+        .await?;
+    Ok(request.page(rows, &mark, |last| last.id.to_string()))
+}

@@ -1,0 +1,145 @@
+//! The ids of rows, a type each, so that a call's id is never taken for an organisation's.
+//!
+//! Ids made here are UUIDs version 7: sorted by the time they were made.
+
+use diesel::deserialize::{self, FromSql, FromSqlRow};
+use diesel::expression::AsExpression;
+use diesel::pg::{Pg, PgValue};
+use diesel::serialize::{self, Output, ToSql};
+use diesel::sql_types;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{Error, Result};
+
+macro_rules! uuid_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(
+            Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, AsExpression,
+            FromSqlRow,
+        )]
+        #[diesel(sql_type = sql_types::Uuid)]
+        #[serde(transparent)]
+        pub struct $name(pub Uuid);
+
+        impl $name {
+            /// A new id, later in order than all made before on this machine.
+            #[allow(clippy::new_without_default, reason = "a default that differs each time would mislead")]
+            pub fn new() -> Self {
+                Self(Uuid::now_v7())
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = uuid::Error;
+            fn from_str(text: &str) -> Result<Self, uuid::Error> {
+                text.parse().map(Self)
+            }
+        }
+
+        impl ToSql<sql_types::Uuid, Pg> for $name {
+            fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
+                <Uuid as ToSql<sql_types::Uuid, Pg>>::to_sql(&self.0, out)
+            }
+        }
+
+        impl FromSql<sql_types::Uuid, Pg> for $name {
+            fn from_sql(bytes: PgValue<'_>) -> deserialize::Result<Self> {
+                <Uuid as FromSql<sql_types::Uuid, Pg>>::from_sql(bytes).map(Self)
+            }
+        }
+    };
+}
+
+uuid_id!(
+    /// An organisation: the tenant that owns a row.
+    OrganisationId
+);
+uuid_id!(
+    /// A conversation, live or over.
+    CallId
+);
+uuid_id!(
+    /// One run of a tool.
+    InvocationId
+);
+uuid_id!(
+    /// A booking.
+    AppointmentId
+);
+uuid_id!(
+    /// An API key (not its secret).
+    KeyId
+);
+
+impl OrganisationId {
+    /// The organisation made at first start. The id is fixed, so that any node finds it without asking.
+    pub const DEFAULT: Self = Self(Uuid::from_u128(1));
+}
+
+/// An agent's id, chosen by its owner: 1 to 63 characters of `a-z`, `0-9` and `-`, unique per organisation.
+#[derive(
+    Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, AsExpression, FromSqlRow,
+)]
+#[diesel(sql_type = sql_types::Text)]
+#[serde(try_from = "String", into = "String")]
+pub struct AgentId(String);
+
+impl AgentId {
+    /// Checks an id.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with field `agent_id` when it is empty, too long or holds other characters.
+    pub fn parse(text: &str) -> Result<Self> {
+        let fits = (1..=63).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        if fits {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(Error::invalid("agent_id", "must be 1 to 63 characters of a-z, 0-9 and -"))
+        }
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Display for AgentId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for AgentId {
+    type Error = Error;
+    fn try_from(text: String) -> Result<Self> {
+        Self::parse(&text)
+    }
+}
+
+impl From<AgentId> for String {
+    fn from(id: AgentId) -> Self {
+        id.0
+    }
+}
+
+impl ToSql<sql_types::Text, Pg> for AgentId {
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
+        <str as ToSql<sql_types::Text, Pg>>::to_sql(&self.0, out)
+    }
+}
+
+impl FromSql<sql_types::Text, Pg> for AgentId {
+    fn from_sql(bytes: PgValue<'_>) -> deserialize::Result<Self> {
+        <String as FromSql<sql_types::Text, Pg>>::from_sql(bytes).map(Self)
+    }
+}

@@ -1,0 +1,166 @@
+//! API keys: made here, shown once, kept only as a hash.
+//!
+//! A secret is `pk_` and 43 characters of base 62, some 256 random bits, so a plain SHA-256 is enough and the
+//! look-up by it tells a timing attacker nothing useful. What a scope allows is not decided here.
+
+use diesel::prelude::*;
+use diesel::sql_types::{Array, Binary, Text, Uuid as SqlUuid};
+use diesel_async::RunQueryDsl;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::schema::{api_keys, organisations};
+use crate::time::PgTime;
+use crate::{Error, KeyId, OrganisationId, Result, Scope, Store, Work};
+
+const SECRET_CHARACTERS: usize = 43;
+const SHOWN_CHARACTERS: usize = 8;
+const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/// A key as it is kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Queryable, Selectable)]
+#[diesel(table_name = api_keys, check_for_backend(diesel::pg::Pg))]
+pub struct ApiKey {
+    /// Its id.
+    pub id: KeyId,
+    /// The first characters of the secret, for people to tell keys apart.
+    #[diesel(column_name = key_prefix)]
+    pub prefix: String,
+    /// What it may be used for.
+    pub scopes: Vec<String>,
+    /// When it was made.
+    #[diesel(deserialize_as = PgTime)]
+    pub create_time: Timestamp,
+}
+
+/// A key just made, with the secret that can't be had again. Debug output hides the secret.
+#[derive(Clone)]
+pub struct NewApiKey {
+    /// What a client presents.
+    pub secret: String,
+    /// The key as it is kept.
+    pub key: ApiKey,
+}
+
+impl std::fmt::Debug for NewApiKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NewApiKey").field("key", &self.key).finish_non_exhaustive()
+    }
+}
+
+/// Who a secret belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, QueryableByName)]
+pub struct KeyOwner {
+    /// The key.
+    #[diesel(sql_type = SqlUuid)]
+    pub key_id: KeyId,
+    /// The organisation whose rows it opens.
+    #[diesel(sql_type = SqlUuid, column_name = organisation_id)]
+    pub organisation: OrganisationId,
+    /// What it may be used for.
+    #[diesel(sql_type = Array<Text>)]
+    pub scopes: Vec<String>,
+}
+
+/// Makes a key for the scope's organisation.
+///
+/// # Errors
+/// [`Error::Unavailable`] when the database can't be reached; no key was made as far as anybody can tell.
+pub async fn create(scope: &Scope, scopes: &[String]) -> Result<NewApiKey> {
+    let secret = new_secret()?;
+    let kept = secret.as_str();
+    let key = scope
+        .run(|conn| Box::pin(async move { insert(conn, scope.organisation(), kept, scopes).await }))
+        .await?;
+    Ok(NewApiKey { secret, key })
+}
+
+/// Makes the organisation's first key, or gives none when it has had one already. Of nodes that start together,
+/// one gets the key.
+///
+/// # Errors
+/// [`Error::NotFound`] when there is no such organisation.
+pub async fn create_first(scope: &Scope, scopes: &[String]) -> Result<Option<NewApiKey>> {
+    let secret = new_secret()?;
+    let kept = secret.as_str();
+    let made = scope
+        .run(|conn| {
+            Box::pin(async move {
+                // Under the lock the second of two nodes sees the first one's key.
+                let row = organisations::table.find(scope.organisation()).select(organisations::id);
+                row.for_no_key_update().first::<OrganisationId>(conn).await?;
+                let keys: i64 = api_keys::table.count().get_result(conn).await?;
+                if keys > 0 {
+                    return Ok(None);
+                }
+                insert(conn, scope.organisation(), kept, scopes).await.map(Some)
+            })
+        })
+        .await
+        .map_err(|e| e.about("organisation"))?;
+    Ok(made.map(|key| NewApiKey { secret, key }))
+}
+
+/// Finds who a secret belongs to. Anything at all may be given: what is no key is looked up like a key.
+///
+/// # Errors
+/// [`Error::Unavailable`] when the database can't be reached.
+pub async fn find(store: &Store, secret: &str) -> Result<Option<KeyOwner>> {
+    let hash = hash(secret);
+    store
+        .run_without_organisation(|conn| {
+            Box::pin(async move {
+                let query = diesel::sql_query("SELECT key_id, organisation_id, scopes FROM find_api_key($1)");
+                Ok(query.bind::<Binary, _>(hash).get_result(conn).await.optional()?)
+            })
+        })
+        .await
+}
+
+async fn insert(
+    conn: &mut Work<'_>,
+    organisation: OrganisationId,
+    secret: &str,
+    scopes: &[String],
+) -> Result<ApiKey> {
+    let new = (
+        api_keys::id.eq(KeyId::new()),
+        api_keys::organisation_id.eq(organisation),
+        api_keys::key_hash.eq(hash(secret)),
+        api_keys::key_prefix.eq(&secret[.."pk_".len() + SHOWN_CHARACTERS]),
+        api_keys::scopes.eq(scopes),
+    );
+    let insert = diesel::insert_into(api_keys::table).values(new).returning(ApiKey::as_returning());
+    Ok(insert.get_result(conn).await?)
+}
+
+fn hash(secret: &str) -> Vec<u8> {
+    Sha256::digest(secret.as_bytes()).to_vec()
+}
+
+fn new_secret() -> Result<String> {
+    let mut secret = String::from("pk_");
+    let mut random = [0u8; 64];
+    while secret.len() < "pk_".len() + SECRET_CHARACTERS {
+        getrandom::fill(&mut random).map_err(|e| Error::Setup(format!("get random numbers: {e}")))?;
+        // 248 is the largest multiple of 62 in a byte: what lies above would favour some characters.
+        let fair = random.iter().filter(|byte| **byte < 248);
+        secret.extend(fair.map(|byte| char::from(ALPHABET[usize::from(byte % 62)])));
+    }
+    secret.truncate("pk_".len() + SECRET_CHARACTERS);
+    Ok(secret)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_pk_and_43_characters_and_never_the_same() {
+        let (one, two) = (new_secret().unwrap(), new_secret().unwrap());
+        assert_eq!((one.len(), &one[..3]), (46, "pk_"));
+        assert!(one[3..].bytes().all(|byte| ALPHABET.contains(&byte)), "{one}");
+        assert_ne!(one, two);
+    }
+}

@@ -1,0 +1,126 @@
+//! The tables as diesel sees them. `migrations/` is the truth; this follows it by hand.
+
+diesel::table! {
+    organisations (id) {
+        id -> Uuid,
+        display_name -> Text,
+        time_zone -> Text,
+        appointment_capacity -> Int4,
+        create_time -> Timestamptz,
+        update_time -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    opening_hours (organisation_id, weekday, opens_minute) {
+        organisation_id -> Uuid,
+        weekday -> Int2,
+        opens_minute -> Int2,
+        closes_minute -> Int2,
+    }
+}
+
+diesel::table! {
+    api_keys (id) {
+        id -> Uuid,
+        organisation_id -> Uuid,
+        key_hash -> Bytea,
+        key_prefix -> Text,
+        scopes -> Array<Text>,
+        create_time -> Timestamptz,
+        revoke_time -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    agents (organisation_id, id) {
+        organisation_id -> Uuid,
+        id -> Text,
+        display_name -> Text,
+        settings -> Jsonb,
+        etag -> Text,
+        create_time -> Timestamptz,
+        update_time -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    calls (id) {
+        id -> Uuid,
+        organisation_id -> Uuid,
+        agent_id -> Text,
+        agent_display_name -> Text,
+        call_type -> Text,
+        direction -> Text,
+        state -> Text,
+        create_time -> Timestamptz,
+        start_time -> Nullable<Timestamptz>,
+        end_time -> Nullable<Timestamptz>,
+        end_reason -> Nullable<Text>,
+        end_message -> Nullable<Text>,
+        dynamic_variables -> Jsonb,
+        recording_path -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    journal (call_id, journal_offset) {
+        organisation_id -> Uuid,
+        call_id -> Uuid,
+        journal_offset -> Int8,
+        at_us -> Int8,
+        kind -> Text,
+        payload -> Jsonb,
+    }
+}
+
+diesel::table! {
+    transcript_entries (call_id, sequence) {
+        organisation_id -> Uuid,
+        call_id -> Uuid,
+        sequence -> Int4,
+        role -> Text,
+        text -> Text,
+        unheard_text -> Text,
+        start_us -> Int8,
+        end_us -> Int8,
+        words -> Jsonb,
+        words_estimated -> Bool,
+        interrupted_us -> Nullable<Int8>,
+        typed -> Bool,
+        turn_id -> Nullable<Int4>,
+        reply_id -> Nullable<Int4>,
+    }
+}
+
+diesel::table! {
+    tool_invocations (id) {
+        id -> Uuid,
+        organisation_id -> Uuid,
+        call_id -> Uuid,
+        idempotency_key -> Text,
+        tool -> Text,
+        arguments -> Jsonb,
+        state -> Text,
+        result -> Nullable<Jsonb>,
+        create_time -> Timestamptz,
+        finish_time -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    appointments (id) {
+        id -> Uuid,
+        organisation_id -> Uuid,
+        call_id -> Nullable<Uuid>,
+        idempotency_key -> Text,
+        customer_name -> Text,
+        customer_phone -> Nullable<Text>,
+        party_size -> Int4,
+        start_time -> Timestamptz,
+        end_time -> Timestamptz,
+        notes -> Text,
+        state -> Text,
+        create_time -> Timestamptz,
+    }
+}

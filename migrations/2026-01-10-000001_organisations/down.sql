@@ -1,0 +1,3 @@
+DROP TABLE opening_hours;
+DROP TABLE organisations;
+REVOKE USAGE ON SCHEMA parlance FROM parlance_engine;

@@ -1,0 +1,3 @@
+DROP TABLE transcript_entries;
+DROP TABLE journal;
+DROP TABLE calls;
