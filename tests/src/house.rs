@@ -194,7 +194,7 @@ impl House {
         let filter = CallFilter { state: Some(CallState::Ended), ..Default::default() };
         let page = calls::list(&self.scope, &filter, &PageRequest { size: 200, token: None }).await;
         let ended = page.expect("the store lists calls").items;
-        let known: Vec<String> = ended.iter().filter_map(|call| call.recording_uri.clone()).collect();
+        let known: Vec<String> = ended.iter().filter_map(|call| call.recording_path.clone()).collect();
         let entries = std::fs::read_dir(recorder.folder()).expect("the folder of recordings is there");
         let paths = entries.map(|entry| format!("file://{}", entry.expect("it can be listed").path().display()));
         paths.filter(|path| !known.contains(path)).collect()

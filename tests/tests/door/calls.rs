@@ -48,7 +48,7 @@ async fn a_call_made_earlier_is_joined_with_its_variables_and_only_once() {
     caller.agent_finishes().await;
     assert!(caller.texts(Speaker::Agent)[0].contains("Hello Maria"), "{}", caller.history());
     end(&house, &call.name).await.expect("it lives");
-    caller.ends(SOON).await;
+    caller.ends(SOON).await.1.expect("an end that was asked for is no error");
     house.ended_call(&call.name).await;
     let refused = Caller::tries(house.client.voice(), joining(&call)).await;
     assert_refused(&refused.err().expect("it is over"), Code::FailedPrecondition, "CALL_TAKEN");
@@ -120,7 +120,7 @@ async fn the_stored_transcript_is_what_the_stream_told_and_events_say_why() {
     caller.types("how are you");
     caller.agent_finishes().await;
     caller.hangs_up();
-    caller.ends(SOON).await;
+    caller.ends(SOON).await.1.expect("an end that was asked for is no error");
     let stored = house.transcript(&caller.ready.call).await;
     assert_eq!(stored.entries, caller.entries(), "{}", caller.history());
     let offsets: Vec<u64> = stored.events.iter().map(|event| event.offset).collect();

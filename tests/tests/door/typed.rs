@@ -97,7 +97,7 @@ async fn without_details_only_finals_tools_errors_and_the_end_are_sent() {
     caller.types("tell me");
     caller.until("the answer", SOON, |caller| entries(caller) == 2).await;
     caller.controls(v1::session_control::Control::End(v1::End {}));
-    caller.ends(SOON).await;
+    caller.ends(SOON).await.1.expect("an end that was asked for is no error");
     use v1::voice_session_response::Response::{Ended, Transcript};
     let plain = |seen: &parlance_tests::caller::Seen| matches!(&seen.response, Transcript(update) if update.r#final);
     assert!(caller.seen.iter().all(|seen| plain(seen) || matches!(seen.response, Ended(_))), "{}", caller.history());
