@@ -61,15 +61,20 @@ pub(crate) struct Decided {
 pub(crate) struct Guide {
     pub run: flow::Run,
     pub awaiting: Option<InvocationId>,
+    /// It has come to its end; the caller may still go on (A6).
+    ended: bool,
     told: Option<(String, serde_json::Value)>,
 }
 
 impl Guide {
     pub(crate) fn new(policy: &Policy) -> Option<Self> {
         match &policy.responder {
-            Responder::Flow { flow } => {
-                Some(Self { run: flow::Run::new(flow.clone(), &policy.scene), awaiting: None, told: None })
-            }
+            Responder::Flow { flow } => Some(Self {
+                run: flow::Run::new(flow.clone(), &policy.scene),
+                awaiting: None,
+                ended: false,
+                told: None,
+            }),
             Responder::Model { .. } => None,
         }
     }
@@ -83,7 +88,6 @@ impl Conversation {
         let entry =
             caller_entry(turn.id, turn.sequence, &turn.tokens, (turn.started, end), !turn.is_spoken());
         self.tell(Event::Said(entry));
-        self.history.caller(turn.id, join(&turn.tokens));
         self.caller_was_here(end);
         self.ending_is_off();
         if self.can_answer() {
@@ -123,7 +127,9 @@ impl Conversation {
         if self.call == Call::Opening {
             self.owe_greeting();
         }
+        self.start_flow_again();
         let text = join(&turn.tokens);
+        self.history.caller(turn.id, text.clone()); // after the reply it waited for (H4)
         let waterfall = Waterfall {
             turn: Some(turn.id),
             last_voice: Some(turn.last_voice.unwrap_or(turn.started)),
@@ -140,6 +146,14 @@ impl Conversation {
         }
     }
 
+    /// A6: the flow had ended, but the caller goes on: it begins again, without its first words.
+    fn start_flow_again(&mut self) {
+        if self.guide.as_ref().is_some_and(|guide| guide.ended) {
+            self.guide = Guide::new(&self.policy);
+            self.guide.as_mut().map(|guide| guide.run.begin());
+        }
+    }
+
     fn ask_model(&mut self, kind: ReplyKind, waterfall: Option<Waterfall>) {
         self.expect(Expectation::default());
         let reply = self.begin_reply(kind, Source::Model, waterfall);
@@ -150,7 +164,10 @@ impl Conversation {
 
     /// Starts the model on this reply, once more after its tools (A5) or an empty answer (A4).
     pub(crate) fn start_model(&mut self, reply: ReplyId, nudge: Option<&str>) {
-        let Responder::Model { system_prompt } = &self.policy.responder else { return };
+        let Responder::Model { system_prompt } = &self.policy.responder else {
+            // A flow took over in the middle of the reply: no more comes of the model.
+            return self.agent.on(reply).into_iter().for_each(|reply| reply.source = Source::Complete);
+        };
         let mut context = self.history.messages(system_prompt);
         context.extend(nudge.map(|text| Message::System { text: text.to_owned() }));
         self.act(Action::StartReply { reply, context, speculative: false });
@@ -188,6 +205,7 @@ impl Conversation {
                 self.run_flow_tool(tool, arguments);
             }
             Then::End(reason) => {
+                self.guide.iter_mut().for_each(|guide| guide.ended = true);
                 self.expect(Expectation::default());
                 self.begin_ending(reason);
             }
@@ -317,6 +335,17 @@ impl Conversation {
         if let (Effect::Effect, Some(decided)) = (effect, &mut self.decided) {
             decided.effect_started = true;
         }
+    }
+
+    /// New policy, from the next decision on. A run goes on with its flow; another flow begins anew.
+    pub(crate) fn change_settings(&mut self, policy: Policy) {
+        if policy.responder != self.policy.responder {
+            self.guide = Guide::new(&policy);
+            if self.call != Call::Opening {
+                self.guide.as_mut().map(|guide| guide.run.begin());
+            }
+        }
+        self.policy = policy;
     }
 
     /// Tells where the flow is, if it moved.

@@ -203,7 +203,7 @@ impl Conversation {
         match control {
             Control::Interrupt => self.interrupt_by_client(),
             Control::Say { text, protected } => self.say(text, protected),
-            Control::Settings(policy) => self.policy = *policy,
+            Control::Settings(policy) => self.change_settings(*policy),
             Control::End { reason } => self.end(reason),
         }
     }
@@ -256,6 +256,11 @@ impl Conversation {
     /// When `handle` must be called with `DeadlineReached`, if no fact comes before.
     pub fn next_deadline(&self) -> Option<CallTime> {
         self.deadlines.wake(self.now)
+    }
+
+    /// Every wait that runs and when it is over, for logs and tests.
+    pub fn waits(&self) -> impl Iterator<Item = (Deadline, CallTime)> {
+        self.deadlines.all()
     }
 
     /// The earliest moment of the caller's audio that is waited for: tell when it was received.

@@ -39,3 +39,17 @@ pub(crate) fn missing(provider: &str, what: &str, package: &str) -> Error {
 pub(crate) fn install(packages: &[&str]) -> String {
     format!("apt-get install --no-install-recommends {}", packages.join(" "))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_library_is_told_with_the_command_that_brings_it() {
+        let error = open("choir", "libchoir.so.7", "libchoir7").map(drop).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::NotInstalled);
+        let expected =
+            "choir: libchoir.so.7 is not installed; run: apt-get install --no-install-recommends libchoir7";
+        assert_eq!(error.to_string(), expected);
+    }
+}

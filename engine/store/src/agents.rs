@@ -9,9 +9,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::page::{parse_time_key, time_key};
 use crate::schema::agents;
 use crate::time::PgTime;
-use crate::{AgentId, Connection, Error, Page, PageRequest, Result, Scope};
+use crate::{AgentId, Error, Page, PageRequest, Result, Scope, Work};
 
 /// An agent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Queryable, Selectable)]
@@ -67,7 +68,8 @@ pub async fn create(scope: &Scope, new: NewAgent) -> Result<Agent> {
         agents::etag.eq(new_etag()),
     );
     let insert = diesel::insert_into(agents::table).values(row).returning(Agent::as_returning());
-    let made: Result<Agent> = scope.run(async |conn| Ok(insert.get_result(conn).await?)).await;
+    let made: Result<Agent> =
+        scope.run(|conn| Box::pin(async move { Ok(insert.get_result(conn).await?) })).await;
     made.map_err(|e| e.about("agent"))
 }
 
@@ -77,9 +79,11 @@ pub async fn create(scope: &Scope, new: NewAgent) -> Result<Agent> {
 /// [`Error::NotFound`] when there is none.
 pub async fn get(scope: &Scope, id: &AgentId) -> Result<Agent> {
     let found: Result<Agent> = scope
-        .run(async |conn| {
-            let query = agents::table.filter(agents::id.eq(id)).select(Agent::as_select());
-            Ok(query.first(conn).await?)
+        .run(|conn| {
+            Box::pin(async move {
+                let query = agents::table.filter(agents::id.eq(id)).select(Agent::as_select());
+                Ok(query.first(conn).await?)
+            })
         })
         .await;
     found.map_err(|e| e.about("agent"))
@@ -91,27 +95,22 @@ pub async fn get(scope: &Scope, id: &AgentId) -> Result<Agent> {
 /// [`Error::Invalid`] when the page token is not from this list.
 pub async fn list(scope: &Scope, request: &PageRequest) -> Result<Page<Agent>> {
     const QUERY: &str = "agents";
-    let after = request.after(QUERY)?.map(|key| parse_key(&key)).transpose()?;
+    let after = request.after(QUERY)?.map(|key| parse_time_key::<String>(&key)).transpose()?;
     let rows = scope
-        .run(async |conn| {
-            let mut query = agents::table.select(Agent::as_select()).into_boxed();
-            if let Some((made, id)) = after {
-                let later = agents::create_time.gt(PgTime(made));
-                query = query.filter(later.or(agents::create_time.eq(PgTime(made)).and(agents::id.gt(id))));
-            }
-            let query = query.order((agents::create_time, agents::id)).limit(request.rows());
-            Ok(query.load::<Agent>(conn).await?)
+        .run(|conn| {
+            Box::pin(async move {
+                let mut query = agents::table.select(Agent::as_select()).into_boxed();
+                if let Some((made, id)) = after {
+                    let later = agents::create_time.gt(PgTime(made));
+                    query =
+                        query.filter(later.or(agents::create_time.eq(PgTime(made)).and(agents::id.gt(id))));
+                }
+                let query = query.order((agents::create_time, agents::id)).limit(request.rows());
+                Ok(query.load::<Agent>(conn).await?)
+            })
         })
         .await?;
-    Ok(request.page(rows, QUERY, |last| format!("{} {}", last.create_time.as_microsecond(), last.id)))
-}
-
-fn parse_key(key: &str) -> Result<(Timestamp, String)> {
-    let parsed = key.split_once(' ').and_then(|(made, id)| {
-        let made = Timestamp::from_microsecond(made.parse().ok()?).ok()?;
-        Some((made, id.to_owned()))
-    });
-    parsed.ok_or_else(|| Error::invalid("page_token", "is not from a page of this very list"))
+    Ok(request.page(rows, QUERY, |last| time_key(last.create_time, &last.id)))
 }
 
 /// Changes an agent; with `etag`, only if it is still as it was.
@@ -120,12 +119,14 @@ fn parse_key(key: &str) -> Result<(Timestamp, String)> {
 /// [`Error::NotFound`] when there is none, [`Error::Conflict`] when the etag is another by now.
 pub async fn update(scope: &Scope, id: &AgentId, change: AgentUpdate, etag: Option<&str>) -> Result<Agent> {
     scope
-        .run(async |conn| {
-            lock(conn, id, etag).await?;
-            let touched = (agents::etag.eq(new_etag()), agents::update_time.eq(diesel::dsl::now));
-            let row = agents::table.filter(agents::id.eq(id));
-            let update = diesel::update(row).set((&change, touched)).returning(Agent::as_returning());
-            Ok(update.get_result(conn).await?)
+        .run(|conn| {
+            Box::pin(async move {
+                lock(conn, id, etag).await?;
+                let touched = (agents::etag.eq(new_etag()), agents::update_time.eq(diesel::dsl::now));
+                let row = agents::table.filter(agents::id.eq(id));
+                let update = diesel::update(row).set((&change, touched)).returning(Agent::as_returning());
+                Ok(update.get_result(conn).await?)
+            })
         })
         .await
 }
@@ -136,16 +137,18 @@ pub async fn update(scope: &Scope, id: &AgentId, change: AgentUpdate, etag: Opti
 /// [`Error::NotFound`] when there is none, [`Error::Conflict`] when the etag is another by now.
 pub async fn delete(scope: &Scope, id: &AgentId, etag: Option<&str>) -> Result<()> {
     scope
-        .run(async |conn| {
-            lock(conn, id, etag).await?;
-            diesel::delete(agents::table.filter(agents::id.eq(id))).execute(conn).await?;
-            Ok(())
+        .run(|conn| {
+            Box::pin(async move {
+                lock(conn, id, etag).await?;
+                diesel::delete(agents::table.filter(agents::id.eq(id))).execute(conn).await?;
+                Ok(())
+            })
         })
         .await
 }
 
 /// Keeps others off the row until the transaction ends, and compares etags.
-async fn lock(conn: &mut Connection, id: &AgentId, etag: Option<&str>) -> Result<()> {
+async fn lock(conn: &mut Work<'_>, id: &AgentId, etag: Option<&str>) -> Result<()> {
     let query = agents::table.filter(agents::id.eq(id)).select(agents::etag);
     let found: Option<String> = query.for_update().first(conn).await.optional()?;
     match (found, etag) {

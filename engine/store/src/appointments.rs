@@ -12,10 +12,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::booking::{Diary, Refusal, Stretch};
 use crate::organisations::{self, Organisation};
+use crate::page::{parse_time_key, time_key};
 use crate::schema::{appointments, organisations as organisation_rows};
 use crate::text_enum::text_enum;
 use crate::time::PgTime;
-use crate::{AppointmentId, CallId, Connection, Error, Page, PageRequest, Result, Scope};
+use crate::{AppointmentId, CallId, Error, Page, PageRequest, Result, Scope, Work};
 
 const LONGEST: SignedDuration = SignedDuration::from_hours(24);
 const LARGEST_PARTY: i32 = 1_000;
@@ -99,15 +100,17 @@ pub enum Booking {
 pub async fn book(scope: &Scope, wanted: NewAppointment, now: Timestamp) -> Result<Booking> {
     let stretch = check(&wanted)?;
     let booked: Result<Booking> = scope
-        .run(async |conn| {
-            let organisation = lock_organisation(conn, scope).await?;
-            if let Some(known) = find_by_key(conn, &wanted.idempotency_key).await? {
-                return Ok(Booking::AlreadyBooked(known));
-            }
-            if let Some(refusal) = refusal(conn, &organisation, stretch, now).await? {
-                return Ok(Booking::Refused(refusal));
-            }
-            insert(conn, scope, &wanted, stretch).await.map(Booking::Booked)
+        .run(|conn| {
+            Box::pin(async move {
+                let organisation = lock_organisation(conn, scope).await?;
+                if let Some(known) = find_by_key(conn, &wanted.idempotency_key).await? {
+                    return Ok(Booking::AlreadyBooked(known));
+                }
+                if let Some(refusal) = refusal(conn, &organisation, stretch, now).await? {
+                    return Ok(Booking::Refused(refusal));
+                }
+                insert(conn, scope, &wanted, stretch).await.map(Booking::Booked)
+            })
         })
         .await;
     booked.map_err(|e| e.about("call"))
@@ -129,19 +132,19 @@ fn check(wanted: &NewAppointment) -> Result<Stretch> {
 }
 
 /// Makes bookings of one organisation take turns. Rows that merely refer to it don't wait.
-async fn lock_organisation(conn: &mut Connection, scope: &Scope) -> Result<Organisation> {
+async fn lock_organisation(conn: &mut Work<'_>, scope: &Scope) -> Result<Organisation> {
     let row = organisation_rows::table.find(scope.organisation()).select(Organisation::as_select());
     let locked: Option<Organisation> = row.for_no_key_update().first(conn).await.optional()?;
     locked.ok_or(Error::NotFound("organisation"))
 }
 
-async fn find_by_key(conn: &mut Connection, key: &str) -> Result<Option<Appointment>> {
+async fn find_by_key(conn: &mut Work<'_>, key: &str) -> Result<Option<Appointment>> {
     let query = appointments::table.filter(appointments::idempotency_key.eq(key));
     Ok(query.select(Appointment::as_select()).first(conn).await.optional()?)
 }
 
 async fn refusal(
-    conn: &mut Connection,
+    conn: &mut Work<'_>,
     organisation: &Organisation,
     wanted: Stretch,
     now: Timestamp,
@@ -155,7 +158,7 @@ async fn refusal(
 }
 
 /// Wide enough to hold the rest of the opening period, so that the next free time is found.
-async fn bookings_around(conn: &mut Connection, wanted: Stretch) -> Result<Vec<Stretch>> {
+async fn bookings_around(conn: &mut Work<'_>, wanted: Stretch) -> Result<Vec<Stretch>> {
     let until = wanted.end.checked_add(LONGEST).unwrap_or(wanted.end);
     let query = appointments::table
         .filter(appointments::state.eq(AppointmentState::Booked))
@@ -167,7 +170,7 @@ async fn bookings_around(conn: &mut Connection, wanted: Stretch) -> Result<Vec<S
 }
 
 async fn insert(
-    conn: &mut Connection,
+    conn: &mut Work<'_>,
     scope: &Scope,
     wanted: &NewAppointment,
     stretch: Stretch,
@@ -195,28 +198,22 @@ async fn insert(
 /// [`Error::Invalid`] when the page token is not from this list.
 pub async fn list(scope: &Scope, call: Option<CallId>, request: &PageRequest) -> Result<Page<Appointment>> {
     let mark = format!("appointments {call:?}");
-    let after = request.after(&mark)?.map(|key| parse_key(&key)).transpose()?;
+    let after = request.after(&mark)?.map(|key| parse_time_key::<AppointmentId>(&key)).transpose()?;
     let rows = scope
-        .run(async |conn| {
-            let mut query = appointments::table.select(Appointment::as_select()).into_boxed();
-            if let Some(call) = call {
-                query = query.filter(appointments::call_id.eq(call));
-            }
-            if let Some((start, id)) = after {
-                let same_start = appointments::start_time.eq(PgTime(start)).and(appointments::id.gt(id));
-                query = query.filter(appointments::start_time.gt(PgTime(start)).or(same_start));
-            }
-            let query = query.order((appointments::start_time, appointments::id)).limit(request.rows());
-            Ok(query.load::<Appointment>(conn).await?)
+        .run(|conn| {
+            Box::pin(async move {
+                let mut query = appointments::table.select(Appointment::as_select()).into_boxed();
+                if let Some(call) = call {
+                    query = query.filter(appointments::call_id.eq(call));
+                }
+                if let Some((start, id)) = after {
+                    let same_start = appointments::start_time.eq(PgTime(start)).and(appointments::id.gt(id));
+                    query = query.filter(appointments::start_time.gt(PgTime(start)).or(same_start));
+                }
+                let query = query.order((appointments::start_time, appointments::id)).limit(request.rows());
+                Ok(query.load::<Appointment>(conn).await?)
+            })
         })
         .await?;
-    Ok(request.page(rows, &mark, |last| format!("{} {}", last.start_time.as_microsecond(), last.id)))
-}
-
-fn parse_key(key: &str) -> Result<(Timestamp, AppointmentId)> {
-    let parsed = key.split_once(' ').and_then(|(start, id)| {
-        let start = Timestamp::from_microsecond(start.parse().ok()?).ok()?;
-        Some((start, id.parse().ok()?))
-    });
-    parsed.ok_or_else(|| Error::invalid("page_token", "is not from a page of this very list"))
+    Ok(request.page(rows, &mark, |last| time_key(last.start_time, last.id)))
 }

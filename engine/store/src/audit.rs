@@ -6,7 +6,7 @@ use diesel_async::RunQueryDsl;
 
 use crate::Result;
 use crate::pool::{Pool, SCHEMA};
-use crate::tenancy::{Connection, run_without_organisation};
+use crate::tenancy::{Work, run_without_organisation};
 
 /// What the engine's own connection is and sees without an organisation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,22 +88,24 @@ WHERE n.nspname = current_schema AND c.relkind IN ('r', 'p') AND c.relname <> '_
 ORDER BY c.relname";
 
 pub(crate) async fn audit(pool: &Pool) -> Result<TenancyAudit> {
-    run_without_organisation(pool, async |conn| {
-        let role: RoleRow = diesel::sql_query(ROLE).get_result(conn).await?;
-        let rows: Vec<TableRow> = diesel::sql_query(TABLES).load(conn).await?;
-        let mut tables = Vec::new();
-        for row in rows {
-            let visible_rows = count(conn, &row.name).await?;
-            let TableRow { name, rls_forced, guarded } = row;
-            tables.push(TableAudit { name, rls_forced, guarded, visible_rows });
-        }
-        let RoleRow { role, superuser, bypasses_rls, owned_objects } = role;
-        Ok(TenancyAudit { role, superuser, bypasses_rls, owned_objects, tables })
+    run_without_organisation(pool, |conn| {
+        Box::pin(async move {
+            let role: RoleRow = diesel::sql_query(ROLE).get_result(conn).await?;
+            let rows: Vec<TableRow> = diesel::sql_query(TABLES).load(conn).await?;
+            let mut tables = Vec::new();
+            for row in rows {
+                let visible_rows = count(conn, &row.name).await?;
+                let TableRow { name, rls_forced, guarded } = row;
+                tables.push(TableAudit { name, rls_forced, guarded, visible_rows });
+            }
+            let RoleRow { role, superuser, bypasses_rls, owned_objects } = role;
+            Ok(TenancyAudit { role, superuser, bypasses_rls, owned_objects, tables })
+        })
     })
     .await
 }
 
-async fn count(conn: &mut Connection, table: &str) -> Result<i64> {
+async fn count(conn: &mut Work<'_>, table: &str) -> Result<i64> {
     let query = format!("SELECT count(*) AS rows FROM {SCHEMA}.\"{table}\"");
     let row: CountRow = diesel::sql_query(query).get_result(conn).await?;
     Ok(row.rows)

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::page::foreign_token;
 use crate::schema::calls;
 use crate::text_enum::text_enum;
 use crate::time::{PgTime, PgTimeOrNull};
@@ -135,7 +136,7 @@ pub async fn create(scope: &Scope, new: NewCall) -> Result<Call> {
         calls::dynamic_variables.eq(new.dynamic_variables),
     );
     let insert = diesel::insert_into(calls::table).values(row).returning(Call::as_returning());
-    scope.run(async |conn| Ok(insert.get_result(conn).await?)).await
+    scope.run(|conn| Box::pin(async move { Ok(insert.get_result(conn).await?) })).await
 }
 
 /// The call with that id.
@@ -143,8 +144,11 @@ pub async fn create(scope: &Scope, new: NewCall) -> Result<Call> {
 /// # Errors
 /// [`Error::NotFound`] when there is none.
 pub async fn get(scope: &Scope, id: CallId) -> Result<Call> {
-    let found: Result<Call> =
-        scope.run(async |conn| Ok(calls::table.find(id).select(Call::as_select()).first(conn).await?)).await;
+    let found: Result<Call> = scope
+        .run(|conn| {
+            Box::pin(async move { Ok(calls::table.find(id).select(Call::as_select()).first(conn).await?) })
+        })
+        .await;
     found.map_err(|e| e.about("call"))
 }
 
@@ -155,11 +159,13 @@ pub async fn get(scope: &Scope, id: CallId) -> Result<Call> {
 /// sessions that want the same call, one gets it.
 pub async fn mark_started(scope: &Scope, id: CallId, at: Timestamp) -> Result<Call> {
     let changed: Option<Call> = scope
-        .run(async |conn| {
-            let row = calls::table.filter(calls::id.eq(id)).filter(calls::state.eq(CallState::Created));
-            let change = (calls::state.eq(CallState::Ongoing), calls::start_time.eq(PgTime(at)));
-            let update = diesel::update(row).set(change).returning(Call::as_returning());
-            Ok(update.get_result(conn).await.optional()?)
+        .run(|conn| {
+            Box::pin(async move {
+                let row = calls::table.filter(calls::id.eq(id)).filter(calls::state.eq(CallState::Created));
+                let change = (calls::state.eq(CallState::Ongoing), calls::start_time.eq(PgTime(at)));
+                let update = diesel::update(row).set(change).returning(Call::as_returning());
+                Ok(update.get_result(conn).await.optional()?)
+            })
         })
         .await?;
     match changed {
@@ -174,17 +180,19 @@ pub async fn mark_started(scope: &Scope, id: CallId, at: Timestamp) -> Result<Ca
 /// [`Error::NotFound`] when there is none.
 pub async fn mark_ended(scope: &Scope, id: CallId, end: CallEnd) -> Result<Call> {
     let changed: Option<Call> = scope
-        .run(async |conn| {
-            let row = calls::table.filter(calls::id.eq(id)).filter(calls::state.ne(CallState::Ended));
-            let change = (
-                calls::state.eq(CallState::Ended),
-                calls::end_time.eq(PgTime(end.at)),
-                calls::end_reason.eq(&end.reason),
-                calls::end_message.eq(&end.message),
-                end.recording_path.as_ref().map(|path| calls::recording_path.eq(path)),
-            );
-            let update = diesel::update(row).set(change).returning(Call::as_returning());
-            Ok(update.get_result(conn).await.optional()?)
+        .run(|conn| {
+            Box::pin(async move {
+                let row = calls::table.filter(calls::id.eq(id)).filter(calls::state.ne(CallState::Ended));
+                let change = (
+                    calls::state.eq(CallState::Ended),
+                    calls::end_time.eq(PgTime(end.at)),
+                    calls::end_reason.eq(&end.reason),
+                    calls::end_message.eq(&end.message),
+                    end.recording_path.as_ref().map(|path| calls::recording_path.eq(path)),
+                );
+                let update = diesel::update(row).set(change).returning(Call::as_returning());
+                Ok(update.get_result(conn).await.optional()?)
+            })
         })
         .await?;
     match changed {
@@ -199,21 +207,23 @@ pub async fn mark_ended(scope: &Scope, id: CallId, end: CallEnd) -> Result<Call>
 /// [`Error::Invalid`] when the page token is not from this list with this filter.
 pub async fn list(scope: &Scope, filter: &CallFilter, request: &PageRequest) -> Result<Page<Call>> {
     let mark = format!("calls {filter:?}");
-    let before = request.after(&mark)?.map(|key| key.parse::<CallId>()).transpose();
-    let before = before.map_err(|e| Error::invalid("page_token", e.to_string()))?;
+    let before = request.after(&mark)?.map(|key| key.parse::<CallId>().map_err(|_| foreign_token()));
+    let before = before.transpose()?;
     let rows = scope
-        .run(async |conn| {
-            let mut query = calls::table.select(Call::as_select()).into_boxed();
-            if let Some(agent) = &filter.agent_id {
-                query = query.filter(calls::agent_id.eq(agent));
-            }
-            if let Some(state) = filter.state {
-                query = query.filter(calls::state.eq(state));
-            }
-            if let Some(before) = before {
-                query = query.filter(calls::id.lt(before));
-            }
-            Ok(query.order(calls::id.desc()).limit(request.rows()).load::<Call>(conn).await?)
+        .run(|conn| {
+            Box::pin(async move {
+                let mut query = calls::table.select(Call::as_select()).into_boxed();
+                if let Some(agent) = &filter.agent_id {
+                    query = query.filter(calls::agent_id.eq(agent));
+                }
+                if let Some(state) = filter.state {
+                    query = query.filter(calls::state.eq(state));
+                }
+                if let Some(before) = before {
+                    query = query.filter(calls::id.lt(before));
+                }
+                Ok(query.order(calls::id.desc()).limit(request.rows()).load::<Call>(conn).await?)
+            })
         })
         .await?;
     Ok(request.page(rows, &mark, |last| last.id.to_string()))

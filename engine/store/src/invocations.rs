@@ -83,25 +83,28 @@ pub enum Begun {
 /// # Errors
 /// [`Error::NotFound`] when there is no such call.
 pub async fn begin(scope: &Scope, new: NewInvocation) -> Result<Begun> {
+    let key = new.idempotency_key;
     let row = (
         invocations::id.eq(InvocationId::new()),
         invocations::organisation_id.eq(scope.organisation()),
         invocations::call_id.eq(new.call_id),
-        invocations::idempotency_key.eq(&new.idempotency_key),
-        invocations::tool.eq(&new.tool),
-        invocations::arguments.eq(&new.arguments),
+        invocations::idempotency_key.eq(key.clone()),
+        invocations::tool.eq(new.tool),
+        invocations::arguments.eq(new.arguments),
         invocations::state.eq(InvocationState::Pending),
     );
     let begun: Result<Begun> = scope
-        .run(async |conn| {
-            let insert = diesel::insert_into(invocations::table).values(row).on_conflict_do_nothing();
-            let made = insert.returning(Invocation::as_returning()).get_result(conn).await.optional()?;
-            if let Some(made) = made {
-                return Ok(Begun::New(made));
-            }
-            let known = invocations::idempotency_key.eq(&new.idempotency_key);
-            let query = invocations::table.filter(known).select(Invocation::as_select());
-            Ok(Begun::Known(query.first(conn).await?))
+        .run(|conn| {
+            Box::pin(async move {
+                let insert = diesel::insert_into(invocations::table).values(row).on_conflict_do_nothing();
+                let made = insert.returning(Invocation::as_returning()).get_result(conn).await.optional()?;
+                if let Some(made) = made {
+                    return Ok(Begun::New(made));
+                }
+                let known = invocations::idempotency_key.eq(key);
+                let query = invocations::table.filter(known).select(Invocation::as_select());
+                Ok(Begun::Known(query.first(conn).await?))
+            })
         })
         .await;
     begun.map_err(|e| e.about("call"))
@@ -114,11 +117,13 @@ pub async fn begin(scope: &Scope, new: NewInvocation) -> Result<Begun> {
 /// to run it, one may.
 pub async fn mark_running(scope: &Scope, id: InvocationId) -> Result<()> {
     let changed = scope
-        .run(async |conn| {
-            let row = invocations::table.filter(invocations::id.eq(id));
-            let row = row.filter(invocations::state.eq(InvocationState::Pending));
-            let change = invocations::state.eq(InvocationState::Running);
-            Ok(diesel::update(row).set(change).execute(conn).await?)
+        .run(|conn| {
+            Box::pin(async move {
+                let row = invocations::table.filter(invocations::id.eq(id));
+                let row = row.filter(invocations::state.eq(InvocationState::Pending));
+                let change = invocations::state.eq(InvocationState::Running);
+                Ok(diesel::update(row).set(change).execute(conn).await?)
+            })
         })
         .await?;
     if changed == 1 {
@@ -142,16 +147,18 @@ pub async fn finish(
         return Err(Error::invalid("state", "must be succeeded, failed or unknown"));
     }
     let changed: Option<Invocation> = scope
-        .run(async |conn| {
-            let row = invocations::table.filter(invocations::id.eq(id));
-            let row = row.filter(invocations::finish_time.is_null());
-            let change = (
-                invocations::state.eq(state),
-                invocations::result.eq(&result),
-                invocations::finish_time.eq(diesel::dsl::now),
-            );
-            let update = diesel::update(row).set(change).returning(Invocation::as_returning());
-            Ok(update.get_result(conn).await.optional()?)
+        .run(|conn| {
+            Box::pin(async move {
+                let row = invocations::table.filter(invocations::id.eq(id));
+                let row = row.filter(invocations::finish_time.is_null());
+                let change = (
+                    invocations::state.eq(state),
+                    invocations::result.eq(&result),
+                    invocations::finish_time.eq(diesel::dsl::now),
+                );
+                let update = diesel::update(row).set(change).returning(Invocation::as_returning());
+                Ok(update.get_result(conn).await.optional()?)
+            })
         })
         .await?;
     match changed {
@@ -166,7 +173,11 @@ pub async fn finish(
 /// [`Error::NotFound`] when there is none.
 pub async fn get(scope: &Scope, id: InvocationId) -> Result<Invocation> {
     let found: Result<Invocation> = scope
-        .run(async |conn| Ok(invocations::table.find(id).select(Invocation::as_select()).first(conn).await?))
+        .run(|conn| {
+            Box::pin(async move {
+                Ok(invocations::table.find(id).select(Invocation::as_select()).first(conn).await?)
+            })
+        })
         .await;
     found.map_err(|e| e.about("invocation"))
 }
@@ -177,9 +188,11 @@ pub async fn get(scope: &Scope, id: InvocationId) -> Result<Invocation> {
 /// [`Error::Unavailable`] when the database can't be reached.
 pub async fn list(scope: &Scope, call: CallId) -> Result<Vec<Invocation>> {
     scope
-        .run(async |conn| {
-            let query = invocations::table.filter(invocations::call_id.eq(call)).order(invocations::id);
-            Ok(query.select(Invocation::as_select()).load(conn).await?)
+        .run(|conn| {
+            Box::pin(async move {
+                let query = invocations::table.filter(invocations::call_id.eq(call)).order(invocations::id);
+                Ok(query.select(Invocation::as_select()).load(conn).await?)
+            })
         })
         .await
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::schema::journal;
-use crate::{CallId, Connection, OrganisationId, Result, Scope, Store};
+use crate::{CallId, OrganisationId, Result, Scope, Store};
 
 /// Rows in one INSERT: six values each, far below the 65 535 a statement may carry.
 const ROWS_PER_INSERT: usize = 1_000;
@@ -100,12 +100,14 @@ async fn write(scope: &Scope, batches: &[&JournalBatch]) -> Result<()> {
         })
         .collect();
     scope
-        .run(async |conn: &mut Connection| {
-            for chunk in rows.chunks(ROWS_PER_INSERT) {
-                let insert = diesel::insert_into(journal::table).values(chunk.to_vec());
-                insert.on_conflict_do_nothing().execute(conn).await?;
-            }
-            Ok(())
+        .run(|conn| {
+            Box::pin(async move {
+                for chunk in rows.chunks(ROWS_PER_INSERT) {
+                    let insert = diesel::insert_into(journal::table).values(chunk.to_vec());
+                    insert.on_conflict_do_nothing().execute(conn).await?;
+                }
+                Ok(())
+            })
         })
         .await
 }
@@ -117,10 +119,12 @@ async fn write(scope: &Scope, batches: &[&JournalBatch]) -> Result<()> {
 /// [`Error::Unavailable`](crate::Error::Unavailable) when the database can't be reached.
 pub async fn read(scope: &Scope, call: CallId, offset: i64, limit: u32) -> Result<Vec<JournalEntry>> {
     scope
-        .run(async |conn| {
-            let query = journal::table.filter(journal::call_id.eq(call));
-            let query = query.filter(journal::journal_offset.ge(offset)).order(journal::journal_offset);
-            Ok(query.limit(limit.into()).select(JournalEntry::as_select()).load(conn).await?)
+        .run(|conn| {
+            Box::pin(async move {
+                let query = journal::table.filter(journal::call_id.eq(call));
+                let query = query.filter(journal::journal_offset.ge(offset)).order(journal::journal_offset);
+                Ok(query.limit(limit.into()).select(JournalEntry::as_select()).load(conn).await?)
+            })
         })
         .await
 }

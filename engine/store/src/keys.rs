@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::schema::{api_keys, organisations};
 use crate::time::PgTime;
-use crate::{Error, KeyId, OrganisationId, Result, Scope, Store};
+use crate::{Error, KeyId, OrganisationId, Result, Scope, Store, Work};
 
 const SECRET_CHARACTERS: usize = 43;
 const SHOWN_CHARACTERS: usize = 8;
@@ -69,7 +69,10 @@ pub struct KeyOwner {
 /// [`Error::Unavailable`] when the database can't be reached; no key was made as far as anybody can tell.
 pub async fn create(scope: &Scope, scopes: &[String]) -> Result<NewApiKey> {
     let secret = new_secret()?;
-    let key = scope.run(async |conn| insert(conn, scope.organisation(), &secret, scopes).await).await?;
+    let kept = secret.as_str();
+    let key = scope
+        .run(|conn| Box::pin(async move { insert(conn, scope.organisation(), kept, scopes).await }))
+        .await?;
     Ok(NewApiKey { secret, key })
 }
 
@@ -80,16 +83,19 @@ pub async fn create(scope: &Scope, scopes: &[String]) -> Result<NewApiKey> {
 /// [`Error::NotFound`] when there is no such organisation.
 pub async fn create_first(scope: &Scope, scopes: &[String]) -> Result<Option<NewApiKey>> {
     let secret = new_secret()?;
+    let kept = secret.as_str();
     let made = scope
-        .run(async |conn| {
-            // Under the lock the second of two nodes sees the first one's key.
-            let row = organisations::table.find(scope.organisation()).select(organisations::id);
-            row.for_no_key_update().first::<OrganisationId>(conn).await?;
-            let keys: i64 = api_keys::table.count().get_result(conn).await?;
-            if keys > 0 {
-                return Ok(None);
-            }
-            insert(conn, scope.organisation(), &secret, scopes).await.map(Some)
+        .run(|conn| {
+            Box::pin(async move {
+                // Under the lock the second of two nodes sees the first one's key.
+                let row = organisations::table.find(scope.organisation()).select(organisations::id);
+                row.for_no_key_update().first::<OrganisationId>(conn).await?;
+                let keys: i64 = api_keys::table.count().get_result(conn).await?;
+                if keys > 0 {
+                    return Ok(None);
+                }
+                insert(conn, scope.organisation(), kept, scopes).await.map(Some)
+            })
         })
         .await
         .map_err(|e| e.about("organisation"))?;
@@ -103,15 +109,17 @@ pub async fn create_first(scope: &Scope, scopes: &[String]) -> Result<Option<New
 pub async fn find(store: &Store, secret: &str) -> Result<Option<KeyOwner>> {
     let hash = hash(secret);
     store
-        .run_without_organisation(async |conn| {
-            let query = diesel::sql_query("SELECT key_id, organisation_id, scopes FROM find_api_key($1)");
-            Ok(query.bind::<Binary, _>(hash).get_result(conn).await.optional()?)
+        .run_without_organisation(|conn| {
+            Box::pin(async move {
+                let query = diesel::sql_query("SELECT key_id, organisation_id, scopes FROM find_api_key($1)");
+                Ok(query.bind::<Binary, _>(hash).get_result(conn).await.optional()?)
+            })
         })
         .await
 }
 
 async fn insert(
-    conn: &mut crate::Connection,
+    conn: &mut Work<'_>,
     organisation: OrganisationId,
     secret: &str,
     scopes: &[String],

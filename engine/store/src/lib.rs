@@ -38,7 +38,7 @@ pub use ids::{AgentId, AppointmentId, CallId, InvocationId, KeyId, OrganisationI
 pub use migrate::Migrated;
 pub use page::{Page, PageRequest};
 pub use store::{Database, Store, StoreConfig};
-pub use tenancy::{AsyncWork, Connection, Scope};
+pub use tenancy::{Scope, Work};
 
 /// The result of everything in this crate that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::schema::{opening_hours, organisations};
 use crate::time::PgTime;
-use crate::{Error, OrganisationId, Result, Scope};
+use crate::{Error, OrganisationId, Result, Scope, Work};
 
 /// An organisation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Queryable, Selectable)]
@@ -64,9 +64,11 @@ impl OpeningHours {
 /// [`Error::NotFound`] when there is none with that id.
 pub async fn get(scope: &Scope) -> Result<Organisation> {
     let found: Result<Organisation> = scope
-        .run(async |conn| {
-            let query = organisations::table.select(Organisation::as_select());
-            Ok(query.filter(organisations::id.eq(scope.organisation())).first(conn).await?)
+        .run(|conn| {
+            Box::pin(async move {
+                let query = organisations::table.select(Organisation::as_select());
+                Ok(query.filter(organisations::id.eq(scope.organisation())).first(conn).await?)
+            })
         })
         .await;
     found.map_err(|e| e.about("organisation"))
@@ -78,15 +80,7 @@ pub async fn get(scope: &Scope) -> Result<Organisation> {
 /// [`Error::Invalid`] when there is no such zone, [`Error::NotFound`] when there is no such organisation.
 pub async fn set_time_zone(scope: &Scope, name: &str) -> Result<()> {
     jiff::tz::TimeZone::get(name).map_err(|e| Error::invalid("time_zone", e.to_string()))?;
-    let change = organisations::time_zone.eq(name.to_owned());
-    let changed = scope
-        .run(async |conn| {
-            let row = organisations::table.find(scope.organisation());
-            let touched = organisations::update_time.eq(diesel::dsl::now);
-            Ok(diesel::update(row).set((change, touched)).execute(conn).await?)
-        })
-        .await?;
-    found(changed)
+    change(scope, Change { time_zone: Some(name), appointment_capacity: None }).await
 }
 
 /// Sets how many appointments may overlap at any instant.
@@ -97,19 +91,27 @@ pub async fn set_appointment_capacity(scope: &Scope, capacity: i32) -> Result<()
     if capacity < 1 {
         return Err(Error::invalid("appointment_capacity", "must be at least 1"));
     }
-    let changed = scope
-        .run(async |conn| {
-            let row = organisations::table.find(scope.organisation());
-            let touched = organisations::update_time.eq(diesel::dsl::now);
-            let change = organisations::appointment_capacity.eq(capacity);
-            Ok(diesel::update(row).set((change, touched)).execute(conn).await?)
-        })
-        .await?;
-    found(changed)
+    change(scope, Change { time_zone: None, appointment_capacity: Some(capacity) }).await
 }
 
-fn found(rows: usize) -> Result<()> {
-    if rows == 0 { Err(Error::NotFound("organisation")) } else { Ok(()) }
+#[derive(AsChangeset)]
+#[diesel(table_name = organisations)]
+struct Change<'a> {
+    time_zone: Option<&'a str>,
+    appointment_capacity: Option<i32>,
+}
+
+async fn change(scope: &Scope, change: Change<'_>) -> Result<()> {
+    let changed = scope
+        .run(|conn| {
+            Box::pin(async move {
+                let row = organisations::table.find(scope.organisation());
+                let touched = organisations::update_time.eq(diesel::dsl::now);
+                Ok(diesel::update(row).set((&change, touched)).execute(conn).await?)
+            })
+        })
+        .await?;
+    if changed == 0 { Err(Error::NotFound("organisation")) } else { Ok(()) }
 }
 
 /// The week's opening hours, Monday first.
@@ -117,7 +119,7 @@ fn found(rows: usize) -> Result<()> {
 /// # Errors
 /// [`Error::Unavailable`] when the database can't be reached.
 pub async fn opening_hours(scope: &Scope) -> Result<Vec<OpeningHours>> {
-    scope.run(async |conn| load_hours(conn).await).await
+    scope.run(|conn| Box::pin(async move { load_hours(conn).await })).await
 }
 
 /// Replaces the week's opening hours; none at all means closed for good.
@@ -127,9 +129,11 @@ pub async fn opening_hours(scope: &Scope) -> Result<Vec<OpeningHours>> {
 pub async fn set_opening_hours(scope: &Scope, week: &[OpeningHours]) -> Result<()> {
     week.iter().try_for_each(OpeningHours::check)?;
     let replaced = scope
-        .run(async |conn| {
-            diesel::delete(opening_hours::table).execute(conn).await?;
-            insert_hours(conn, scope.organisation(), week).await
+        .run(|conn| {
+            Box::pin(async move {
+                diesel::delete(opening_hours::table).execute(conn).await?;
+                insert_hours(conn, scope.organisation(), week).await
+            })
         })
         .await;
     replaced.map_err(|error| match error {
@@ -138,13 +142,13 @@ pub async fn set_opening_hours(scope: &Scope, week: &[OpeningHours]) -> Result<(
     })
 }
 
-pub(crate) async fn load_hours(conn: &mut crate::Connection) -> Result<Vec<OpeningHours>> {
+pub(crate) async fn load_hours(conn: &mut Work<'_>) -> Result<Vec<OpeningHours>> {
     let query = opening_hours::table.select(OpeningHours::as_select());
     Ok(query.order((opening_hours::weekday, opening_hours::opens_minute)).load(conn).await?)
 }
 
 async fn insert_hours(
-    conn: &mut crate::Connection,
+    conn: &mut Work<'_>,
     organisation: OrganisationId,
     week: &[OpeningHours],
 ) -> Result<()> {
@@ -166,16 +170,18 @@ async fn insert_hours(
 /// Makes the scope's organisation with the usual hours, unless it is there.
 pub(crate) async fn ensure_default(scope: &Scope) -> Result<()> {
     scope
-        .run(async |conn| {
-            let new = (
-                organisations::id.eq(scope.organisation()),
-                organisations::display_name.eq("Default organisation"),
-            );
-            let insert = diesel::insert_into(organisations::table).values(new).on_conflict_do_nothing();
-            if insert.execute(conn).await? == 1 {
-                insert_hours(conn, scope.organisation(), &OpeningHours::default_week()).await?;
-            }
-            Ok(())
+        .run(|conn| {
+            Box::pin(async move {
+                let new = (
+                    organisations::id.eq(scope.organisation()),
+                    organisations::display_name.eq("Default organisation"),
+                );
+                let insert = diesel::insert_into(organisations::table).values(new).on_conflict_do_nothing();
+                if insert.execute(conn).await? == 1 {
+                    insert_hours(conn, scope.organisation(), &OpeningHours::default_week()).await?;
+                }
+                Ok(())
+            })
         })
         .await
 }

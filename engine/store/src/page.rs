@@ -3,6 +3,7 @@
 //! A token carries a mark of the query it belongs to, so that it is refused beside another filter instead
 //! of giving a page that skips rows.
 
+use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use crate::{Error, Result};
@@ -48,7 +49,7 @@ impl PageRequest {
         let key = unhex(token)
             .and_then(|bytes| String::from_utf8(bytes).ok())
             .and_then(|text| text.strip_prefix(&mark(query)).map(str::to_owned));
-        key.map(Some).ok_or_else(|| Error::invalid("page_token", "is not from a page of this very list"))
+        key.map(Some).ok_or_else(foreign_token)
     }
 
     /// Cuts `rows` to a page and makes the token of the next one from its last row.
@@ -58,6 +59,24 @@ impl PageRequest {
         let next_token = rows.last().filter(|_| more).map(|last| hex(&(mark(query) + &key(last))));
         Page { items: rows, next_token }
     }
+}
+
+/// The key of a list in the order of a time and, where times are equal, of an id.
+pub(crate) fn time_key(time: Timestamp, id: impl std::fmt::Display) -> String {
+    format!("{} {id}", time.as_microsecond())
+}
+
+/// Reads what [`time_key`] made.
+pub(crate) fn parse_time_key<Id: std::str::FromStr>(key: &str) -> Result<(Timestamp, Id)> {
+    let parsed = key.split_once(' ').and_then(|(time, id)| {
+        let time = Timestamp::from_microsecond(time.parse().ok()?).ok()?;
+        Some((time, id.parse().ok()?))
+    });
+    parsed.ok_or_else(foreign_token)
+}
+
+pub(crate) fn foreign_token() -> Error {
+    Error::invalid("page_token", "is not from a page of this very list")
 }
 
 fn mark(query: &str) -> String {

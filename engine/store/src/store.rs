@@ -6,12 +6,14 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::future::BoxFuture;
+
 use crate::audit::{self, TenancyAudit};
 use crate::connect::DatabaseUrl;
 use crate::migrate::{self, Migrated};
 use crate::pool::{self, Pool};
 use crate::private_cluster::{ClusterConfig, ClusterError, PrivateCluster};
-use crate::tenancy::{self, AsyncWork, Connection, Scope};
+use crate::tenancy::{self, Scope, Work};
 use crate::{Error, OrganisationId, Result, organisations};
 
 /// Which Postgres to use.
@@ -104,11 +106,9 @@ impl Store {
     ///
     /// # Errors
     /// As [`Scope::run`].
-    pub async fn run_without_organisation<T, Work>(&self, work: Work) -> Result<T>
+    pub async fn run_without_organisation<'env, T, F>(&self, work: F) -> Result<T>
     where
-        for<'c> Work: AsyncFnOnce(&'c mut Connection) -> Result<T>
-            + AsyncWork<&'c mut Connection, Result<T>, Future: Send>
-            + Send,
+        F: for<'w> FnOnce(&'w mut Work<'env>) -> BoxFuture<'w, Result<T>> + Send,
         T: Send,
     {
         tenancy::run_without_organisation(&self.pool, work).await

@@ -4,30 +4,36 @@
 //! A task that is dropped in mid-transaction loses its connection with it: the pool throws away what is not
 //! at rest. Enter at [`Scope::run`]; the functions of the aggregates take a [`Scope`] and do just that.
 
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
+
+use diesel_async::pooled_connection::bb8::PooledConnection;
 use diesel_async::{AnsiTransactionManager, AsyncPgConnection, TransactionManager};
+use futures_util::future::BoxFuture;
 
 use crate::pool::Pool;
 use crate::{Error, OrganisationId, Result};
 
-/// A connection inside a transaction.
-pub type Connection = AsyncPgConnection;
-
-/// What [`Scope::run`] takes: an `async` closure over a connection whose future may move between threads.
+/// A transaction under way, to be used like a connection.
 ///
-/// Never implement it: `async |conn| …` does. It exists because stable Rust has no other way to say so.
-pub trait AsyncWork<Argument, Output>:
-    AsyncFnOnce(Argument) -> Output + FnOnce(Argument) -> <Self as AsyncWork<Argument, Output>>::Future
-{
-    /// The future the closure returns.
-    type Future: Future<Output = Output>;
+/// `'env` is how long the things live that the work borrows from outside. Boxed futures over this type are taken
+/// instead of `async` closures: those make rustc's incremental builds fail now and then (unstable fingerprints).
+pub struct Work<'env> {
+    conn: PooledConnection<'static, AsyncPgConnection>,
+    borrows: PhantomData<&'env ()>,
 }
 
-impl<Work, Argument, Output, Running> AsyncWork<Argument, Output> for Work
-where
-    Work: AsyncFnOnce(Argument) -> Output + FnOnce(Argument) -> Running,
-    Running: Future<Output = Output>,
-{
-    type Future = Running;
+impl Deref for Work<'_> {
+    type Target = AsyncPgConnection;
+    fn deref(&self) -> &AsyncPgConnection {
+        &self.conn
+    }
+}
+
+impl DerefMut for Work<'_> {
+    fn deref_mut(&mut self) -> &mut AsyncPgConnection {
+        &mut self.conn
+    }
 }
 
 /// The rows of one organisation. Cheap to clone; holds no connection until it runs something.
@@ -48,15 +54,14 @@ impl Scope {
     }
 
     /// Runs `work` in one transaction: committed when it gives `Ok`, rolled back when it gives `Err`.
+    /// Written as `scope.run(|conn| Box::pin(async move { … }))`.
     ///
     /// # Errors
     /// Those of `work`, and [`Error::Unavailable`] when no connection came free within 5 s. An error while
     /// committing leaves it open whether the work was done: make the work repeatable.
-    pub async fn run<T, Work>(&self, work: Work) -> Result<T>
+    pub async fn run<'env, T, F>(&self, work: F) -> Result<T>
     where
-        for<'c> Work: AsyncFnOnce(&'c mut Connection) -> Result<T>
-            + AsyncWork<&'c mut Connection, Result<T>, Future: Send>
-            + Send,
+        F: for<'w> FnOnce(&'w mut Work<'env>) -> BoxFuture<'w, Result<T>> + Send,
         T: Send,
     {
         // One round trip for both. A UUID's text is hex and dashes, so it can be part of the statement.
@@ -66,33 +71,30 @@ impl Scope {
 }
 
 /// Runs `work` in a transaction that belongs to no organisation and so sees no rows of any.
-pub(crate) async fn run_without_organisation<T, Work>(pool: &Pool, work: Work) -> Result<T>
+pub(crate) async fn run_without_organisation<'env, T, F>(pool: &Pool, work: F) -> Result<T>
 where
-    for<'c> Work: AsyncFnOnce(&'c mut Connection) -> Result<T>
-        + AsyncWork<&'c mut Connection, Result<T>, Future: Send>
-        + Send,
+    F: for<'w> FnOnce(&'w mut Work<'env>) -> BoxFuture<'w, Result<T>> + Send,
     T: Send,
 {
     transact(pool, "BEGIN", work).await
 }
 
-async fn transact<T, Work>(pool: &Pool, begin: &str, work: Work) -> Result<T>
+async fn transact<'env, T, F>(pool: &Pool, begin: &str, work: F) -> Result<T>
 where
-    for<'c> Work: AsyncFnOnce(&'c mut Connection) -> Result<T>
-        + AsyncWork<&'c mut Connection, Result<T>, Future: Send>
-        + Send,
+    F: for<'w> FnOnce(&'w mut Work<'env>) -> BoxFuture<'w, Result<T>> + Send,
     T: Send,
 {
-    let mut conn = pool.get().await.map_err(|error| Error::Unavailable(error.to_string()))?;
-    AnsiTransactionManager::begin_transaction_sql(&mut *conn, begin).await?;
-    match work(&mut conn).await {
+    let conn = pool.get_owned().await.map_err(|error| Error::Unavailable(error.to_string()))?;
+    let mut unit = Work { conn, borrows: PhantomData };
+    AnsiTransactionManager::begin_transaction_sql(&mut *unit.conn, begin).await?;
+    match work(&mut unit).await {
         Ok(done) => {
-            AnsiTransactionManager::commit_transaction(&mut *conn).await?;
+            AnsiTransactionManager::commit_transaction(&mut *unit.conn).await?;
             Ok(done)
         }
         Err(failure) => {
             // A failed roll-back leaves the connection broken, and the pool drops it; the first error says more.
-            if let Err(error) = AnsiTransactionManager::rollback_transaction(&mut *conn).await {
+            if let Err(error) = AnsiTransactionManager::rollback_transaction(&mut *unit.conn).await {
                 tracing::debug!(%error, "could not roll back");
             }
             Err(failure)

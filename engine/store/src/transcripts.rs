@@ -100,7 +100,8 @@ pub async fn upsert(scope: &Scope, call: CallId, new: &[TranscriptEntry]) -> Res
         .on_conflict((entries::call_id, entries::sequence))
         .do_update()
         .set(newest_stands);
-    let written: Result<usize> = scope.run(async |conn| Ok(insert.execute(conn).await?)).await;
+    let written: Result<usize> =
+        scope.run(|conn| Box::pin(async move { Ok(insert.execute(conn).await?) })).await;
     written.map(drop).map_err(|e| e.about("call"))
 }
 
@@ -110,9 +111,11 @@ pub async fn upsert(scope: &Scope, call: CallId, new: &[TranscriptEntry]) -> Res
 /// [`Error::Unavailable`](crate::Error::Unavailable) when the database can't be reached.
 pub async fn list(scope: &Scope, call: CallId) -> Result<Vec<TranscriptEntry>> {
     scope
-        .run(async |conn| {
-            let query = entries::table.filter(entries::call_id.eq(call)).order(entries::sequence);
-            Ok(query.select(TranscriptEntry::as_select()).load(conn).await?)
+        .run(|conn| {
+            Box::pin(async move {
+                let query = entries::table.filter(entries::call_id.eq(call)).order(entries::sequence);
+                Ok(query.select(TranscriptEntry::as_select()).load(conn).await?)
+            })
         })
         .await
 }

@@ -13,7 +13,14 @@ use super::words::{Word, words};
 use super::{Ask, Slot, SlotKind, dates, names, phones, side};
 
 const MISSED: &str = "Sorry, I didn't get that.";
+const NO_SUCH_DAY: &str = "Sorry, that day is over or does not exist.";
 const WHAT_TO_CHANGE: &str = "What should I change?";
+
+/// Words that go with an answer and say nothing.
+const FILLERS: [&str; 16] = [
+    "um", "uh", "er", "oh", "well", "so", "and", "just", "it's", "it", "is", "please", "thanks", "thank",
+    "you", "sorry",
+];
 
 /// What the last question was.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -157,16 +164,16 @@ impl Desk<'_> {
             }
             _ if said(&Found::Again) || said(&Found::Nod) => Move::Listen(self.form.question.clone()),
             _ if has_value(heard) && self.form.asked == Asked::ReadBack => self.question(""),
-            _ => self.miss(),
+            _ => self.miss(if said(&Found::NoSuchDay) { NO_SUCH_DAY } else { MISSED }),
         }
     }
 
-    fn miss(&mut self) -> Move {
+    fn miss(&mut self, why: &str) -> Move {
         self.form.misses += 1;
         if self.form.misses >= self.ask.retries.max(1) {
             return Move::Leave;
         }
-        Move::Listen(join(MISSED, &self.form.question))
+        Move::Listen(join(why, &self.form.question))
     }
 
     /// The next question: a missing slot, the read-back, or none.
@@ -243,6 +250,7 @@ impl Desk<'_> {
 impl Desk<'_> {
     fn take(&mut self, heard: &[Mention], words: &[Word], had_side_question: bool) -> Changes {
         let mut changes = Changes::default();
+        let asked = self.open_slots().first().map(|slot| slot.kind.clone());
         let mut taken = BTreeSet::new();
         for mention in heard {
             if let Found::PartOfDay(part) = mention.found {
@@ -258,8 +266,9 @@ impl Desk<'_> {
                 self.put(value, &mut taken, &mut changes);
             }
         }
-        if !had_side_question {
-            self.take_bare(heard, words, &mut taken, &mut changes);
+        let asked = asked.filter(|_| !had_side_question);
+        if let Some(value) = asked.and_then(|asked| bare_answer(&asked, heard, words)) {
+            self.put(value, &mut taken, &mut changes);
         }
         changes
     }
@@ -321,52 +330,38 @@ impl Desk<'_> {
         changes.progress = true;
     }
 
-    /// Answers that are a value only because it was asked for: yes and no, and a bare name.
-    fn take_bare(
-        &mut self,
-        heard: &[Mention],
-        words: &[Word],
-        taken: &mut BTreeSet<String>,
-        changes: &mut Changes,
-    ) {
-        if self.asks(&SlotKind::YesNo) {
-            let yes = heard.iter().rev().find_map(|mention| match mention.found {
-                Found::Yes | Found::Nod => Some(!mention.negated),
-                Found::No => Some(false),
-                _ => None,
-            });
-            if let Some(yes) = yes {
-                self.put(Value::YesNo(yes), taken, changes);
-            }
-        }
-        let has_name = heard.iter().any(|mention| matches!(mention.found, Found::Value(Value::Name(_))));
-        let has_intent =
-            heard.iter().any(|mention| !matches!(mention.found, Found::Value(_) | Found::Time(_)));
-        if self.asks(&SlotKind::PersonName) && !has_name && !has_intent {
-            if let Some(name) = bare_name(heard, words) {
-                self.put(Value::Name(name), taken, changes);
-            }
-        }
-    }
-
-    fn asks(&self, kind: &SlotKind) -> bool {
-        self.open_slots().first().is_some_and(|slot| slot.kind == *kind)
-    }
-
     fn is_missing(&self, kind: &SlotKind) -> bool {
         self.ask.slots.iter().any(|slot| slot.kind == *kind && !self.known.slots.contains_key(&slot.name))
     }
 }
 
-/// The first words that belong to nothing else and look like a name.
+/// What is a value only because it was asked for: yes and no, and a bare name.
+fn bare_answer(asked: &SlotKind, heard: &[Mention], words: &[Word]) -> Option<Value> {
+    match asked {
+        SlotKind::YesNo => heard.iter().rev().find_map(|mention| match mention.found {
+            Found::Yes | Found::Nod => Some(Value::YesNo(!mention.negated)),
+            Found::No => Some(Value::YesNo(false)),
+            _ => None,
+        }),
+        SlotKind::PersonName => {
+            let is_name = |mention: &Mention| matches!(mention.found, Found::Value(Value::Name(_)));
+            let is_other =
+                |mention: &Mention| !matches!(mention.found, Found::Value(_) | Found::Time(_) | Found::Again);
+            let other = heard.iter().any(|mention| is_name(mention) || is_other(mention));
+            if other { None } else { bare_name(heard, words).map(Value::Name) }
+        }
+        _ => None,
+    }
+}
+
+/// The words that belong to nothing else, if they are one name and nothing more.
 fn bare_name(heard: &[Mention], words: &[Word]) -> Option<String> {
-    let free = |at: usize| heard.iter().all(|mention| !(mention.start..mention.end).contains(&at));
-    let until = |start: usize| heard.iter().map(|mention| mention.start).find(|at| *at > start);
-    (0..words.len()).filter(|at| free(*at)).find_map(|start| {
-        let end = until(start).unwrap_or(words.len());
-        let length = names::length(&words[..end], start);
-        (length > 0).then(|| names::proper(&words[start..start + length]))
-    })
+    let covered = |at: &usize| heard.iter().any(|mention| (mention.start..mention.end).contains(at));
+    let free: Vec<usize> =
+        (0..words.len()).filter(|at| !covered(at) && !FILLERS.contains(&words[*at].text.as_str())).collect();
+    let (first, last) = (*free.first()?, *free.last()?);
+    let is_one_name = last - first + 1 == free.len() && names::length(words, first) >= free.len();
+    is_one_name.then(|| names::proper(&words[first..=last]))
 }
 
 fn has_value(heard: &[Mention]) -> bool {

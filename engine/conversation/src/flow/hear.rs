@@ -28,6 +28,8 @@ pub(super) struct Scope<'a> {
 pub(super) enum Found {
     Value(Value),
     Time(times::Said),
+    /// A date that does not exist or is over.
+    NoSuchDay,
     /// "in the evening", alone.
     PartOfDay(i64),
     /// Fewer digits than a telephone number has.
@@ -58,6 +60,12 @@ pub(super) struct Mention {
 const WORD: usize = 10;
 /// Weight of a word that can be a name: anything can, so that others go first.
 const NAME_WORD: usize = 9;
+/// Weight of a bare value, whatever its length; more than it costs to be a phrase at all.
+const BARE: usize = 5;
+/// What every phrase costs: few are better than many.
+const PHRASE: usize = 4;
+/// What may stand between "not" and a value.
+const LEADS: [&str; 10] = ["on", "at", "around", "about", "for", "the", "in", "this", "next", "a"];
 const INTENTS: [(&str, Found); 6] = [
     ("yes", Found::Yes),
     ("no", Found::No),
@@ -133,19 +141,21 @@ impl Scope<'_> {
             out.rule("party_for", 0, read);
         }
         if self.asks(&SlotKind::PartySize) {
-            out.rule("party_bare", 1, read);
+            out.bare("party_bare", read);
         }
         out.rule("field_party", 0, |_| Some(Found::Field(SlotKind::PartySize)));
     }
 
     fn dates(&self, out: &mut Candidates) {
         let read = |way: &Match| {
-            let said = dates::read(&way.captures, self.today)?;
-            Some(Found::Value(Value::Date { date: said.date, contradicts: said.contradicts }))
+            Some(match dates::read(&way.captures, self.today) {
+                Some(said) => Found::Value(Value::Date { date: said.date, contradicts: said.contradicts }),
+                None => Found::NoSuchDay,
+            })
         };
         out.rule("date", 1, read);
         if self.asks(&SlotKind::Date) {
-            out.rule("date_bare", 1, read);
+            out.bare("date_bare", read);
         }
         out.rule("field_date", 0, |_| Some(Found::Field(SlotKind::Date)));
     }
@@ -154,7 +164,7 @@ impl Scope<'_> {
         let read = |way: &Match| times::read(&way.captures).map(Found::Time);
         out.rule("time", 1, read);
         if self.asks(&SlotKind::Time) {
-            out.rule("time_bare", 1, read);
+            out.bare("time_bare", read);
         }
         out.rule("part_of_day", 0, |way| {
             let part = way.captures.iter().find(|(rule, _)| *rule == "daypart");
@@ -180,7 +190,7 @@ impl Scope<'_> {
     }
 
     fn phones(&self, out: &mut Candidates) {
-        let asked = self.asks(&SlotKind::Phone);
+        let (asked, start) = (self.asks(&SlotKind::Phone), out.start);
         out.rule("phone_introduced", 1, |way| {
             let digits = phones::read(&way.captures);
             match phones::is_complete(&digits) {
@@ -188,13 +198,15 @@ impl Scope<'_> {
                 false => Some(Found::SomeDigits(digits)),
             }
         });
-        out.rule("digits", 1, |way| {
+        // "Six oh eight" is a time as well: the one asked for wins.
+        out.rule("digits", if asked { 2 } else { 1 }, |way| {
             let digits = phones::read(&way.captures);
-            // "eight fifteen" is rather a time; a begun number is told digit by digit.
+            // "eight fifteen" is rather a time, "I have one" no number: a begun one is told digit by digit.
             let one_by_one = way.captures.iter().all(|(rule, _)| *rule != "pair");
+            let begun = one_by_one && (way.end > start + 1 || start == 0);
             match phones::is_complete(&digits) {
                 true => Some(Found::Value(Value::Phone(digits))),
-                false => (asked && one_by_one).then_some(Found::SomeDigits(digits)),
+                false => (asked && begun).then_some(Found::SomeDigits(digits)),
             }
         });
         out.rule("field_phone", 0, |_| Some(Found::Field(SlotKind::Phone)));
@@ -231,10 +243,21 @@ impl Candidates<'_> {
         }
     }
 
-    /// Fewer phrases are better than many: each costs a little.
+    /// What has a meaning only because it was asked for explains less than any other phrase.
+    fn bare(&mut self, rule: &str, read: impl Fn(&Match) -> Option<Found>) {
+        for way in table().matches(rule, self.words, self.start) {
+            if let Some(found) = read(&way) {
+                self.push(way.end, BARE + (way.end - self.start), found);
+            }
+        }
+    }
+
+    /// What is negated had better be short: "not on Tuesday May twenty seventh" says which day it is, not only which it is not.
     fn push(&mut self, end: usize, weight: usize, found: Found) {
-        let negated = self.start > 0 && self.words[self.start - 1].text == "not";
-        let weight = weight.saturating_sub(2);
+        let mut before = self.words[..self.start].iter().rev().map(|word| word.text.as_str());
+        let negated = before.find(|word| !LEADS.contains(word)) == Some("not");
+        let cost = if negated { PHRASE + 2 * (end - self.start) } else { PHRASE };
+        let weight = weight.saturating_sub(cost);
         self.found.push(Mention { found, start: self.start, end, negated, weight });
     }
 }

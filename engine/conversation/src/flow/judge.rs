@@ -58,7 +58,7 @@ impl crate::Expectation {
 }
 
 fn answers_a_read_back(found: &Found) -> bool {
-    !matches!(found, Found::PartOfDay(_) | Found::Field(_))
+    !matches!(found, Found::PartOfDay(_))
 }
 
 fn has(heard: &[Mention], words: &[Word], kind: &SlotKind) -> bool {
@@ -73,16 +73,22 @@ fn has(heard: &[Mention], words: &[Word], kind: &SlotKind) -> bool {
 }
 
 fn is_begun(words: &[Word], heard: &[Mention], scope: &Scope) -> bool {
-    let last = heard.iter().rfind(|mention| mention.end == words.len());
     let confirming = scope.asked == Some(&SlotKind::YesNo);
-    let hanging = match last.map(|mention| &mention.found) {
-        Some(Found::SomeDigits(_)) => true,
-        Some(Found::Value(Value::Date { .. })) => ends_in(words, &["twenty", "thirty"]),
-        Some(_) if last.is_some_and(|mention| mention.negated) => true,
+    // "my name" names a value to be changed at a read-back; elsewhere "is" and the name will follow.
+    let stands = |mention: &&Mention| confirming || !matches!(mention.found, Found::Field(_));
+    let last = heard.iter().rfind(|mention| mention.end == words.len()).filter(stands);
+    let hanging = match last {
+        Some(mention) if mention.negated => true,
+        Some(Mention { found: Found::SomeDigits(_), .. }) => true,
+        Some(Mention { found: Found::Value(Value::Date { .. }), .. }) => {
+            ends_in(words, &["twenty", "thirty"])
+        }
         _ => confirming && ends_in(words, &["wait", "actually", "not", "but", "sorry"]),
     };
     let covered_from = last.map_or(words.len(), |mention| mention.start);
-    hanging || (0..covered_from).any(|start| begins(words, start, scope))
+    // "I'd like to book a table" is a sentence, though "for four" may follow.
+    let may_end_here = ends_in(words, &["table"]);
+    hanging || !may_end_here && (0..covered_from).any(|start| begins(words, start, scope))
 }
 
 /// Whether the words from `start` are the beginning of a phrase that was asked for.

@@ -27,7 +27,7 @@ fn inline(line: &str) -> String {
         let after = chars.get(at + 1).copied().unwrap_or(' ');
         let stands_alone = before.is_whitespace() && after.is_whitespace();
         let is_mark = match c {
-            '*' | '~' => !stands_alone && !(before.is_ascii_digit() && after.is_ascii_digit()),
+            '*' | '~' => !(stands_alone || before.is_ascii_digit() && after.is_ascii_digit()),
             '`' => true,
             '_' => !(before.is_alphanumeric() && after.is_alphanumeric()),
             c => is_emoji(*c),

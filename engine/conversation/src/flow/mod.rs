@@ -3,6 +3,10 @@
 //! [`Flow`] is the graph as it is written; [`Run`] is one call's way through it. The turn machine
 //! gives a run the caller's settled words and gets a [`Step`]: what to say, and what to do after.
 //! A run is cheap to clone, so that a wrongly split turn can be taken back (E6).
+//!
+//! Inside: `run` walks the graph, `ask` fills a form, `hear` finds values in words by the phrase
+//! `table`, `jsgf` prints the same table for the recogniser, `judge` tells a complete answer (E1).
+//! [`segments`] and [`normalize_for_speech`] make what is said sayable (A2).
 
 mod ask;
 mod dates;
@@ -111,7 +115,8 @@ pub struct Ask {
 /// A question callers ask in between ("what time do you close on Sunday").
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SideAnswer {
-    /// What they say, as sentences; matched by words.
+    /// What they say, as sentences. Met when three quarters of a sentence's telling words come in its
+    /// order; printed word for word into the recogniser's grammar.
     pub phrases: Vec<String>,
     /// What is answered; a template.
     pub answer: String,

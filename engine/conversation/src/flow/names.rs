@@ -16,7 +16,10 @@ const NOT_A_NAME: &str = " a about actually adults again am an and any anything 
     or oh our party people person phone please reservation right same saturday say see so some sorry \
     speak sunday sure table talk thank thanks that that's the them then there they this thursday time to \
     today tomorrow tonight tuesday two uh um under us wait want was we wednesday what what's when where \
-    which who why will with would wrong yeah yes you your zero ";
+    which who why will with would wrong yeah yes you your zero \
+    january february march july august september october november december \
+    first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth \
+    fifteenth sixteenth seventeenth eighteenth nineteenth twentieth thirtieth ";
 
 /// Given names of the grammar, lower case.
 pub(super) fn given() -> impl Iterator<Item = &'static str> {

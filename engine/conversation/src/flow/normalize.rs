@@ -268,7 +268,7 @@ fn mixed(core: &str) -> String {
         return address(core);
     }
     for (sign, word) in [('-', " to "), ('–', " to "), ('/', " ")] {
-        let parts: Option<Vec<String>> = core.split(sign).map(|part| spoken_part(part)).collect();
+        let parts: Option<Vec<String>> = core.split(sign).map(spoken_part).collect();
         if let Some(parts) = parts.filter(|parts| parts.len() > 1) {
             return parts.join(word);
         }

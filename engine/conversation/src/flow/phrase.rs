@@ -6,7 +6,7 @@
 //! but kept out of the grammar, which must stay small. Enter at [`Table::matches`] and
 //! [`Table::is_beginning_of`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::words::Word;
 
@@ -37,7 +37,7 @@ enum Body {
     Shape(fn(&str) -> Option<i64>),
 }
 
-pub(super) struct Row {
+struct Row {
     text: String,
     body: Body,
     value: Option<i64>,
@@ -56,10 +56,19 @@ pub(super) struct Match {
     pub captures: Vec<Capture>,
 }
 
+/// Rows, and which of them can begin with a word: most can be ruled out by it.
+#[derive(Default)]
+struct Rule {
+    rows: Vec<Row>,
+    by_first_word: HashMap<String, Vec<usize>>,
+    /// Rows that may begin with more than one word.
+    others: Vec<usize>,
+}
+
 /// All rules by name.
 #[derive(Default)]
 pub(super) struct Table {
-    rules: BTreeMap<&'static str, Vec<Row>>,
+    rules: BTreeMap<&'static str, Rule>,
 }
 
 impl Table {
@@ -85,12 +94,14 @@ impl Table {
     /// Adds a row that is a word of a certain shape. Never printed.
     pub fn shape(&mut self, rule: &'static str, shape: fn(&str) -> Option<i64>) {
         let row = Row { text: String::new(), body: Body::Shape(shape), value: None, reach: Reach::Heard };
-        self.rules.entry(rule).or_default().push(row);
+        self.rules.entry(rule).or_default().add(row, None);
     }
 
     fn row(&mut self, rule: &'static str, reach: Reach, text: String, value: Option<i64>) {
-        let body = Body::Pattern(parse(&text));
-        self.rules.entry(rule).or_default().push(Row { text, body, value, reach });
+        let part = parse(&text);
+        let first = part.first_word().map(str::to_owned);
+        let body = Body::Pattern(part);
+        self.rules.entry(rule).or_default().add(Row { text, body, value, reach }, first);
     }
 
     /// Every way the rule matches from `start`, one for each end; of several with the same end, the first.
@@ -119,8 +130,8 @@ impl Table {
 
     /// The right side of a rule as JSGF, and the rules it refers to.
     pub fn printed(&self, rule: &str) -> Option<(String, Vec<String>)> {
-        let rows = self.rules.get(rule)?;
-        let spoken: Vec<&Row> = rows.iter().filter(|row| row.reach == Reach::Spoken).collect();
+        let spoken: Vec<&Row> =
+            self.rules.get(rule)?.rows.iter().filter(|row| row.reach == Reach::Spoken).collect();
         let text = spoken.iter().map(|row| row.text.as_str()).collect::<Vec<_>>().join(" | ");
         let mut refers = Vec::new();
         for row in &spoken {
@@ -132,7 +143,33 @@ impl Table {
     }
 }
 
+impl Rule {
+    fn add(&mut self, row: Row, first: Option<String>) {
+        let at = self.rows.len();
+        self.rows.push(row);
+        match first {
+            Some(word) => self.by_first_word.entry(word).or_default().push(at),
+            None => self.others.push(at),
+        }
+    }
+
+    /// The rows that can begin with the word.
+    fn beginning_with(&self, word: Option<&str>) -> impl Iterator<Item = &Row> {
+        let first = word.and_then(|word| self.by_first_word.get(word)).into_iter().flatten();
+        first.chain(&self.others).map(|at| &self.rows[*at])
+    }
+}
+
 impl Part {
+    fn first_word(&self) -> Option<&str> {
+        match self {
+            Self::Word(word) => Some(word),
+            Self::All(parts) => parts.first().and_then(Self::first_word),
+            Self::Many(part) => part.first_word(),
+            Self::Rule(_) | Self::One(_) | Self::Maybe(_) => None,
+        }
+    }
+
     /// Collects the names of the rules in it.
     pub fn refers_to(&self, names: &mut Vec<String>) {
         match self {
@@ -154,8 +191,10 @@ struct Walk<'a> {
 impl Walk<'_> {
     fn rule(&mut self, name: &str, from: &Match, out: &mut Vec<Match>) {
         let table = self.table;
-        let Some((name, rows)) = table.rules.get_key_value(name) else { return };
-        for row in rows {
+        let Some((name, rule)) = table.rules.get_key_value(name) else { return };
+        self.word(from.end); // notes that the words ran out, whichever rows are tried
+        let words = self.words;
+        for row in rule.beginning_with(words.get(from.end).map(|word| word.text.as_str())) {
             match &row.body {
                 Body::Pattern(part) => {
                     let mut ends = Vec::new();

@@ -93,10 +93,8 @@ impl Segmenter {
                 Mark::Clause | Mark::Space if at > first => fallback = Some((kind, end_byte)).max(fallback),
                 _ => {}
             }
-            if at - first >= LONGEST {
-                if let Some((_, end)) = fallback {
-                    return Some(end);
-                }
+            if let Some((_, end)) = fallback.filter(|_| at - first >= LONGEST) {
+                return Some(end);
             }
         }
         None

@@ -37,7 +37,7 @@ pub(super) struct Said {
 enum Half {
     Exact,
     Part(i64),
-    Half(i64),
+    Named(i64),
     Unsaid,
 }
 
@@ -48,7 +48,7 @@ pub(super) fn read(captures: &[Capture]) -> Option<Said> {
         return Some(Said { minutes: noon, past: 0, half: Half::Exact });
     }
     let half = match (value("half"), value("daypart")) {
-        (Some(half), _) => Half::Half(half),
+        (Some(half), _) => Half::Named(half),
         (None, Some(part)) => Half::Part(part),
         (None, None) => Half::Unsaid,
     };
@@ -73,7 +73,7 @@ impl Said {
         let hour = self.minutes / 60;
         let afternoon = match half {
             Half::Exact => return at(self.minutes + self.past),
-            Half::Half(half) => half == PM,
+            Half::Named(half) => half == PM,
             Half::Part(MORNING) => false,
             Half::Part(_) => true,
             Half::Unsaid => hour <= 10 || hour == 12,

@@ -51,7 +51,7 @@ fn spell(core: &str, before: &[Word]) -> Vec<String> {
         "am" | "a.m" => [spell(number, before), split("a m")].concat(),
         "pm" | "p.m" => [hour_and_minutes(number), split("p m")].concat(),
         _ => clock(number, rest).unwrap_or_else(|| {
-            core.split(['-', '.', '/', '(', ')'])
+            core.split(['-', '.', '(', ')'])
                 .filter(|part| !part.is_empty())
                 .flat_map(|part| if part == core { vec![part.to_owned()] } else { spell(part, before) })
                 .collect()
@@ -148,6 +148,6 @@ mod tests {
         assert_eq!(said("That\u{2019}s right"), "that's right");
         assert_eq!(said("4 people at 9 am, I am Tom"), "four people at nine a m i am tom");
         assert_eq!(said("2026-05-23"), "2026-05-23");
-        assert_eq!(said("5/23"), "five twenty three");
+        assert_eq!(said("5/23"), "5/23");
     }
 }

@@ -21,11 +21,28 @@ pub enum Posted {
     /// From the transcriber.
     Heard(stt::Event),
     /// From the voice, for a segment of a reply.
-    Voice { reply: ReplyId, segment: SegmentId, event: tts::Event },
+    Voice {
+        /// The reply.
+        reply: ReplyId,
+        /// The segment being spoken.
+        segment: SegmentId,
+        /// What the voice told.
+        event: tts::Event,
+    },
     /// From the model, for a reply.
-    Model { reply: ReplyId, event: llm::Event },
+    Model {
+        /// The reply.
+        reply: ReplyId,
+        /// What the model told.
+        event: llm::Event,
+    },
     /// A tool run has ended.
-    Tool { invocation: InvocationId, outcome: ToolOutcome },
+    Tool {
+        /// The run.
+        invocation: InvocationId,
+        /// How it ended.
+        outcome: ToolOutcome,
+    },
     /// Somebody outside wants the call to end.
     End(EndReason),
 }

@@ -20,6 +20,9 @@ const COMPILED_MAX: usize = 32;
 /// than 256 frames to stream after a longer utterance was decoded whole.
 const FED_AT_ONCE: usize = 1600;
 
+/// How much the grammar's weights count beside the sound: the library's default.
+const LANGUAGE_WEIGHT: f32 = 6.5;
+
 /// A word of the hypothesis. Times are frames of 10 ms from the utterance's first sample.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Heard {
@@ -91,13 +94,34 @@ impl Decoder {
             self.forget_grammars();
         }
         let name = c_string(&format!("g{}", self.grammars.len()))?;
-        let text = c_string(jsgf)?;
-        // SAFETY: the decoder is valid, no utterance is open (see `end`), both strings end in NUL.
-        match unsafe { (self.library.set_jsgf)(self.raw.as_ptr(), name.as_ptr(), text.as_ptr()) } {
-            0 => drop(self.grammars.insert(Arc::clone(jsgf), name)),
+        match self.set_graph(&name, &c_string(jsgf)?) {
+            Some(0) => drop(self.grammars.insert(Arc::clone(jsgf), name)),
             _ => return Err(invalid("PocketSphinx refused the grammar")),
         }
         Ok(())
+    }
+
+    /// Parses the grammar and makes it known by `name`; not `Some(0)` when the library refuses it.
+    /// The library's own call for this never frees what it parsed.
+    fn set_graph(&mut self, name: &CStr, jsgf: &CStr) -> Option<c_int> {
+        let library = self.library;
+        // SAFETY: the decoder is valid and no utterance is open (see `end`); both strings end in NUL;
+        // what is made here is freed here, the decoder keeps its own count of the graph.
+        unsafe {
+            let parsed = NonNull::new((library.parse_jsgf)(jsgf.as_ptr(), null_mut()))?.as_ptr();
+            let rule = (library.public_rule)(parsed);
+            let graph = if rule.is_null() {
+                null_mut()
+            } else {
+                let scale = (library.log_scale)(self.raw.as_ptr());
+                (library.build_graph)(parsed, rule, scale, LANGUAGE_WEIGHT)
+            };
+            (library.free_jsgf)(parsed);
+            let graph = NonNull::new(graph)?.as_ptr();
+            let set = (library.set_graph)(self.raw.as_ptr(), name.as_ptr(), graph);
+            (library.free_graph)(graph);
+            Some(set)
+        }
     }
 
     fn learn(&mut self, words: &[String]) -> Result<(), Error> {

@@ -1,13 +1,14 @@
 //! PocketSphinx as C sees it: the functions we call, found at run time, and nothing else.
 //!
-//! Signatures are written by hand from `pocketsphinx.h`, `ps_search.h`, `cmd_ln.h` and `err.h` of
+//! Signatures are written by hand from `pocketsphinx.h`, `ps_search.h`, `jsgf.h`, `fsg_model.h`,
+//! `cmd_ln.h` and `err.h` of
 //! the 5prealpha release (Debian `libpocketsphinx-dev`). What the calls mean together is decided
 //! in [`super::decoder`]. Enter at [`Library::get`].
 
 use std::ffi::{c_char, c_int, c_void};
 use std::sync::OnceLock;
 
-use super::NAME;
+use super::{NAME, PACKAGES};
 use crate::{Error, soname};
 
 /// A decoder; only ever behind a pointer.
@@ -22,6 +23,14 @@ pub(super) struct RawConfig([u8; 0]);
 #[repr(C)]
 pub(super) struct RawSegment([u8; 0]);
 
+/// A parsed grammar; only ever behind a pointer.
+#[repr(C)]
+pub(super) struct RawGrammar([u8; 0]);
+
+/// A grammar written out as a graph of words; only ever behind a pointer, counted by its users.
+#[repr(C)]
+pub(super) struct RawGraph([u8; 0]);
+
 /// The functions of `libsphinxbase.so.3` and `libpocketsphinx.so.3`.
 pub(super) struct Library {
     pub(super) parse_arguments:
@@ -31,7 +40,15 @@ pub(super) struct Library {
     pub(super) new_decoder: unsafe extern "C" fn(*mut RawConfig) -> *mut RawDecoder,
     pub(super) free_decoder: unsafe extern "C" fn(*mut RawDecoder) -> c_int,
     pub(super) add_word: unsafe extern "C" fn(*mut RawDecoder, *const c_char, *const c_char, c_int) -> c_int,
-    pub(super) set_jsgf: unsafe extern "C" fn(*mut RawDecoder, *const c_char, *const c_char) -> c_int,
+    pub(super) parse_jsgf: unsafe extern "C" fn(*const c_char, *mut RawGrammar) -> *mut RawGrammar,
+    pub(super) free_jsgf: unsafe extern "C" fn(*mut RawGrammar),
+    pub(super) public_rule: unsafe extern "C" fn(*mut RawGrammar) -> *mut c_void,
+    /// Grammar, rule, scale of the logarithms, weight of the language model.
+    pub(super) build_graph:
+        unsafe extern "C" fn(*mut RawGrammar, *mut c_void, *mut c_void, f32) -> *mut RawGraph,
+    pub(super) free_graph: unsafe extern "C" fn(*mut RawGraph) -> c_int,
+    pub(super) log_scale: unsafe extern "C" fn(*mut RawDecoder) -> *mut c_void,
+    pub(super) set_graph: unsafe extern "C" fn(*mut RawDecoder, *const c_char, *mut RawGraph) -> c_int,
     pub(super) set_search: unsafe extern "C" fn(*mut RawDecoder, *const c_char) -> c_int,
     pub(super) unset_search: unsafe extern "C" fn(*mut RawDecoder, *const c_char) -> c_int,
     pub(super) start_stream: unsafe extern "C" fn(*mut RawDecoder) -> c_int,
@@ -52,8 +69,8 @@ impl Library {
     }
 
     fn open() -> Result<Self, Error> {
-        let base = soname::open(NAME, "libsphinxbase.so.3", "libsphinxbase3")?;
-        let sphinx = soname::open(NAME, "libpocketsphinx.so.3", "libpocketsphinx3")?;
+        let base = soname::open(NAME, "libsphinxbase.so.3", PACKAGES[0])?;
+        let sphinx = soname::open(NAME, "libpocketsphinx.so.3", PACKAGES[0])?;
         // SAFETY: each field's type is the signature in the headers named at the head of this file.
         unsafe {
             let silence: unsafe extern "C" fn(*mut c_void) = soname::function(NAME, base, "err_set_logfp")?;
@@ -66,7 +83,13 @@ impl Library {
                 new_decoder: soname::function(NAME, sphinx, "ps_init")?,
                 free_decoder: soname::function(NAME, sphinx, "ps_free")?,
                 add_word: soname::function(NAME, sphinx, "ps_add_word")?,
-                set_jsgf: soname::function(NAME, sphinx, "ps_set_jsgf_string")?,
+                parse_jsgf: soname::function(NAME, base, "jsgf_parse_string")?,
+                free_jsgf: soname::function(NAME, base, "jsgf_grammar_free")?,
+                public_rule: soname::function(NAME, base, "jsgf_get_public_rule")?,
+                build_graph: soname::function(NAME, base, "jsgf_build_fsg")?,
+                free_graph: soname::function(NAME, base, "fsg_model_free")?,
+                log_scale: soname::function(NAME, sphinx, "ps_get_logmath")?,
+                set_graph: soname::function(NAME, sphinx, "ps_set_fsg")?,
                 set_search: soname::function(NAME, sphinx, "ps_set_search")?,
                 unset_search: soname::function(NAME, sphinx, "ps_unset_search")?,
                 start_stream: soname::function(NAME, sphinx, "ps_start_stream")?,

@@ -27,7 +27,8 @@ use crate::{Error, ErrorKind};
 
 pub(crate) const NAME: &str = "pocketsphinx";
 
-/// The Debian packages that bring all of it; the first pulls in `libsphinxbase3`.
+/// The Debian packages that bring all of it; the first pulls in sphinxbase, whose package has
+/// another name on newer systems.
 pub(crate) const PACKAGES: [&str; 2] = ["libpocketsphinx3", "pocketsphinx-en-us"];
 
 /// The grammar recogniser. American English, 16 kHz.

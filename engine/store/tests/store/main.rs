@@ -1,0 +1,18 @@
+//! The store against a real Postgres, in both set-ups it has to be safe in.
+//!
+//! One program, so that one private cluster serves all tests; see `setup`.
+
+mod agents;
+mod appointments;
+mod calls;
+mod cluster;
+mod journal;
+mod keys;
+mod migrations;
+mod organisations;
+mod outages;
+mod setup;
+mod tenancy;
+mod tls;
+mod tools;
+mod transcripts;

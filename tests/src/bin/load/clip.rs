@@ -1,0 +1,92 @@
+//! What the fake callers say, cut into frames once and shared by all calls.
+//!
+//! A clip ends in the middle of its last loud 4 ms: synthetic voices fade out over 100 ms and more, and nobody
+//! could say which of those samples was "the last voiced one". Between clips the callers send room tone, not
+//! zeros, so that a detector that skips digital silence gains nothing here.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parlance_media::wav;
+
+/// Samples a second of everything the callers send.
+pub const RATE_HZ: u32 = 16_000;
+/// Samples of a frame of 20 ms.
+pub const FRAME: usize = 320;
+const STEP: usize = 64;
+/// Mean amplitude from which a step counts as loud: about -38 dBFS.
+const LOUD: u32 = 400;
+const CLIPS: [&str; 8] = [
+    "u02_slt.wav",
+    "u04_slt.wav",
+    "u05_slt.wav",
+    "u06_slt.wav",
+    "u10_slt.wav",
+    "u13_slt.wav",
+    "u16_slt.wav",
+    "u17_slt.wav",
+];
+const ROOM: &str = "roomtone_4s.wav";
+
+/// One thing to say.
+#[derive(Debug)]
+pub struct Clip {
+    /// Its frames, ready to send.
+    pub frames: Vec<Bytes>,
+    /// Where its last voiced sample lies, from the beginning of its first frame.
+    pub voice_end: Duration,
+}
+
+/// Everything the callers can send.
+#[derive(Debug, Clone)]
+pub struct Sounds {
+    /// What they say, in turn.
+    pub clips: Arc<[Clip]>,
+    /// What is heard of the room while they listen, in a circle.
+    pub room: Arc<[Bytes]>,
+}
+
+impl Sounds {
+    /// Reads them from the tests' audio folder.
+    pub fn load() -> Result<Self, String> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("audio");
+        let room = read(&folder.join(ROOM))?;
+        let clips: Result<Vec<Clip>, String> =
+            CLIPS.iter().map(|name| Ok(Clip::new(&read(&folder.join(name))?, &room))).collect();
+        let room: Vec<Bytes> = room.chunks_exact(FRAME).map(bytes_of).collect();
+        Ok(Self { clips: clips?.into(), room: room.into() })
+    }
+}
+
+impl Clip {
+    fn new(samples: &[i16], room: &[i16]) -> Self {
+        let is_loud = |step: &[i16]| {
+            step.iter().map(|sample| u32::from(sample.unsigned_abs())).sum::<u32>() / STEP as u32 >= LOUD
+        };
+        let last = samples.chunks_exact(STEP).rposition(is_loud).unwrap_or(0);
+        let end = last * STEP + STEP / 2;
+        let mut said = samples[..end.min(samples.len())].to_vec();
+        let padding = said.len().next_multiple_of(FRAME) - said.len();
+        said.extend(room.iter().take(padding));
+        let frames = said.chunks_exact(FRAME).map(bytes_of).collect();
+        Self { frames, voice_end: Duration::from_micros(parlance_media::samples_to_us(end as u64, RATE_HZ)) }
+    }
+}
+
+fn read(path: &PathBuf) -> Result<Vec<i16>, String> {
+    let clip = wav::read(path).map_err(|error| format!("could not {error}: {}", path.display()))?;
+    if clip.sample_rate_hz != RATE_HZ {
+        return Err(format!(
+            "{} has {} samples a second, not {RATE_HZ}",
+            path.display(),
+            clip.sample_rate_hz
+        ));
+    }
+    Ok(clip.into_mono())
+}
+
+fn bytes_of(samples: &[i16]) -> Bytes {
+    samples.iter().flat_map(|sample| sample.to_le_bytes()).collect()
+}

@@ -1,0 +1,38 @@
+//! The load driver itself: a short run holds its calls, counts its turns and leaves nothing behind.
+//!
+//! Judges no figure: on a busy machine in a debug build they mean nothing. `make bench` is for those.
+
+use std::path::Path;
+use std::process::Command;
+
+#[test]
+fn five_calls_take_turns_for_five_seconds_and_every_figure_is_there() {
+    let load = Path::new(env!("CARGO_BIN_EXE_load"));
+    build_engine_beside(load);
+    let run = Command::new(load)
+        .args(["--calls", "5", "--seconds", "5", "--json"])
+        .output()
+        .expect("the driver can be started");
+    let complaint = String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success(), "{complaint}");
+    let figures: serde_json::Value = serde_json::from_slice(&run.stdout).expect("it prints JSON");
+    assert_eq!(figures["errors"], serde_json::json!({}));
+    assert_eq!(figures["complaints"], serde_json::json!([]));
+    let turns = figures["own_share_ms"]["count"].as_u64();
+    assert!(turns >= Some(5), "each caller has a turn: {figures}");
+    assert!(figures["pacing_jitter_ms"]["count"].as_u64() > Some(50), "{figures}");
+    for figure in ["cpu_ms_per_call_second", "rss_mib_per_call"] {
+        assert!(figures[figure].is_number(), "{figure}: {figures}");
+    }
+}
+
+/// Cargo builds the programs of a test's own package only; the engine is another's.
+fn build_engine_beside(load: &Path) {
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--quiet", "--locked", "--workspace", "--bin", "parlance"]);
+    if load.parent().is_some_and(|folder| folder.ends_with("release")) {
+        build.arg("--release");
+    }
+    let built = build.current_dir(env!("CARGO_MANIFEST_DIR")).status().expect("cargo can be started");
+    assert!(built.success(), "the engine could not be built");
+}
