@@ -226,7 +226,8 @@ impl Caller {
     pub async fn says(&mut self, file: &str) {
         self.begins_to_say(file);
         let within = Duration::from_secs(20);
-        self.until(&format!("the end of our own clip {file}"), within, |caller| caller.mouth.is_empty()).await;
+        self.until(&format!("the end of our own clip {file}"), within, |caller| caller.mouth.is_empty())
+            .await;
     }
 
     /// Begins to say a clip; it goes on with the beats.
@@ -395,9 +396,10 @@ impl Caller {
 
     /// When `clear` came for a reply.
     pub fn cleared_at_ms(&self, reply: u32) -> Option<u64> {
-        let clear = self.seen.iter().find(
-            |seen| matches!(&seen.response, Response::Clear(clear) if clear.reply_id == reply),
-        );
+        let clear = self
+            .seen
+            .iter()
+            .find(|seen| matches!(&seen.response, Response::Clear(clear) if clear.reply_id == reply));
         clear.map(|seen| seen.at_ms)
     }
 

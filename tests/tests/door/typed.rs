@@ -10,7 +10,9 @@ const SOON: Duration = Duration::from_secs(20);
 
 /// Types a booking, answering as soon as the agent's reply has begun.
 async fn types_a_booking(caller: &mut Caller) {
-    for line in ["A table for two tomorrow at 8:15 pm, please", "Maria Garcia", "(212) 555-0198", "Yes please"] {
+    for line in
+        ["A table for two tomorrow at 8:15 pm, please", "Maria Garcia", "(212) 555-0198", "Yes please"]
+    {
         let before = caller.turns(v1::TurnEventType::ReplyStarted).len();
         caller.types(line);
         let replied = |caller: &Caller| caller.turns(v1::TurnEventType::ReplyStarted).len() > before;
@@ -99,6 +101,11 @@ async fn without_details_only_finals_tools_errors_and_the_end_are_sent() {
     caller.controls(v1::session_control::Control::End(v1::End {}));
     caller.ends(SOON).await.1.expect("an end that was asked for is no error");
     use v1::voice_session_response::Response::{Ended, Transcript};
-    let plain = |seen: &parlance_tests::caller::Seen| matches!(&seen.response, Transcript(update) if update.r#final);
-    assert!(caller.seen.iter().all(|seen| plain(seen) || matches!(seen.response, Ended(_))), "{}", caller.history());
+    let plain =
+        |seen: &parlance_tests::caller::Seen| matches!(&seen.response, Transcript(update) if update.r#final);
+    assert!(
+        caller.seen.iter().all(|seen| plain(seen) || matches!(seen.response, Ended(_))),
+        "{}",
+        caller.history()
+    );
 }
