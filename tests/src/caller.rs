@@ -226,7 +226,8 @@ impl Caller {
     pub async fn says(&mut self, file: &str) {
         self.begins_to_say(file);
         let within = Duration::from_secs(20);
-        self.until(&format!("the end of our own clip {file}"), within, |caller| caller.mouth.is_empty()).await;
+        self.until(&format!("the end of our own clip {file}"), within, |caller| caller.mouth.is_empty())
+            .await;
     }
 
     /// Begins to say a clip; it goes on with the beats.
@@ -347,7 +348,12 @@ impl Caller {
             return;
         }
         let count = frame_samples(self.input.sample_rate_hz());
+        let spoke = !self.mouth.is_empty();
         let mut samples: Vec<i16> = self.mouth.drain(..count.min(self.mouth.len())).collect();
+        if spoke && self.mouth.is_empty() {
+            // A reply that ended under our own words is no answer to them.
+            self.floor.answers = 0;
+        }
         samples.resize(count, 0);
         self.sent += count;
         let mut data = Vec::new();
@@ -395,9 +401,10 @@ impl Caller {
 
     /// When `clear` came for a reply.
     pub fn cleared_at_ms(&self, reply: u32) -> Option<u64> {
-        let clear = self.seen.iter().find(
-            |seen| matches!(&seen.response, Response::Clear(clear) if clear.reply_id == reply),
-        );
+        let clear = self
+            .seen
+            .iter()
+            .find(|seen| matches!(&seen.response, Response::Clear(clear) if clear.reply_id == reply));
         clear.map(|seen| seen.at_ms)
     }
 

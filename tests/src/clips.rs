@@ -39,7 +39,9 @@ pub fn samples(file: &str) -> Vec<i16> {
 /// When there is no such clip or nothing converts to that rate.
 pub fn samples_at(file: &str, rate_hz: u32) -> Vec<i16> {
     let mut samples = Vec::new();
-    Resampler::new(RATE_HZ, rate_hz).expect("a rate of the engine").process(&self::samples(file), &mut samples);
+    Resampler::new(RATE_HZ, rate_hz)
+        .expect("a rate of the engine")
+        .process(&self::samples(file), &mut samples);
     samples
 }
 

@@ -122,7 +122,8 @@ impl House {
         let give_up = tokio::time::Instant::now() + SETTLES_WITHIN;
         loop {
             let request = v1::GetCallRequest { name: name.into() };
-            let call = self.client.calls().get_call(request).await.expect("the call is there").into_inner().call;
+            let call =
+                self.client.calls().get_call(request).await.expect("the call is there").into_inner().call;
             let call = call.expect("the answer holds the call");
             if call.state() == v1::CallState::Ended {
                 return call;
@@ -196,7 +197,8 @@ impl House {
         let ended = page.expect("the store lists calls").items;
         let known: Vec<String> = ended.iter().filter_map(|call| call.recording_path.clone()).collect();
         let entries = std::fs::read_dir(recorder.folder()).expect("the folder of recordings is there");
-        let paths = entries.map(|entry| format!("file://{}", entry.expect("it can be listed").path().display()));
+        let paths =
+            entries.map(|entry| format!("file://{}", entry.expect("it can be listed").path().display()));
         paths.filter(|path| !known.contains(path)).collect()
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use parlance_proto::v1::flow_node::Kind;
 use parlance_proto::v1::{
     Agent, AskNode, CallHandling, CreateAgentRequest, DeleteAgentRequest, Flow, GetAgentRequest,
-    ListAgentsRequest, SayNode, Slot, ToolNode, TurnTaking, UpdateAgentRequest, Voice,
+    ListAgentsRequest, SayNode, Slot, SlotKind, ToolNode, TurnTaking, UpdateAgentRequest, Voice,
 };
 use parlance_tests::details::{assert_bad_fields, assert_refused, fields};
 use parlance_tests::{House, agents};
@@ -25,7 +25,12 @@ async fn refusal_of(house: &House, agent: Agent) -> Status {
 
 async fn get(house: &House, name: &str) -> Result<Agent, Status> {
     let request = GetAgentRequest { name: name.into() };
-    house.client.agents().get_agent(request).await.map(|response| response.into_inner().agent.unwrap_or_default())
+    house
+        .client
+        .agents()
+        .get_agent(request)
+        .await
+        .map(|response| response.into_inner().agent.unwrap_or_default())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -36,7 +41,13 @@ async fn an_agent_comes_back_as_it_was_given_with_name_times_and_etag() {
     let made = made.into_inner().agent.expect("the answer holds it");
     assert_eq!(made.name, "agents/trattoria-luna", "the id is made from the display name");
     assert!(made.create_time.is_some() && made.update_time.is_some() && !made.etag.is_empty(), "{made:?}");
-    let bare = Agent { name: String::new(), create_time: None, update_time: None, etag: String::new(), ..made.clone() };
+    let bare = Agent {
+        name: String::new(),
+        create_time: None,
+        update_time: None,
+        etag: String::new(),
+        ..made.clone()
+    };
     assert_eq!(bare, given);
     assert_eq!(get(&house, &made.name).await.expect("it is there"), made);
 }
@@ -73,7 +84,8 @@ async fn a_list_in_pages_has_every_agent_once_and_oldest_first() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bad_pages_are_refused_by_field() {
     let house = House::scripted().await;
-    let list = async |request| house.client.agents().list_agents(request).await.expect_err("it is a bad page");
+    let list =
+        async |request| house.client.agents().list_agents(request).await.expect_err("it is a bad page");
     let negative = ListAgentsRequest { page_size: -1, page_token: String::new() };
     assert_bad_fields(&list(negative).await, &["page_size"]);
     let foreign = ListAgentsRequest { page_size: 0, page_token: "the third".into() };
@@ -86,7 +98,8 @@ async fn an_update_changes_what_its_mask_names_and_clears_what_is_absent() {
     let patient = TurnTaking { responsiveness: Some(0.1), ..Default::default() };
     let name = house.hires(Agent { turn_taking: Some(patient), ..agents::echo("Hello") }).await;
     let change = Agent { name: name.clone(), display_name: "Renamed".into(), ..Default::default() };
-    let update = |paths: &[&str]| UpdateAgentRequest { agent: Some(change.clone()), update_mask: mask(paths) };
+    let update =
+        |paths: &[&str]| UpdateAgentRequest { agent: Some(change.clone()), update_mask: mask(paths) };
     let client = || house.client.agents();
     client().update_agent(update(&["display_name"])).await.expect("a valid change");
     let renamed = get(&house, &name).await.expect("it is there");
@@ -143,7 +156,8 @@ async fn a_lost_race_is_aborted_for_updates_and_deletions() {
 async fn a_deleted_agent_is_gone_and_deleting_it_again_is_not_found_unless_allowed() {
     let house = House::scripted().await;
     let name = house.hires(agents::echo("Hello")).await;
-    let deletion = |allow_missing| DeleteAgentRequest { name: name.clone(), etag: String::new(), allow_missing };
+    let deletion =
+        |allow_missing| DeleteAgentRequest { name: name.clone(), etag: String::new(), allow_missing };
     house.client.agents().delete_agent(deletion(false)).await.expect("it is there");
     assert_refused(&get(&house, &name).await.expect_err("it is gone"), Code::NotFound, "NOT_FOUND");
     let again = house.client.agents().delete_agent(deletion(false)).await;
@@ -199,10 +213,13 @@ async fn problems_of_a_flow_are_named_by_their_node() {
     let house = House::scripted().await;
     let say = |next: &str| Kind::Say(SayNode { text: "Hello".into(), next: next.into() });
     let slot = Slot { name: "Who?".into(), required: true, ..Default::default() };
-    let ask = AskNode { slots: vec![slot], next: "a".into(), on_failure: "nowhere".into(), ..Default::default() };
-    let tool = ToolNode { tool: "fly".into(), next: "a".into(), on_failure: "a".into(), ..Default::default() };
+    let ask =
+        AskNode { slots: vec![slot], next: "a".into(), on_failure: "nowhere".into(), ..Default::default() };
+    let tool =
+        ToolNode { tool: "fly".into(), next: "a".into(), on_failure: "a".into(), ..Default::default() };
     let nodes = [("a", say("b")), ("b", Kind::Ask(ask)), ("c", Kind::Tool(tool))];
-    let agent = Agent { display_name: "Lost".into(), flow: Some(agents::flow("begin", nodes)), ..Default::default() };
+    let agent =
+        Agent { display_name: "Lost".into(), flow: Some(agents::flow("begin", nodes)), ..Default::default() };
     let refused = refusal_of(&house, agent).await;
     assert_refused(&refused, Code::InvalidArgument, "INVALID_FIELD");
     let named: BTreeSet<String> = fields(&refused).into_iter().collect();

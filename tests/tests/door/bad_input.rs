@@ -71,7 +71,8 @@ async fn refusal_in_call(message: VoiceSessionRequest) -> Status {
 }
 
 fn start_with(input: AudioFormat, output: AudioFormat) -> VoiceSessionRequest {
-    let formats = SessionStart { input_format: Some(input), output_format: Some(output), ..start("agents/echo") };
+    let formats =
+        SessionStart { input_format: Some(input), output_format: Some(output), ..start("agents/echo") };
     request(Request::Start(formats))
 }
 
@@ -92,7 +93,8 @@ async fn an_unknown_agent_is_not_found() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_key_and_a_wrong_key_are_unauthenticated_at_every_door() {
     let house = House::scripted().await;
-    let channel = Endpoint::from_shared(house.url()).expect("a URL").connect().await.expect("the engine listens");
+    let channel =
+        Endpoint::from_shared(house.url()).expect("a URL").connect().await.expect("the engine listens");
     for key in [None, Some("Bearer pk_wrong"), Some("Bearer "), Some("pk_no_bearer")] {
         let show = move |mut request: tonic::Request<()>| {
             if let Some(key) = key {
@@ -104,7 +106,8 @@ async fn no_key_and_a_wrong_key_are_unauthenticated_at_every_door() {
         let mut voice = VoiceServiceClient::with_interceptor(channel.clone(), show);
         let refused = voice.voice_session(first).await.err().expect("no valid key");
         assert_refused(&refused, Code::Unauthenticated, "INVALID_KEY");
-        let mut agents = v1::agent_service_client::AgentServiceClient::with_interceptor(channel.clone(), show);
+        let mut agents =
+            v1::agent_service_client::AgentServiceClient::with_interceptor(channel.clone(), show);
         let refused = agents.list_agents(v1::ListAgentsRequest::default()).await.expect_err("no valid key");
         assert_refused(&refused, Code::Unauthenticated, "INVALID_KEY");
         let mut calls = v1::call_service_client::CallServiceClient::with_interceptor(channel.clone(), show);
@@ -196,8 +199,11 @@ async fn a_client_that_sends_nothing_at_all_is_told_after_ten_seconds() {
 /// An agent that soon has enough of silence.
 fn impatient() -> Agent {
     let second = Some(agents::duration(Duration::from_secs(1)));
-    let call_handling =
-        CallHandling { reminder_after: second, silence_limit: second, ..agents::echo("Hi").call_handling.unwrap_or_default() };
+    let call_handling = CallHandling {
+        reminder_after: second,
+        silence_limit: second,
+        ..agents::echo("Hi").call_handling.unwrap_or_default()
+    };
     Agent { call_handling: Some(call_handling), ..agents::echo("Hi") }
 }
 

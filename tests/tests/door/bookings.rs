@@ -212,7 +212,14 @@ fn every_spoken_turn_has_a_waterfall_whose_times_go_forward() {
     let mut count = 0;
     for fall in falls.filter(|fall| fall.heard.is_some() && fall.last_voice.is_some()) {
         count += 1;
-        let times = [fall.last_voice, fall.decided, fall.first_segment, fall.first_audio, fall.first_frame, fall.heard];
+        let times = [
+            fall.last_voice,
+            fall.decided,
+            fall.first_segment,
+            fall.first_audio,
+            fall.first_frame,
+            fall.heard,
+        ];
         let times: Vec<_> = times.iter().flatten().map(|time| (time.seconds, time.nanos)).collect();
         assert!(times.is_sorted(), "{fall:?}");
     }

@@ -15,7 +15,8 @@ use tonic::{Code, Status};
 const SOON: Duration = Duration::from_secs(20);
 
 async fn announce(house: &House, agent: &str, variables: &[(&str, &str)]) -> Call {
-    let dynamic_variables = variables.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
+    let dynamic_variables =
+        variables.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
     let call = Call { agent: agent.into(), dynamic_variables, ..Default::default() };
     let made = house.client.calls().create_call(CreateCallRequest { call: Some(call) }).await;
     made.expect("the call is valid").into_inner().call.expect("the answer holds it")
@@ -87,7 +88,8 @@ async fn a_call_can_be_ended_before_anybody_joins_it() {
 async fn lists_are_newest_first_and_filtered_by_agent_and_state() {
     let house = House::scripted().await;
     let one = house.hires(agents::echo("Hello")).await;
-    let other = house.hires(parlance_proto::v1::Agent { name: "agents/other".into(), ..agents::echo("Hi") }).await;
+    let other =
+        house.hires(parlance_proto::v1::Agent { name: "agents/other".into(), ..agents::echo("Hi") }).await;
     let (a, b, c) = (
         announce(&house, &one, &[]).await,
         announce(&house, &other, &[]).await,
@@ -169,7 +171,9 @@ async fn another_organisation_finds_none_of_it() {
     let create = CreateCallRequest { call: Some(Call { agent: agent.clone(), ..Default::default() }) };
     not_found(stranger.calls().create_call(create).await.expect_err("the agent is not theirs"));
     not_found(Caller::tries(stranger.voice(), joining(&call)).await.err().expect("the call is not theirs"));
-    not_found(Caller::tries(stranger.voice(), typing_start(&agent)).await.err().expect("the agent is not theirs"));
+    not_found(
+        Caller::tries(stranger.voice(), typing_start(&agent)).await.err().expect("the agent is not theirs"),
+    );
     let list = stranger.calls().list_calls(ListCallsRequest::default()).await.expect("an empty page");
     assert_eq!(list.into_inner().calls, []);
     assert_eq!(get(&house, &call.name).await.state(), CallState::Created);

@@ -23,7 +23,9 @@ fn buf() -> PathBuf {
     let tooling = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tooling");
     let packages = std::fs::read_dir(tooling.join("node_modules/@bufbuild")).into_iter().flatten().flatten();
     let mut programs = packages.map(|package| package.path().join("bin/buf")).filter(|path| is_program(path));
-    programs.next().unwrap_or_else(|| panic!("this test needs buf: run `npm install` in {}", tooling.display()))
+    programs
+        .next()
+        .unwrap_or_else(|| panic!("this test needs buf: run `npm install` in {}", tooling.display()))
 }
 
 fn is_program(path: &Path) -> bool {
@@ -33,7 +35,16 @@ fn is_program(path: &Path) -> bool {
 fn curl(house: &House, method: &str) -> Command {
     let mut command = Command::new(buf());
     let bearer = format!("Authorization: Bearer {}", house.key);
-    command.args(["curl", "--protocol", "grpc", "--http2-prior-knowledge", "--header", &bearer, "--data", "@-"]);
+    command.args([
+        "curl",
+        "--protocol",
+        "grpc",
+        "--http2-prior-knowledge",
+        "--header",
+        &bearer,
+        "--data",
+        "@-",
+    ]);
     command.arg(format!("{}/parlance.v1.{method}", house.url()));
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     command
@@ -115,14 +126,15 @@ fn finals(seen: &[Response], speaker: Speaker) -> Vec<String> {
 }
 
 fn replies_ended(seen: &[Response]) -> usize {
-    let is_end = |response: &&Response| {
-        matches!(response, Response::Turn(turn) if turn.r#type() == v1::TurnEventType::ReplyEnded)
-    };
+    let is_end = |response: &&Response| matches!(response, Response::Turn(turn) if turn.r#type() == v1::TurnEventType::ReplyEnded);
     seen.iter().filter(is_end).count()
 }
 
 fn assert_a_whole_call(seen: &[Response], said: &str) {
-    assert!(matches!(seen.first(), Some(Response::Ready(ready)) if ready.call.starts_with("calls/")), "{seen:?}");
+    assert!(
+        matches!(seen.first(), Some(Response::Ready(ready)) if ready.call.starts_with("calls/")),
+        "{seen:?}"
+    );
     let heard = finals(seen, Speaker::Caller).join(" ").to_lowercase();
     assert!(heard.contains(said), "the caller's words are `{heard}`");
     let bytes: usize = seen

@@ -49,7 +49,10 @@ fn it_is_stereo_as_long_as_the_call_and_nowhere_clipped() {
     let ended = booked.call.end_time.expect("it ended");
     let call_ms = (ended.seconds - began.seconds) * 1_000 + i64::from(ended.nanos - began.nanos) / 1_000_000;
     let recorded_ms = recording.channels[0].len() as i64 / 16;
-    assert!((call_ms - recorded_ms).abs() < 1_500, "the call took {call_ms} ms, its recording {recorded_ms} ms");
+    assert!(
+        (call_ms - recorded_ms).abs() < 1_500,
+        "the call took {call_ms} ms, its recording {recorded_ms} ms"
+    );
 }
 
 #[test]
@@ -59,7 +62,8 @@ fn the_caller_is_on_the_left_sample_by_sample_where_it_spoke_and_silent_elsewher
     let mut spoken = Vec::new();
     for said in &booked.said {
         let clip = clips::samples(&said.file);
-        let place = find(left, &clip).unwrap_or_else(|| panic!("{} is not whole in the recording", said.file));
+        let place =
+            find(left, &clip).unwrap_or_else(|| panic!("{} is not whole in the recording", said.file));
         spoken.push((place, place + clip.len(), said));
     }
     // The recording has the caller's audio from its first sample on, so all clips lie equally far from there.

@@ -19,15 +19,44 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 /// What the conversation must not know of the world: it has no clock, waits for nothing and shares nothing.
 const UNKNOWN_TO_THE_CONVERSATION: &[&str] = &[
-    "tokio", "async", "await", "spawn", "Instant", "SystemTime", "Mutex", "RwLock", "Atomic", "thread", "tonic",
-    "diesel", "prost", "Timestamp::now", "Zoned::now", "std::fs", "std::net", "println", "eprintln",
+    "tokio",
+    "async",
+    "await",
+    "spawn",
+    "Instant",
+    "SystemTime",
+    "Mutex",
+    "RwLock",
+    "Atomic",
+    "thread",
+    "tonic",
+    "diesel",
+    "prost",
+    "Timestamp::now",
+    "Zoned::now",
+    "std::fs",
+    "std::net",
+    "println",
+    "eprintln",
 ];
 /// Links against system libraries or a second TLS stack.
 const BANNED_CRATES: &[&str] = &["openssl-sys", "pq-sys", "aws-lc-sys", "aws-lc-rs", "native-tls"];
 /// Licences a dependency may be had under.
 const LICENCES: &[&str] = &[
-    "MIT", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "Zlib", "0BSD", "Unlicense", "CC0-1.0", "MIT-0",
-    "Unicode-3.0", "BSL-1.0", "CDLA-Permissive-2.0", "MPL-2.0",
+    "MIT",
+    "Apache-2.0",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "ISC",
+    "Zlib",
+    "0BSD",
+    "Unlicense",
+    "CC0-1.0",
+    "MIT-0",
+    "Unicode-3.0",
+    "BSL-1.0",
+    "CDLA-Permissive-2.0",
+    "MPL-2.0",
 ];
 
 fn root() -> PathBuf {
@@ -84,7 +113,8 @@ fn the_conversation_knows_no_clock_no_runtime_and_no_lock() {
             let line = code(line);
             let known = |word: &&&str| match word.contains("::") {
                 true => line.contains(**word),
-                false => words(line).any(|found| found == **word || (**word == "Atomic" && found.starts_with(**word))),
+                false => words(line)
+                    .any(|found| found == **word || (**word == "Atomic" && found.starts_with(**word))),
             };
             let found = UNKNOWN_TO_THE_CONVERSATION.iter().find(known);
             faults.extend(found.map(|word| format!("{file}:{}: `{word}`", number + 1)));
@@ -140,7 +170,8 @@ fn nothing_has_a_name_that_says_nothing() {
         let banned = |part: &str| BANNED_NAMES.iter().any(|name| name.eq_ignore_ascii_case(part));
         faults.extend(parts.filter(|part| banned(part)).map(|part| format!("{file}: `{part}`")));
         for (number, line) in text.lines().enumerate() {
-            let found = defined(code(line)).filter(|name| BANNED_NAMES.iter().any(|banned| is_named(name, banned)));
+            let found =
+                defined(code(line)).filter(|name| BANNED_NAMES.iter().any(|banned| is_named(name, banned)));
             faults.extend(found.map(|name| format!("{file}:{}: `{name}`", number + 1)));
         }
     }
@@ -149,7 +180,8 @@ fn nothing_has_a_name_that_says_nothing() {
 
 /// What a line defines.
 fn defined(line: &str) -> Option<&str> {
-    let mut words = words(line).skip_while(|word| ["pub", "crate", "super", "unsafe", "async", "const"].contains(word));
+    let mut words =
+        words(line).skip_while(|word| ["pub", "crate", "super", "unsafe", "async", "const"].contains(word));
     let kind = words.next()?;
     words.next().filter(|_| ["struct", "enum", "trait", "type", "mod", "fn"].contains(&kind))
 }
@@ -163,7 +195,12 @@ fn is_named(name: &str, banned: &str) -> bool {
 #[test]
 fn nothing_is_left_to_do_to_look_at_or_to_skip() {
     // Put together here, so that this file does not find itself.
-    let banned = [["to", "do!("].concat(), ["unimple", "mented!("].concat(), ["db", "g!("].concat(), ["#[ig", "nore"].concat()];
+    let banned = [
+        ["to", "do!("].concat(),
+        ["unimple", "mented!("].concat(),
+        ["db", "g!("].concat(),
+        ["#[ig", "nore"].concat(),
+    ];
     let mut faults = Vec::new();
     for (file, text) in sources() {
         for (number, line) in text.lines().enumerate() {

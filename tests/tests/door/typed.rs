@@ -10,7 +10,9 @@ const SOON: Duration = Duration::from_secs(20);
 
 /// Types a booking, answering as soon as the agent's reply has begun.
 async fn types_a_booking(caller: &mut Caller) {
-    for line in ["A table for two tomorrow at 8:15 pm, please", "Maria Garcia", "(212) 555-0198", "Yes please"] {
+    for line in
+        ["A table for two tomorrow at 8:15 pm, please", "Maria Garcia", "(212) 555-0198", "Yes please"]
+    {
         let before = caller.turns(v1::TurnEventType::ReplyStarted).len();
         caller.types(line);
         let replied = |caller: &Caller| caller.turns(v1::TurnEventType::ReplyStarted).len() > before;
