@@ -9,14 +9,34 @@
 //! `ARCHITECTURE.md`; the rules E, B, H and A are named where they are kept.
 
 mod action;
+mod agent;
+mod answer;
+mod barge_in;
+mod budgets;
+mod caller;
+mod context;
+mod conversation;
+mod deadlines;
+mod echo;
+mod endpointing;
 pub mod flow;
+mod heard;
 mod ids;
 mod input;
+mod playout;
 mod policy;
+mod reply;
+mod silence;
+mod state;
 mod timer;
+mod tools;
+mod typed;
+mod words;
 
 pub use action::*;
+pub use conversation::Conversation;
 pub use ids::*;
 pub use input::*;
 pub use policy::*;
+pub use state::{AgentState, CallState, CallerState, StateView};
 pub use timer::Deadline;

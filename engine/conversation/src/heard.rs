@@ -1,0 +1,223 @@
+//! The ledger: which words of a reply were heard (H1, H2), and what stands around a position.
+//!
+//! Text span ↔ audio span ↔ played position. Word times come from the voice; else a word has its
+//! share of the segment by its letters and is marked estimated. Enter at [`Reply::places`].
+
+use std::time::Duration;
+
+use crate::reply::{Reply, Segment};
+use crate::words::{ends_question, ends_sentence, normal};
+
+/// Speaking rate assumed where there is no audio yet.
+const PER_LETTER: Duration = Duration::from_millis(65);
+/// B4: a question that ended longer ago than this is no longer answered by a backchannel.
+const QUESTION_FRESH: Duration = Duration::from_millis(2_000);
+/// B4: the answer may come this much before the question's end.
+const QUESTION_LEFT: Duration = Duration::from_millis(600);
+/// How far alignment looks ahead for the same word in the spoken text.
+const ALIGN_AHEAD: usize = 8;
+
+/// A word of a reply in the reply's audio.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Place {
+    pub text: String,
+    pub start: Duration,
+    pub end: Duration,
+    pub estimated: bool,
+    /// Which segment, by index.
+    pub segment: usize,
+}
+
+impl Place {
+    fn middle(&self) -> Duration {
+        self.start + (self.end - self.start) / 2
+    }
+}
+
+impl Reply {
+    /// Every word with its place in the reply's audio.
+    pub(crate) fn places(&self) -> Vec<Place> {
+        let mut offset = Duration::ZERO;
+        let mut places = Vec::new();
+        for (index, segment) in self.segments.iter().enumerate() {
+            for mut place in segment_places(segment, index) {
+                place.start += offset;
+                place.end += offset;
+                places.push(place);
+            }
+            offset += expected_length(segment);
+        }
+        places
+    }
+
+    /// H2: how many words were heard: those whose middle was played.
+    pub(crate) fn heard_count(&self, places: &[Place]) -> usize {
+        if self.furthest.is_zero() {
+            return 0;
+        }
+        places.iter().take_while(|place| place.middle() <= self.furthest).count()
+    }
+
+    /// The heard and the unheard text; text not yet cut into segments is unheard.
+    pub(crate) fn heard_text(&self) -> (String, String) {
+        let places = self.places();
+        let heard = self.heard_count(&places);
+        let mut unheard = text_of(&places[heard..]);
+        if let Some(rest) = self.segmenter.clone().finish() {
+            unheard = [unheard, rest].join(" ").trim().to_owned();
+        }
+        (text_of(&places[..heard]), unheard)
+    }
+
+    /// B3: where the word begins that is cut at the position; a word is said twice rather than lost.
+    pub(crate) fn cut_word_start(&self) -> Duration {
+        let position = self.position;
+        let cut = self.places().into_iter().find(|place| place.start < position && position < place.end);
+        cut.map_or(position, |place| place.start)
+    }
+
+    /// B4: where the question ends that a backchannel at `position` answers.
+    pub(crate) fn question_at(&self, position: Duration) -> Option<Duration> {
+        let places = self.places();
+        let ends: Vec<&Place> = places.iter().filter(|place| ends_sentence(&place.text)).collect();
+        let coming = ends.iter().find(|place| place.end > position);
+        if let Some(place) =
+            coming.filter(|place| ends_question(&place.text) && place.end - position <= QUESTION_LEFT)
+        {
+            return Some(place.end);
+        }
+        let last = ends.iter().rfind(|place| place.end <= position)?;
+        (ends_question(&last.text) && position - last.end <= QUESTION_FRESH).then_some(last.end)
+    }
+
+    /// The last sentence that was heard to its end.
+    pub(crate) fn last_sentence_heard(&self) -> String {
+        let places = self.places();
+        let heard = &places[..self.heard_count(&places)];
+        let Some(end) = heard.iter().rposition(|place| ends_sentence(&place.text)) else {
+            return text_of(heard);
+        };
+        let begin =
+            heard[..end].iter().rposition(|place| ends_sentence(&place.text)).map_or(0, |before| before + 1);
+        text_of(&heard[begin..=end])
+    }
+
+    /// The end of the segment that is being played, so that a sentence can be let finish (A9).
+    pub(crate) fn segment_end(&self) -> Duration {
+        let mut end = Duration::ZERO;
+        for segment in &self.segments {
+            end += expected_length(segment);
+            if end > self.position {
+                break;
+            }
+        }
+        end
+    }
+
+    /// How long it will still be heard, as far as is known.
+    pub(crate) fn remaining(&self) -> Duration {
+        let total: Duration = self.segments.iter().map(expected_length).sum();
+        total.saturating_sub(self.position)
+    }
+}
+
+/// Words as text.
+pub(crate) fn text_of(places: &[Place]) -> String {
+    let words: Vec<&str> = places.iter().map(|place| place.text.as_str()).collect();
+    words.join(" ")
+}
+
+fn expected_length(segment: &Segment) -> Duration {
+    if segment.finished { segment.length } else { segment.length.max(PER_LETTER * weight(&segment.spoken)) }
+}
+
+fn weight(text: &str) -> u32 {
+    text.split_whitespace().map(|word| word.chars().count() as u32 + 1).sum()
+}
+
+/// A word as the voice says it, within its segment.
+struct Said {
+    text: Vec<String>,
+    start: Duration,
+    end: Duration,
+}
+
+fn segment_places(segment: &Segment, index: usize) -> Vec<Place> {
+    let shown: Vec<&str> = segment.text.split_whitespace().collect();
+    let timed = segment.finished || segment.words.len() == segment.spoken.split_whitespace().count();
+    let estimated = segment.words.is_empty() || !timed;
+    let said = if estimated { shared_out(segment) } else { voiced(segment) };
+    let spans = align(&shown, &said, expected_length(segment));
+    let place = |(text, (start, end)): (&&str, (Duration, Duration))| Place {
+        text: (*text).to_owned(),
+        start,
+        end: end.max(start),
+        estimated,
+        segment: index,
+    };
+    shown.iter().zip(spans).map(place).collect()
+}
+
+fn voiced(segment: &Segment) -> Vec<Said> {
+    let time = |at: crate::CallTime| Duration::from_micros(at.as_micros());
+    let said = |word: &crate::WordTime| Said {
+        text: normal(&word.text),
+        start: time(word.start),
+        end: time(word.end),
+    };
+    segment.words.iter().map(said).collect()
+}
+
+fn shared_out(segment: &Segment) -> Vec<Said> {
+    let words: Vec<&str> = segment.spoken.split_whitespace().collect();
+    let spans = share(&words, Duration::ZERO, expected_length(segment));
+    words.iter().zip(spans).map(|(word, (start, end))| Said { text: normal(word), start, end }).collect()
+}
+
+/// Shares a span out by letters.
+fn share(words: &[&str], from: Duration, to: Duration) -> Vec<(Duration, Duration)> {
+    let total = words.iter().map(|word| weight(word)).sum::<u32>().max(1);
+    let span = to.saturating_sub(from);
+    let mut done = 0;
+    let part = |done: u32| from + span * done / total;
+    words
+        .iter()
+        .map(|word| {
+            let start = part(done);
+            done += weight(word);
+            (start, part(done))
+        })
+        .collect()
+}
+
+/// Shown words beside spoken ones: "7:30" was said as "seven thirty". The same words are anchors;
+/// what lies between is shared out.
+fn align(shown: &[&str], said: &[Said], length: Duration) -> Vec<(Duration, Duration)> {
+    if shown.len() == said.len() {
+        return said.iter().map(|word| (word.start, word.end)).collect();
+    }
+    let mut next = 0;
+    let anchors: Vec<Option<(Duration, Duration)>> =
+        shown.iter().map(|word| anchor(word, said, &mut next)).collect();
+    let mut spans: Vec<(Duration, Duration)> = Vec::with_capacity(shown.len());
+    while spans.len() < shown.len() {
+        let first = spans.len();
+        if let Some(span) = anchors[first] {
+            spans.push(span);
+            continue;
+        }
+        let gap = anchors[first..].iter().position(Option::is_some).map_or(shown.len(), |n| first + n);
+        let from = spans.last().map_or(Duration::ZERO, |span| span.1);
+        let to = anchors.get(gap).copied().flatten().map_or(length, |span| span.0).max(from);
+        spans.extend(share(&shown[first..gap], from, to));
+    }
+    spans
+}
+
+fn anchor(word: &str, said: &[Said], next: &mut usize) -> Option<(Duration, Duration)> {
+    let word = normal(word);
+    let found = said.iter().skip(*next).take(ALIGN_AHEAD).position(|candidate| candidate.text == word)?;
+    let at = *next + found;
+    *next = at + 1;
+    Some((said[at].start, said[at].end))
+}

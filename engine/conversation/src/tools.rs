@@ -1,0 +1,282 @@
+//! Tools (A5): what runs, what waits, what is told of it.
+//!
+//! Runs up to four side by side, gives each its time-out, and goes on with the reply that asked when
+//! all of its tools have ended. A tool that started has started: its result stays whatever was heard
+//! (H5). Runs nothing itself. Enter at [`Conversation::reply_wants_tools`].
+
+use serde_json::Value;
+
+use crate::conversation::Call;
+use crate::flow::{Step, Then};
+use crate::reply::{After, Source};
+use crate::{
+    Action, CallTime, Conversation, Deadline, DropReason, Effect, EndReason, Event, InvocationId, ReplyId,
+    ReplyKind, ToolOutcome, ToolPolicy, ToolRequest,
+};
+
+/// A5: side by side.
+const SIDE_BY_SIDE: usize = 4;
+/// For a tool the agent does not describe.
+const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
+/// The model's way to hang up (A6); not a tool that runs.
+const END_CALL: &str = "end_call";
+
+/// A tool that was asked for and has not ended.
+#[derive(Debug, Clone)]
+pub(crate) struct ToolRun {
+    invocation: InvocationId,
+    /// The reply that asked.
+    reply: ReplyId,
+    tool: String,
+    arguments: Value,
+    effect: Effect,
+    stage: Stage,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Waiting,
+    Running { due: CallTime },
+}
+
+impl ToolRun {
+    fn due(&self) -> Option<CallTime> {
+        match self.stage {
+            Stage::Running { due } => Some(due),
+            Stage::Waiting => None,
+        }
+    }
+}
+
+impl Conversation {
+    pub(crate) fn reply_wants_tools(&mut self, id: ReplyId, calls: Vec<ToolRequest>) {
+        let Some(reply) = self.agent.on(id).filter(|reply| reply.source == Source::Model) else {
+            return self.dropped("tool request", DropReason::OldReply);
+        };
+        let rest = reply.segmenter.finish();
+        reply.source = Source::Complete;
+        self.deadlines.clear(Deadline::FirstToken);
+        rest.into_iter().for_each(|text| self.speak(&text));
+        let (endings, calls): (Vec<_>, Vec<_>) = calls.into_iter().partition(|call| call.tool == END_CALL);
+        self.record_so_far();
+        self.say_while_running(&calls);
+        if !calls.is_empty() {
+            self.await_tools();
+        }
+        for call in calls {
+            self.ask_for_tool(id, &call.call_id, call.tool, call.arguments);
+        }
+        self.launch_tools();
+        if !endings.is_empty() {
+            self.begin_ending(EndReason::AgentEnded);
+        }
+    }
+
+    fn await_tools(&mut self) {
+        if let Some(reply) = self.agent.reply_mut() {
+            reply.source = Source::Tools;
+        }
+    }
+
+    /// What was said so far stands before the tool in the context.
+    fn record_so_far(&mut self) {
+        let Some(reply) = self.agent.reply_mut() else { return };
+        let (id, begin) = (reply.id, reply.recorded);
+        reply.recorded = reply.segments.len();
+        let text: Vec<&str> = reply.segments[begin..].iter().map(|segment| segment.text.as_str()).collect();
+        let text = text.join(" ");
+        self.history.agent(id, begin, text);
+    }
+
+    fn say_while_running(&mut self, calls: &[ToolRequest]) {
+        if self.agent.reply().is_none_or(|reply| !reply.segments.is_empty()) {
+            return;
+        }
+        let says =
+            |call: &ToolRequest| self.tool_policy(&call.tool).and_then(|tool| tool.say_while_running.clone());
+        if let Some(text) = calls.iter().find_map(says) {
+            self.speak(&text);
+            self.record_so_far();
+        }
+    }
+
+    /// A flow's tool: its words were spoken already.
+    pub(crate) fn run_flow_tool(&mut self, tool: String, arguments: Value) {
+        let Some(id) = self.agent.reply().map(|reply| reply.id) else { return };
+        self.record_so_far();
+        self.await_tools();
+        let call = ToolRequest { call_id: String::new(), tool: tool.clone(), arguments: arguments.clone() };
+        self.say_while_running(&[call]);
+        let invocation = self.ask_for_tool(id, "", tool, arguments);
+        if let Some(guide) = &mut self.guide {
+            guide.awaiting = Some(invocation);
+        }
+        self.launch_tools();
+    }
+
+    fn tool_policy(&self, name: &str) -> Option<&ToolPolicy> {
+        self.policy.tools.iter().find(|tool| tool.name == name)
+    }
+
+    fn ask_for_tool(
+        &mut self,
+        reply: ReplyId,
+        call_id: &str,
+        tool: String,
+        arguments: Value,
+    ) -> InvocationId {
+        let invocation = self.ids.invocation();
+        let call_id = if call_id.is_empty() { invocation.to_string() } else { call_id.to_owned() };
+        let effect = self.tool_policy(&tool).map_or(Effect::Effect, |tool| tool.effect);
+        self.history.tool_called(invocation, &call_id, &tool, &arguments);
+        self.tools.push(ToolRun { invocation, reply, tool, arguments, effect, stage: Stage::Waiting });
+        invocation
+    }
+
+    fn launch_tools(&mut self) {
+        while self.tools.iter().filter(|run| run.due().is_some()).count() < SIDE_BY_SIDE {
+            let now = self.now.clock;
+            let Some(next) = self.tools.iter().position(|run| run.stage == Stage::Waiting) else { break };
+            let timeout = self.tool_policy(&self.tools[next].tool).map_or(TIMEOUT, |tool| tool.timeout);
+            self.tools[next].stage = Stage::Running { due: now + timeout };
+            let ToolRun { invocation, tool, arguments, effect, .. } = self.tools[next].clone();
+            self.note_effect(effect);
+            self.tell(Event::ToolStarted { invocation, tool: tool.clone(), arguments: arguments.clone() });
+            self.act(Action::RunTool { invocation, tool, arguments, effect });
+        }
+        self.watch_tools();
+    }
+
+    fn watch_tools(&mut self) {
+        match self.tools.iter().filter_map(ToolRun::due).min() {
+            Some(due) => self.deadlines.set(Deadline::Tool, due),
+            None => self.deadlines.clear(Deadline::Tool),
+        }
+    }
+
+    /// The time-out of every tool that is due.
+    pub(crate) fn tool_due(&mut self) {
+        let now = self.now.clock;
+        let late: Vec<InvocationId> = {
+            let due = self.tools.iter().filter(|run| run.due().is_some_and(|due| due <= now));
+            due.map(|run| run.invocation).collect()
+        };
+        for invocation in late {
+            self.tell(Event::DeadlineMissed { deadline: Deadline::Tool, answer: "told as timed out".into() });
+            self.tool_ended(invocation, ToolOutcome::TimedOut);
+        }
+    }
+
+    pub(crate) fn tool_finished(&mut self, invocation: InvocationId, outcome: ToolOutcome) {
+        let running = self.tools.iter().any(|run| run.invocation == invocation && run.due().is_some());
+        if running {
+            self.tool_ended(invocation, outcome)
+        } else {
+            self.dropped("tool result", DropReason::Late)
+        }
+    }
+
+    fn tool_ended(&mut self, invocation: InvocationId, outcome: ToolOutcome) {
+        let Some(at) = self.tools.iter().position(|run| run.invocation == invocation) else { return };
+        let run = self.tools.remove(at);
+        self.history.tool_ended(invocation, &outcome);
+        self.tell(Event::ToolEnded { invocation, tool: run.tool, outcome: outcome.clone() });
+        self.launch_tools();
+        if self.tools.iter().any(|other| other.reply == run.reply) || self.is_over() {
+            return;
+        }
+        let Some(guide) = &mut self.guide else { return self.model_goes_on(run.reply) };
+        if guide.awaiting == Some(invocation) {
+            guide.awaiting = None;
+            let step = guide.run.tool_finished(&outcome);
+            self.flow_goes_on(run.reply, step);
+        } // else the flow was taken back to before this tool (E6)
+    }
+
+    /// B10: tools of a cut reply that have not started never will.
+    pub(crate) fn drop_waiting_tools(&mut self, reply: ReplyId) {
+        let waits = |run: &ToolRun| run.reply == reply && run.stage == Stage::Waiting;
+        let waiting: Vec<InvocationId> =
+            self.tools.iter().filter(|run| waits(run)).map(|run| run.invocation).collect();
+        for invocation in waiting {
+            self.tools.retain(|run| run.invocation != invocation);
+            let outcome = ToolOutcome::Failed { reason: "not started: the caller interrupted".into() };
+            self.history.tool_ended(invocation, &outcome);
+        }
+    }
+
+    /// What is done can't be taken back, so its result is waited for before a turn is answered (E6).
+    pub(crate) fn tools_block(&self) -> bool {
+        let flow_waits = self.guide.as_ref().is_some_and(|guide| guide.awaiting.is_some());
+        flow_waits || self.tools.iter().any(|run| run.effect == Effect::Effect && run.due().is_some())
+    }
+
+    pub(crate) fn tool_runs(&self) -> bool {
+        !self.tools.is_empty()
+    }
+
+    /// The caller has more to say than the tool's result: one reply answers both.
+    fn caller_has_turn(&self) -> bool {
+        self.queued.is_some() || self.speech.as_ref().is_some_and(|speech| speech.is_turn())
+    }
+
+    fn flow_goes_on(&mut self, asked: ReplyId, step: Step) {
+        let alive = self.agent.on(asked).is_some();
+        if self.caller_has_turn() {
+            self.give_up_waiting_reply(asked);
+            self.owe(&step.say);
+            self.tell_flow();
+            match step.then {
+                Then::RunTool { .. } => {
+                    self.take_step(Step { say: String::new(), ..step }, ReplyKind::AfterTool, None)
+                }
+                Then::Listen(expectation) => self.expect(expectation),
+                Then::End(_) => {} // the caller's words would have cancelled it (A6)
+            }
+        } else if alive {
+            self.continue_step(step);
+        } else if self.agent.is_listening() {
+            self.take_step(step, ReplyKind::AfterTool, None);
+        } else {
+            self.owe(&step.say);
+            self.go_on_unsaid(step.then);
+        }
+    }
+
+    /// Another reply has the floor: only what comes after the words is done.
+    fn go_on_unsaid(&mut self, then: Then) {
+        match then {
+            Then::Listen(expectation) => self.expect(expectation),
+            Then::RunTool { .. } | Then::End(_) => self.go_on(then),
+        }
+    }
+
+    fn model_goes_on(&mut self, asked: ReplyId) {
+        if self.caller_has_turn() {
+            return self.give_up_waiting_reply(asked);
+        }
+        if let Some(reply) = self.agent.on(asked) {
+            if reply.after != After::Listen || reply.source != Source::Tools {
+                reply.source = Source::Complete;
+                return;
+            }
+            reply.source = Source::Model;
+            return self.start_model(asked, None);
+        }
+        let free = self.agent.is_listening() && self.call == Call::Live && self.speech.is_none();
+        if free {
+            let reply = self.begin_reply(ReplyKind::AfterTool, Source::Model, None);
+            self.start_model(reply, None);
+        }
+    }
+
+    /// The reply that waited for its tools has nothing more to say of its own.
+    fn give_up_waiting_reply(&mut self, asked: ReplyId) {
+        let thinking = self.agent.state() == crate::AgentState::Thinking;
+        let Some(reply) = self.agent.on(asked) else { return };
+        reply.source = Source::Complete;
+        if thinking {
+            self.cut(crate::HoldReason::Words);
+        }
+    }
+}
