@@ -61,6 +61,8 @@ pub(crate) struct Decided {
 pub(crate) struct Guide {
     pub run: flow::Run,
     pub awaiting: Option<InvocationId>,
+    /// It has come to its end; the caller may still go on (A6).
+    ended: bool,
     told: Option<(String, serde_json::Value)>,
 }
 
@@ -68,7 +70,7 @@ impl Guide {
     pub(crate) fn new(policy: &Policy) -> Option<Self> {
         match &policy.responder {
             Responder::Flow { flow } => {
-                Some(Self { run: flow::Run::new(flow.clone(), &policy.scene), awaiting: None, told: None })
+                Some(Self { run: flow::Run::new(flow.clone(), &policy.scene), awaiting: None, ended: false, told: None })
             }
             Responder::Model { .. } => None,
         }
@@ -123,6 +125,7 @@ impl Conversation {
         if self.call == Call::Opening {
             self.owe_greeting();
         }
+        self.start_flow_again();
         let text = join(&turn.tokens);
         let waterfall = Waterfall {
             turn: Some(turn.id),
@@ -137,6 +140,14 @@ impl Conversation {
         match self.guide.as_mut().map(|guide| guide.run.answer(&text)) {
             Some(step) => self.take_step(step, ReplyKind::Answer, Some(waterfall)),
             None => self.ask_model(ReplyKind::Answer, Some(waterfall)),
+        }
+    }
+
+    /// A6: the flow had ended, but the caller goes on: it begins again, without its first words.
+    fn start_flow_again(&mut self) {
+        if self.guide.as_ref().is_some_and(|guide| guide.ended) {
+            self.guide = Guide::new(&self.policy);
+            self.guide.as_mut().map(|guide| guide.run.begin());
         }
     }
 
@@ -188,6 +199,7 @@ impl Conversation {
                 self.run_flow_tool(tool, arguments);
             }
             Then::End(reason) => {
+                self.guide.iter_mut().for_each(|guide| guide.ended = true);
                 self.expect(Expectation::default());
                 self.begin_ending(reason);
             }
