@@ -12,27 +12,70 @@ use crate::{CallTime, InvocationId, ReplyId, SegmentId, TurnId, TurnSignal, Word
 #[serde(tag = "action", rename_all = "snake_case")]
 pub enum Action {
     /// Ask the model for this reply.
-    StartReply { reply: ReplyId, context: Vec<Message>, speculative: bool },
+    StartReply {
+        /// Its id; the same again after its tools have ended.
+        reply: ReplyId,
+        /// What the model is shown.
+        context: Vec<Message>,
+        /// Whether it may still be thrown away unheard (S).
+        speculative: bool,
+    },
     /// Stop the model, the voice and the playout of this reply; forget its audio.
-    CancelReply { reply: ReplyId },
+    CancelReply {
+        /// The reply.
+        reply: ReplyId,
+    },
     /// The reply's audio may be heard from now on. Before it, audio is only collected.
-    ReleaseReply { reply: ReplyId },
+    ReleaseReply {
+        /// The reply.
+        reply: ReplyId,
+    },
     /// Make audio of this text. Segments of a reply are played in their order.
-    Synthesize { reply: ReplyId, segment: SegmentId, text: String },
+    Synthesize {
+        /// The reply.
+        reply: ReplyId,
+        /// The segment.
+        segment: SegmentId,
+        /// As it is to be spoken.
+        text: String,
+    },
     /// Send no more audio of this reply; keep what is left. Clear the far end if it tells its position.
-    HoldPlayout { reply: ReplyId },
+    HoldPlayout {
+        /// The reply.
+        reply: ReplyId,
+    },
     /// Go on from this position of the reply's audio.
-    ResumePlayout { reply: ReplyId, from: Duration },
+    ResumePlayout {
+        /// The reply.
+        reply: ReplyId,
+        /// Position in the reply’s audio.
+        from: Duration,
+    },
     /// Throw away what is left of this reply and clear the far end.
-    FlushPlayout { reply: ReplyId },
+    FlushPlayout {
+        /// The reply.
+        reply: ReplyId,
+    },
     /// Run a tool. Its invocation must be durable before it starts.
-    RunTool { invocation: InvocationId, tool: String, arguments: serde_json::Value, effect: Effect },
+    RunTool {
+        /// The run.
+        invocation: InvocationId,
+        /// Tool name.
+        tool: String,
+        /// Arguments, a JSON object.
+        arguments: serde_json::Value,
+        /// Its effect class.
+        effect: Effect,
+    },
     /// Ask the transcriber for what it has, now.
     FinalizeTranscript,
     /// The caller's turn is closed (its words will not be revised), and this may come next.
     Expect(Expectation),
     /// End the call. The last command of every call.
-    EndCall { reason: EndReason },
+    EndCall {
+        /// Why.
+        reason: EndReason,
+    },
     /// Tell journal, stream and watchers.
     Tell(Event),
 }
@@ -65,15 +108,38 @@ pub enum Effect {
 #[serde(tag = "role", rename_all = "snake_case")]
 pub enum Message {
     /// Instructions.
-    System { text: String },
+    System {
+        /// The instructions.
+        text: String,
+    },
     /// A caller's turn.
-    Caller { text: String },
+    Caller {
+        /// The caller’s words.
+        text: String,
+    },
     /// What was heard of a reply; ends in `…` where it was cut.
-    Agent { text: String },
+    Agent {
+        /// The heard words.
+        text: String,
+    },
     /// A tool call the agent made.
-    ToolCall { call_id: String, tool: String, arguments: serde_json::Value },
+    ToolCall {
+        /// The model’s id of the call.
+        call_id: String,
+        /// Tool name.
+        tool: String,
+        /// Arguments, a JSON object.
+        arguments: serde_json::Value,
+    },
     /// Its result.
-    ToolResult { call_id: String, tool: String, result: serde_json::Value },
+    ToolResult {
+        /// The model’s id of the call.
+        call_id: String,
+        /// Tool name.
+        tool: String,
+        /// What it gave, a JSON value.
+        result: serde_json::Value,
+    },
 }
 
 /// Why a call ended.
@@ -111,46 +177,148 @@ pub enum EndReason {
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
     /// The caller began a turn: the first voice or words of it.
-    TurnStarted { turn: TurnId, at: CallTime },
+    TurnStarted {
+        /// The turn.
+        turn: TurnId,
+        /// First voice of it, or the first word where there was none.
+        at: CallTime,
+    },
     /// The words of the running turn changed; not settled.
-    CallerInterim { turn: TurnId, text: String, words: Vec<WordTime> },
+    CallerInterim {
+        /// The turn.
+        turn: TurnId,
+        /// The words.
+        text: String,
+        /// Words with call times, where known.
+        words: Vec<WordTime>,
+    },
     /// The end of the turn is waited for: until when, and which row of E1 made it so long.
-    Waiting { turn: TurnId, until: CallTime, why: WaitReason },
+    Waiting {
+        /// The turn.
+        turn: TurnId,
+        /// When it is over.
+        until: CallTime,
+        /// Why.
+        why: WaitReason,
+    },
     /// The caller's turn ended (E8).
-    TurnEnded { turn: TurnId, reason: TurnEndReason, last_voice: Option<CallTime> },
+    TurnEnded {
+        /// The turn.
+        turn: TurnId,
+        /// Why.
+        reason: TurnEndReason,
+        /// Last voiced sample; none for typed turns.
+        last_voice: Option<CallTime>,
+    },
     /// E6: the turn before was not over; its reply is cancelled and the words are joined.
-    TurnReopened { turn: TurnId, reply: ReplyId },
+    TurnReopened {
+        /// The turn.
+        turn: TurnId,
+        /// The reply that was cancelled.
+        reply: ReplyId,
+    },
     /// An entry of the transcript, in order of `sequence` (H4). An agent's entry is told again with
     /// the same sequence when more of it was heard; the last one stands.
     Said(Entry),
     /// A reply was begun.
-    ReplyStarted { reply: ReplyId, kind: ReplyKind, turn: Option<TurnId> },
+    ReplyStarted {
+        /// The reply.
+        reply: ReplyId,
+        /// Which kind.
+        kind: ReplyKind,
+        /// The turn it answers, if it answers one.
+        turn: Option<TurnId>,
+    },
     /// A reply ended.
-    ReplyEnded { reply: ReplyId, outcome: ReplyOutcome },
+    ReplyEnded {
+        /// The reply.
+        reply: ReplyId,
+        /// How it ended.
+        outcome: ReplyOutcome,
+    },
     /// The agent holds (B1).
-    Held { reply: ReplyId, at: CallTime, position: Duration },
+    Held {
+        /// The reply.
+        reply: ReplyId,
+        /// When.
+        at: CallTime,
+        /// How far the reply was played.
+        position: Duration,
+    },
     /// A hold ended (B11).
-    HoldEnded { reply: ReplyId, outcome: HoldOutcome, reason: HoldReason },
+    HoldEnded {
+        /// The reply.
+        reply: ReplyId,
+        /// How it ended.
+        outcome: HoldOutcome,
+        /// Why.
+        reason: HoldReason,
+    },
     /// The provider's opinion of the turn, for the record.
-    ProviderTurn { signal: TurnSignal },
+    ProviderTurn {
+        /// The opinion.
+        signal: TurnSignal,
+    },
     /// A speculative reply was kept or thrown away.
-    Speculated { reply: ReplyId, kept: bool },
+    Speculated {
+        /// The reply.
+        reply: ReplyId,
+        /// Whether it became the answer.
+        kept: bool,
+    },
     /// A tool starts.
-    ToolStarted { invocation: InvocationId, tool: String, arguments: serde_json::Value },
+    ToolStarted {
+        /// The run.
+        invocation: InvocationId,
+        /// Tool name.
+        tool: String,
+        /// Arguments, a JSON object.
+        arguments: serde_json::Value,
+    },
     /// A tool ended.
-    ToolEnded { invocation: InvocationId, tool: String, outcome: crate::ToolOutcome },
+    ToolEnded {
+        /// The run.
+        invocation: InvocationId,
+        /// Tool name.
+        tool: String,
+        /// How it ended.
+        outcome: crate::ToolOutcome,
+    },
     /// A fact was not taken, and why (late, of an old reply, echo, backchannel, noise).
-    Dropped { what: String, why: DropReason },
+    Dropped {
+        /// The fact, or its words.
+        what: String,
+        /// Why.
+        why: DropReason,
+    },
     /// A wait was missed and answered.
-    DeadlineMissed { deadline: crate::Deadline, answer: String },
+    DeadlineMissed {
+        /// The wait.
+        deadline: crate::Deadline,
+        /// What was done.
+        answer: String,
+    },
     /// The times of one turn (design: "A turn, in time").
     Waterfall(Waterfall),
     /// A provider failed.
-    ProviderFailed { kind: crate::ProviderKind, message: String },
+    ProviderFailed {
+        /// Which kind.
+        kind: crate::ProviderKind,
+        /// What the provider said.
+        message: String,
+    },
     /// The flow moved to a node.
-    FlowMoved { node: String, slots: serde_json::Value },
+    FlowMoved {
+        /// The node.
+        node: String,
+        /// What is filled, a JSON object.
+        slots: serde_json::Value,
+    },
     /// The call ended.
-    Ended { reason: EndReason },
+    Ended {
+        /// Why.
+        reason: EndReason,
+    },
 }
 
 /// One entry of the transcript.

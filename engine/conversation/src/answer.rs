@@ -69,9 +69,12 @@ pub(crate) struct Guide {
 impl Guide {
     pub(crate) fn new(policy: &Policy) -> Option<Self> {
         match &policy.responder {
-            Responder::Flow { flow } => {
-                Some(Self { run: flow::Run::new(flow.clone(), &policy.scene), awaiting: None, ended: false, told: None })
-            }
+            Responder::Flow { flow } => Some(Self {
+                run: flow::Run::new(flow.clone(), &policy.scene),
+                awaiting: None,
+                ended: false,
+                told: None,
+            }),
             Responder::Model { .. } => None,
         }
     }

@@ -20,26 +20,55 @@ pub enum Input {
         reason: EndReason,
     },
     /// Voice began at `at` (estimated onset).
-    CallerVoiceStarted { at: CallTime },
+    CallerVoiceStarted {
+        /// Estimated onset.
+        at: CallTime,
+    },
     /// Voice ended: `last` is the last voiced sample. Known at most 100 ms after it.
-    CallerVoiceEnded { last: CallTime },
+    CallerVoiceEnded {
+        /// Last voiced sample.
+        last: CallTime,
+    },
     /// The caller's audio has now been received up to [`crate::Conversation::audio_wanted`].
     CallerAudioReached,
     /// Words from the transcriber.
     Transcript(Transcript),
     /// The transcriber's own opinion about the turn.
-    ProviderTurn { signal: TurnSignal },
+    ProviderTurn {
+        /// The opinion.
+        signal: TurnSignal,
+    },
     /// More text of a reply a model is making.
-    ReplyText { reply: ReplyId, text: String },
+    ReplyText {
+        /// The reply.
+        reply: ReplyId,
+        /// The next piece of text.
+        text: String,
+    },
     /// The model has said all of this reply.
-    ReplyFinished { reply: ReplyId },
+    ReplyFinished {
+        /// The reply.
+        reply: ReplyId,
+    },
     /// The model wants tools run before it goes on.
-    ReplyWantsTools { reply: ReplyId, calls: Vec<ToolRequest> },
+    ReplyWantsTools {
+        /// The reply.
+        reply: ReplyId,
+        /// The tools, side by side.
+        calls: Vec<ToolRequest>,
+    },
     /// A tool run has ended, one way or another.
-    ToolFinished { invocation: InvocationId, outcome: ToolOutcome },
+    ToolFinished {
+        /// The run.
+        invocation: InvocationId,
+        /// How it ended.
+        outcome: ToolOutcome,
+    },
     /// Audio of a segment is ready to be played. Comes once per chunk; lengths grow.
     AudioReady {
+        /// The reply.
         reply: ReplyId,
+        /// The segment.
         segment: SegmentId,
         /// Length of the segment's audio so far.
         length: Duration,
@@ -49,19 +78,53 @@ pub enum Input {
         finished: bool,
     },
     /// The first frame of a reply left for the far end.
-    PlayoutStarted { reply: ReplyId, at: CallTime },
+    PlayoutStarted {
+        /// The reply.
+        reply: ReplyId,
+        /// When.
+        at: CallTime,
+    },
     /// The far end has played this reply up to `position` (reply audio time: all its segments joined).
-    PlayedUpTo { reply: ReplyId, position: Duration, at: CallTime },
+    PlayedUpTo {
+        /// The reply.
+        reply: ReplyId,
+        /// Position in the reply’s audio.
+        position: Duration,
+        /// When.
+        at: CallTime,
+    },
     /// All audio there was for this reply has been played; more may come if it is not finished.
-    PlayoutDrained { reply: ReplyId, at: CallTime },
+    PlayoutDrained {
+        /// The reply.
+        reply: ReplyId,
+        /// When.
+        at: CallTime,
+    },
     /// A DTMF digit: `0`-`9`, `*`, `#`, `A`-`D`.
-    Digit { digit: char, at: CallTime },
+    Digit {
+        /// The digit.
+        digit: char,
+        /// When.
+        at: CallTime,
+    },
     /// A typed turn.
-    TypedText { text: String },
+    TypedText {
+        /// The words.
+        text: String,
+    },
     /// A control message of the client.
     Control(Control),
     /// A provider failed for good within its part of the call.
-    ProviderFailed { kind: ProviderKind, reply: Option<ReplyId>, message: String, fallback_left: bool },
+    ProviderFailed {
+        /// Which kind.
+        kind: ProviderKind,
+        /// The reply it failed on, if one.
+        reply: Option<ReplyId>,
+        /// What the provider said.
+        message: String,
+        /// Whether another provider goes on.
+        fallback_left: bool,
+    },
     /// `next_deadline` has come.
     DeadlineReached,
 }
@@ -130,9 +193,15 @@ pub struct ToolRequest {
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum ToolOutcome {
     /// It did what was asked.
-    Succeeded { result: serde_json::Value },
+    Succeeded {
+        /// What it gave, a JSON value.
+        result: serde_json::Value,
+    },
     /// It refused or broke; `reason` can be said to the caller.
-    Failed { reason: String },
+    Failed {
+        /// Why.
+        reason: String,
+    },
     /// It did not answer in time.
     TimedOut,
 }
@@ -144,11 +213,19 @@ pub enum Control {
     /// Stop the agent now, as if the caller's words had.
     Interrupt,
     /// Say this as a reply of its own; `protected` can't be interrupted.
-    Say { text: String, protected: bool },
+    Say {
+        /// The words.
+        text: String,
+        /// Whether it can’t be interrupted.
+        protected: bool,
+    },
     /// Put new policy in force from the next decision on.
     Settings(Box<crate::Policy>),
     /// End the call now.
-    End { reason: EndReason },
+    End {
+        /// Why.
+        reason: EndReason,
+    },
 }
 
 /// Which provider.

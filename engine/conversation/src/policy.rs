@@ -132,7 +132,10 @@ pub struct Budgets {
 #[serde(tag = "responder", rename_all = "snake_case")]
 pub enum Responder {
     /// A flow answers by itself, without a model.
-    Flow { flow: Arc<Flow> },
+    Flow {
+        /// The graph.
+        flow: Arc<Flow>,
+    },
     /// A language model answers.
     Model {
         /// Its instructions.

@@ -183,11 +183,15 @@ impl Session {
 
     fn meet_deadlines(&mut self) {
         for _ in 0..100 {
-            let due = self.conversation.next_deadline().map(CallTime::as_micros).map(|due| due.div_ceil(1_000));
-            let Some(due) = due.filter(|due| *due <= self.clock) else { return };
-            let at = due.max(self.clock.saturating_sub(STEP - 1));
+            let exact = |due: CallTime| due.as_micros().div_ceil(1_000);
+            let wanted =
+                self.conversation.audio_wanted().map(exact).filter(|due| *due <= self.audio(self.clock));
+            let due = self.conversation.next_deadline().map(exact).filter(|due| *due <= self.clock);
+            let Some(first) = wanted.into_iter().chain(due).min() else { return };
+            let at = first.max(self.clock.saturating_sub(STEP - 1));
             self.report_positions();
-            self.hand(at, Input::DeadlineReached);
+            let fact = if wanted == Some(first) { Input::CallerAudioReached } else { Input::DeadlineReached };
+            self.hand(at, fact);
         }
         panic!("a deadline is due again and again: {:?}", self.lines.last());
     }
@@ -217,7 +221,9 @@ impl Session {
                 playout.position = from.as_millis() as u64;
                 playout.drained = false;
             }
-            Action::FlushPlayout { reply } | Action::CancelReply { reply } => drop(self.playouts.remove(&reply)),
+            Action::FlushPlayout { reply } | Action::CancelReply { reply } => {
+                drop(self.playouts.remove(&reply))
+            }
             Action::RunTool { invocation, .. } => {
                 if let Some(delay) = self.tool_delay {
                     let outcome = self.tool_outcome.clone();
@@ -238,8 +244,10 @@ impl Session {
         if answer.tools.is_empty() {
             self.post(at, Input::ReplyFinished { reply });
         } else {
-            let call = |(i, (tool, arguments)): (usize, (String, serde_json::Value))| {
-                ToolRequest { call_id: format!("c{i}"), tool, arguments }
+            let call = |(i, (tool, arguments)): (usize, (String, serde_json::Value))| ToolRequest {
+                call_id: format!("c{i}"),
+                tool,
+                arguments,
             };
             let calls = answer.tools.into_iter().enumerate().map(call).collect();
             self.post(at, Input::ReplyWantsTools { reply, calls });
@@ -278,7 +286,11 @@ impl Session {
             playout.position = (playout.position + STEP).min(playout.audio());
             if playout.position >= playout.reported + 100 || playout.position < playout.reported {
                 playout.reported = playout.position;
-                facts.push(Input::PlayedUpTo { reply: *reply, position: Duration::from_millis(playout.position), at });
+                facts.push(Input::PlayedUpTo {
+                    reply: *reply,
+                    position: Duration::from_millis(playout.position),
+                    at,
+                });
             }
             if playout.position == playout.audio() && !playout.drained {
                 playout.drained = true;
@@ -290,10 +302,16 @@ impl Session {
 
     /// Segments whose audio was announced by now.
     fn voiced(&self) -> Vec<(ReplyId, SegmentId)> {
-        let ready = self.facts.iter().rev().take_while(|(now, _)| now.clock + Duration::from_millis(STEP * 2) >= ms(self.clock));
+        let ready = self
+            .facts
+            .iter()
+            .rev()
+            .take_while(|(now, _)| now.clock + Duration::from_millis(STEP * 2) >= ms(self.clock));
         ready
             .filter_map(|(_, fact)| match fact {
-                Input::AudioReady { reply, segment, .. } if self.playouts.contains_key(reply) => Some((*reply, *segment)),
+                Input::AudioReady { reply, segment, .. } if self.playouts.contains_key(reply) => {
+                    Some((*reply, *segment))
+                }
                 _ => None,
             })
             .collect()
@@ -394,14 +412,18 @@ fn show_event(event: &Event) -> String {
         Event::ReplyStarted { reply, kind, .. } => format!("reply {reply} {}", name(kind)),
         Event::ReplyEnded { reply, outcome } => format!("over {reply} {}", name(outcome)),
         Event::Held { reply, .. } => format!("held {reply}"),
-        Event::HoldEnded { reply, outcome, reason } => format!("unheld {reply} {} {}", name(outcome), name(reason)),
+        Event::HoldEnded { reply, outcome, reason } => {
+            format!("unheld {reply} {} {}", name(outcome), name(reason))
+        }
         Event::ProviderTurn { signal } => format!("provider {}", name(signal)),
         Event::Speculated { reply, kept } => format!("speculated {reply} {kept}"),
         Event::ToolStarted { invocation, tool, .. } => format!("tool {invocation} {tool}"),
         Event::ToolEnded { invocation, outcome, .. } => format!("tool over {invocation} {}", name(outcome)),
         Event::Dropped { what, why } => format!("dropped {} {what}", name(why)),
         Event::DeadlineMissed { deadline, answer } => format!("missed {} {answer}", name(deadline)),
-        Event::Waterfall(waterfall) => format!("waterfall {}", waterfall.turn.map(|t| t.to_string()).unwrap_or_default()),
+        Event::Waterfall(waterfall) => {
+            format!("waterfall {}", waterfall.turn.map(|t| t.to_string()).unwrap_or_default())
+        }
         Event::ProviderFailed { kind, .. } => format!("failed {}", name(kind)),
         Event::FlowMoved { node, slots } => format!("node {node} {slots}"),
         Event::Ended { reason } => format!("ended call {}", name(reason)),
