@@ -88,7 +88,6 @@ impl Conversation {
         let entry =
             caller_entry(turn.id, turn.sequence, &turn.tokens, (turn.started, end), !turn.is_spoken());
         self.tell(Event::Said(entry));
-        self.history.caller(turn.id, join(&turn.tokens));
         self.caller_was_here(end);
         self.ending_is_off();
         if self.can_answer() {
@@ -130,6 +129,7 @@ impl Conversation {
         }
         self.start_flow_again();
         let text = join(&turn.tokens);
+        self.history.caller(turn.id, text.clone()); // after the reply it waited for (H4)
         let waterfall = Waterfall {
             turn: Some(turn.id),
             last_voice: Some(turn.last_voice.unwrap_or(turn.started)),

@@ -258,6 +258,11 @@ impl Conversation {
         self.deadlines.wake(self.now)
     }
 
+    /// Every wait that runs and when it is over, for logs and tests.
+    pub fn waits(&self) -> impl Iterator<Item = (Deadline, CallTime)> {
+        self.deadlines.all()
+    }
+
     /// The earliest moment of the caller's audio that is waited for: tell when it was received.
     pub fn audio_wanted(&self) -> Option<CallTime> {
         self.deadlines.audio_wanted(self.now)

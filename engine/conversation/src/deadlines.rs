@@ -34,6 +34,10 @@ impl Deadlines {
         self.due.get(&deadline).copied()
     }
 
+    pub(crate) fn all(&self) -> impl Iterator<Item = (Deadline, CallTime)> {
+        self.due.iter().map(|(deadline, due)| (*deadline, *due))
+    }
+
     /// Takes out the earliest wait that is over.
     pub(crate) fn next(&mut self, now: Now) -> Option<(Deadline, CallTime)> {
         let over = self.due.iter().filter(|(deadline, due)| is_over(**deadline, **due, now));

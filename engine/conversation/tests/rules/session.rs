@@ -3,7 +3,7 @@
 //! Steps through the call in 10 ms; every deadline is met at its exact time. What the conversation
 //! did is kept as one line an action, with its time, for tests to look through.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use parlance_conversation::*;
@@ -50,6 +50,8 @@ pub struct Session {
     pub answers: VecDeque<Answer>,
     /// From text to audio.
     pub voice_delay: Option<u64>,
+    /// How much later each further segment of a reply is.
+    pub voice_gap: u64,
     /// Length of speech.
     pub per_letter: u64,
     /// How long a tool runs; `None`: never ends.
@@ -59,8 +61,9 @@ pub struct Session {
     pub audio_stopped_at: Option<u64>,
     inbox: BTreeMap<(u64, u64), Input>,
     posted: u64,
+    /// Deadlines that were met.
+    pub fired: BTreeSet<Deadline>,
     playouts: BTreeMap<ReplyId, Playout>,
-    expected: Expectation,
 }
 
 pub fn ms(at: u64) -> CallTime {
@@ -78,14 +81,15 @@ impl Session {
             facts: Vec::new(),
             answers: VecDeque::new(),
             voice_delay: Some(200),
+            voice_gap: 0,
             per_letter: 60,
             tool_delay: Some(300),
             tool_outcome: ToolOutcome::Succeeded { result: serde_json::json!({}) },
             audio_stopped_at: None,
             inbox: BTreeMap::new(),
             posted: 0,
+            fired: BTreeSet::new(),
             playouts: BTreeMap::new(),
-            expected: Expectation::default(),
         };
         session.post(0, Input::CallStarted);
         session.post(0, Input::FarEndReady);
@@ -172,9 +176,21 @@ impl Session {
                 self.report_positions();
                 self.hand(self.clock, input);
             }
-            self.clock += STEP;
+            self.clock = self.next_step().max(self.clock + STEP).min(until.max(self.clock + STEP));
         }
         self
+    }
+
+    /// Nothing happens before this.
+    fn next_step(&self) -> u64 {
+        let plays = |playout: &Playout| playout.released && !playout.held && !playout.drained && playout.voiced > 0;
+        if self.playouts.values().any(plays) {
+            return self.clock + STEP;
+        }
+        let posted = self.inbox.keys().next().map(|(at, _)| *at);
+        let due = self.conversation.next_deadline().into_iter().chain(self.conversation.audio_wanted());
+        let next = due.map(CallTime::as_millis).chain(posted).min();
+        next.map_or(u64::MAX, |next| next.next_multiple_of(STEP))
     }
 
     fn audio(&self, clock: u64) -> u64 {
@@ -200,6 +216,12 @@ impl Session {
     pub fn hand(&mut self, clock: u64, input: Input) {
         let now = Now { clock: ms(clock), audio: ms(self.audio(clock)) };
         self.facts.push((now, input.clone()));
+        if let Input::AudioReady { reply, segment, .. } = &input {
+            self.take_audio(*reply, *segment);
+        }
+        let late = now.clock >= now.audio + Duration::from_millis(200);
+        let due = self.conversation.waits().filter(|(_, due)| now.clock >= *due && (now.audio >= *due || late));
+        self.fired.extend(due.map(|(deadline, _)| deadline));
         let mut actions = Vec::new();
         self.conversation.handle(now, input, &mut actions);
         for action in actions {
@@ -230,8 +252,7 @@ impl Session {
                     self.post(now + delay, Input::ToolFinished { invocation, outcome });
                 }
             }
-            Action::Expect(expected) => self.expected = expected,
-            Action::FinalizeTranscript | Action::EndCall { .. } | Action::Tell(_) => {}
+            Action::Expect(_) | Action::FinalizeTranscript | Action::EndCall { .. } | Action::Tell(_) => {}
         }
     }
 
@@ -256,22 +277,25 @@ impl Session {
 
     fn voice_text(&mut self, now: u64, reply: ReplyId, segment: SegmentId, text: &str) {
         let length = text.chars().count() as u64 * self.per_letter;
-        self.playouts.entry(reply).or_default().segments.push((segment, length));
+        let playout = self.playouts.entry(reply).or_default();
+        let gap = self.voice_gap * playout.segments.len() as u64;
+        playout.segments.push((segment, length));
         if let Some(delay) = self.voice_delay {
             let length = Duration::from_millis(length);
             let ready = Input::AudioReady { reply, segment, length, words: Vec::new(), finished: true };
-            self.post(now + delay, ready);
+            self.post(now + delay + gap, ready);
+        }
+    }
+
+    fn take_audio(&mut self, reply: ReplyId, segment: SegmentId) {
+        let Some(playout) = self.playouts.get_mut(&reply) else { return };
+        if let Some(index) = playout.segments.iter().position(|(id, _)| *id == segment) {
+            playout.voiced = playout.voiced.max(index + 1);
+            playout.drained = false;
         }
     }
 
     fn play(&mut self) {
-        let voiced: Vec<(ReplyId, SegmentId)> = self.voiced();
-        for (reply, segment) in voiced {
-            let playout = self.playouts.get_mut(&reply).expect("known");
-            let index = playout.segments.iter().position(|(id, _)| *id == segment).expect("asked for");
-            playout.voiced = playout.voiced.max(index + 1);
-            playout.drained = false;
-        }
         let mut facts = Vec::new();
         let at = ms(self.clock);
         for (reply, playout) in &mut self.playouts {
@@ -298,23 +322,6 @@ impl Session {
             }
         }
         facts.into_iter().for_each(|fact| self.hand(self.clock, fact));
-    }
-
-    /// Segments whose audio was announced by now.
-    fn voiced(&self) -> Vec<(ReplyId, SegmentId)> {
-        let ready = self
-            .facts
-            .iter()
-            .rev()
-            .take_while(|(now, _)| now.clock + Duration::from_millis(STEP * 2) >= ms(self.clock));
-        ready
-            .filter_map(|(_, fact)| match fact {
-                Input::AudioReady { reply, segment, .. } if self.playouts.contains_key(reply) => {
-                    Some((*reply, *segment))
-                }
-                _ => None,
-            })
-            .collect()
     }
 
     /// The session reports the position before any other fact.
