@@ -164,7 +164,10 @@ impl Conversation {
 
     /// Starts the model on this reply, once more after its tools (A5) or an empty answer (A4).
     pub(crate) fn start_model(&mut self, reply: ReplyId, nudge: Option<&str>) {
-        let Responder::Model { system_prompt } = &self.policy.responder else { return };
+        let Responder::Model { system_prompt } = &self.policy.responder else {
+            // A flow took over in the middle of the reply: no more comes of the model.
+            return self.agent.on(reply).into_iter().for_each(|reply| reply.source = Source::Complete);
+        };
         let mut context = self.history.messages(system_prompt);
         context.extend(nudge.map(|text| Message::System { text: text.to_owned() }));
         self.act(Action::StartReply { reply, context, speculative: false });
@@ -332,6 +335,17 @@ impl Conversation {
         if let (Effect::Effect, Some(decided)) = (effect, &mut self.decided) {
             decided.effect_started = true;
         }
+    }
+
+    /// New policy, from the next decision on. A run goes on with its flow; another flow begins anew.
+    pub(crate) fn change_settings(&mut self, policy: Policy) {
+        if policy.responder != self.policy.responder {
+            self.guide = Guide::new(&policy);
+            if self.call != Call::Opening {
+                self.guide.as_mut().map(|guide| guide.run.begin());
+            }
+        }
+        self.policy = policy;
     }
 
     /// Tells where the flow is, if it moved.

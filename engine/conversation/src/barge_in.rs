@@ -43,13 +43,24 @@ impl Conversation {
     /// Judges the caller's undecided speech in the state the agent is in.
     pub(crate) fn judge_speech(&mut self) {
         if self.speech.as_ref().is_none_or(|speech| speech.is_turn()) {
-            return self.drop_emptied_turn();
+            return self.judge_hold_without_question();
         }
         let verdict = self.verdict();
         match self.agent {
             Agent::Listening => self.judge_while_listening(verdict),
             Agent::Thinking(_) => self.judge_while_thinking(verdict),
             Agent::Speaking(_) | Agent::Held(..) => self.judge_while_speaking(verdict),
+        }
+    }
+
+    /// Nothing is undecided: a turn takes the floor, and no speech at all gives it back.
+    fn judge_hold_without_question(&mut self) {
+        self.drop_emptied_turn();
+        let held = matches!(self.agent, Agent::Held(..));
+        if held && self.speech.is_some() {
+            self.cut(HoldReason::Words);
+        } else if held && self.deadlines.get(Deadline::HoldOutcome).is_none() {
+            self.resume(HoldReason::NoWords);
         }
     }
 

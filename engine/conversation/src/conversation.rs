@@ -203,7 +203,7 @@ impl Conversation {
         match control {
             Control::Interrupt => self.interrupt_by_client(),
             Control::Say { text, protected } => self.say(text, protected),
-            Control::Settings(policy) => self.policy = *policy,
+            Control::Settings(policy) => self.change_settings(*policy),
             Control::End { reason } => self.end(reason),
         }
     }

@@ -190,7 +190,9 @@ impl Conversation {
             guide.awaiting = None;
             let step = guide.run.tool_finished(&outcome);
             self.flow_goes_on(run.reply, step);
-        } // else the flow was taken back to before this tool (E6)
+        } else if let Some(reply) = self.agent.on(run.reply) {
+            reply.source = Source::Complete; // the flow was taken back to before this tool, or is another
+        }
     }
 
     /// B10: tools of a cut reply that have not started never will.
