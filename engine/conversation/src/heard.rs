@@ -136,8 +136,8 @@ fn weight(text: &str) -> u32 {
 }
 
 /// A word as the voice says it, within its segment.
-struct Said {
-    text: Vec<String>,
+struct Said<'a> {
+    text: &'a str,
     start: Duration,
     end: Duration,
 }
@@ -158,20 +158,16 @@ fn segment_places(segment: &Segment, index: usize) -> Vec<Place> {
     shown.iter().zip(spans).map(place).collect()
 }
 
-fn voiced(segment: &Segment) -> Vec<Said> {
+fn voiced(segment: &Segment) -> Vec<Said<'_>> {
     let time = |at: crate::CallTime| Duration::from_micros(at.as_micros());
-    let said = |word: &crate::WordTime| Said {
-        text: normal(&word.text),
-        start: time(word.start),
-        end: time(word.end),
-    };
-    segment.words.iter().map(said).collect()
+    let words = segment.words.iter();
+    words.map(|word| Said { text: &word.text, start: time(word.start), end: time(word.end) }).collect()
 }
 
-fn shared_out(segment: &Segment) -> Vec<Said> {
+fn shared_out(segment: &Segment) -> Vec<Said<'_>> {
     let words: Vec<&str> = segment.spoken.split_whitespace().collect();
     let spans = share(&words, Duration::ZERO, expected_length(segment));
-    words.iter().zip(spans).map(|(word, (start, end))| Said { text: normal(word), start, end }).collect()
+    words.iter().zip(spans).map(|(word, (start, end))| Said { text: word, start, end }).collect()
 }
 
 /// Shares a span out by letters.
@@ -192,7 +188,7 @@ fn share(words: &[&str], from: Duration, to: Duration) -> Vec<(Duration, Duratio
 
 /// Shown words beside spoken ones: "7:30" was said as "seven thirty". The same words are anchors;
 /// what lies between is shared out.
-fn align(shown: &[&str], said: &[Said], length: Duration) -> Vec<(Duration, Duration)> {
+fn align(shown: &[&str], said: &[Said<'_>], length: Duration) -> Vec<(Duration, Duration)> {
     if shown.len() == said.len() {
         return said.iter().map(|word| (word.start, word.end)).collect();
     }
@@ -214,9 +210,10 @@ fn align(shown: &[&str], said: &[Said], length: Duration) -> Vec<(Duration, Dura
     spans
 }
 
-fn anchor(word: &str, said: &[Said], next: &mut usize) -> Option<(Duration, Duration)> {
+fn anchor(word: &str, said: &[Said<'_>], next: &mut usize) -> Option<(Duration, Duration)> {
     let word = normal(word);
-    let found = said.iter().skip(*next).take(ALIGN_AHEAD).position(|candidate| candidate.text == word)?;
+    let found =
+        said.iter().skip(*next).take(ALIGN_AHEAD).position(|candidate| normal(candidate.text) == word)?;
     let at = *next + found;
     *next = at + 1;
     Some((said[at].start, said[at].end))

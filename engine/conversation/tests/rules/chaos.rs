@@ -10,7 +10,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use crate::agents::{booking, greeting, model};
 use crate::session::{Session, ms, show};
 
-const CASES: u32 = 2_000;
+const CASES: u32 = 1_500;
 
 /// Something that happens in a call; times and ids are made from the call as it is then.
 #[derive(Debug, Clone)]
@@ -21,23 +21,51 @@ enum Step {
     AudioStalls(bool),
     Voice,
     VoiceEnd,
-    Words { text: usize, slice: bool, timed: bool, lag: u64 },
+    Words {
+        text: usize,
+        slice: bool,
+        timed: bool,
+        lag: u64,
+    },
     Provider(TurnSignal),
     Typed(usize),
     Digit(usize),
     Interrupt,
     Say(bool),
     Settings(usize),
-    ToolEnds { which: u32, ok: bool },
-    Model { which: u32, what: usize },
-    Failed { kind: usize, fallback: bool },
-    OldAudio { reply: u32, length: u64 },
+    ToolEnds {
+        which: u32,
+        ok: bool,
+    },
+    Model {
+        which: u32,
+        what: usize,
+    },
+    Failed {
+        kind: usize,
+        fallback: bool,
+    },
+    OldAudio {
+        reply: u32,
+        length: u64,
+    },
     Lost,
 }
 
 const TEXTS: &[&str] = &[
-    "", "yes", "mhm", "I see", "i", "Saturday", "no, stop", "I'd like to book a table for", "thanks bye", "hello?",
-    "five five five", "We open at nine", "wait one more thing",
+    "",
+    "yes",
+    "mhm",
+    "I see",
+    "i",
+    "Saturday",
+    "no, stop",
+    "I'd like to book a table for",
+    "thanks bye",
+    "hello?",
+    "five five five",
+    "We open at nine",
+    "wait one more thing",
 ];
 
 fn step() -> impl Strategy<Value = Step> {
@@ -88,7 +116,8 @@ const DEADLINES: &[Deadline] = &[
 
 /// Agents that differ in what makes deadlines and states.
 fn agents() -> Vec<Policy> {
-    let mut agents = vec![model(), booking(), greeting("We open at nine. Shall I book a table for you? I can do that.")];
+    let mut agents =
+        vec![model(), booking(), greeting("We open at nine. Shall I book a table for you? I can do that.")];
     let mut deaf = greeting("We open at nine in the morning and close at five.");
     deaf.transcriber = Transcriber { interims: false, watermark: false, lag_p95: Duration::from_millis(400) };
     deaf.budgets.fillers = vec!["One moment.".into()];
@@ -139,7 +168,8 @@ fn plan() -> impl Strategy<Value = Plan> {
     )
 }
 
-const ANSWERS: &[&str] = &["", "We open at nine.", "Certainly. What is your name? I need it.", "Have a nice day."];
+const ANSWERS: &[&str] =
+    &["", "We open at nine.", "Certainly. What is your name? I need it.", "Have a nice day."];
 
 fn start(plan: &Plan) -> Session {
     let mut call = Session::new(agents()[plan.agent].clone());
@@ -200,22 +230,24 @@ fn take(call: &mut Session, step: &Step) {
             message: "closed".into(),
             fallback_left: fallback,
         },
-        Step::OldAudio { reply, length } => Input::PlayedUpTo {
-            reply: ReplyId(reply),
-            position: Duration::from_millis(length),
-            at: ms(now),
-        },
+        Step::OldAudio { reply, length } => {
+            Input::PlayedUpTo { reply: ReplyId(reply), position: Duration::from_millis(length), at: ms(now) }
+        }
         Step::Lost => Input::FarEndLost { reason: EndReason::FarEndLost },
     };
     call.post(now, input).run(now);
 }
 
 fn model_fact(reply: ReplyId, what: usize) -> Input {
-    let call = |tool: &str| ToolRequest { call_id: "c".into(), tool: tool.into(), arguments: serde_json::json!({}) };
+    let call =
+        |tool: &str| ToolRequest { call_id: "c".into(), tool: tool.into(), arguments: serde_json::json!({}) };
     match what {
         0 => Input::ReplyText { reply, text: "So, in other words, it is. ".into() },
         1 => Input::ReplyFinished { reply },
-        2 => Input::ReplyWantsTools { reply, calls: vec![call("book"), call("look_up"), call("a"), call("b"), call("c")] },
+        2 => Input::ReplyWantsTools {
+            reply,
+            calls: vec![call("book"), call("look_up"), call("a"), call("b"), call("c")],
+        },
         3 => Input::ReplyWantsTools { reply, calls: vec![call("look_up"), call("end_call")] },
         _ => Input::PlayoutDrained { reply, at: ms(0) },
     }
@@ -236,8 +268,13 @@ fn check(call: &Session) {
 /// What must hold of the whole call.
 fn check_all(call: &Session) {
     let lines = || call.text();
-    let ends: Vec<usize> =
-        call.actions.iter().enumerate().filter(|(_, (_, a))| matches!(a, Action::EndCall { .. })).map(|(i, _)| i).collect();
+    let ends: Vec<usize> = call
+        .actions
+        .iter()
+        .enumerate()
+        .filter(|(_, (_, a))| matches!(a, Action::EndCall { .. }))
+        .map(|(i, _)| i)
+        .collect();
     if call.conversation.is_over() {
         assert_eq!(ends, [call.actions.len() - 1], "the end comes once and last\n{}", lines());
     } else {
@@ -249,19 +286,35 @@ fn check_all(call: &Session) {
     let revoiced = call.count("failed text_to_speech") > 0;
     for (_, action) in &call.actions {
         let acts_on = match action {
-            Action::StartReply { reply, .. } | Action::ReleaseReply { reply } | Action::HoldPlayout { reply } => Some(reply),
+            Action::StartReply { reply, .. }
+            | Action::ReleaseReply { reply }
+            | Action::HoldPlayout { reply } => Some(reply),
             Action::ResumePlayout { reply, .. } | Action::Synthesize { reply, .. } => Some(reply),
             _ => None,
         };
-        assert!(acts_on.is_none_or(|reply| !over.contains(reply)), "{} after its end\n{}", show(action), lines());
+        assert!(
+            acts_on.is_none_or(|reply| !over.contains(reply)),
+            "{} after its end\n{}",
+            show(action),
+            lines()
+        );
         match action {
-            Action::Synthesize { reply, text, .. } => synthesized.entry(*reply).or_default().push(text.clone()),
-            Action::Tell(Event::ReplyEnded { reply, .. }) => assert!(over.insert(*reply), "ended twice\n{}", lines()),
-            Action::Tell(Event::Held { reply, .. }) => assert!(held.insert(*reply), "held twice\n{}", lines()),
-            Action::Tell(Event::HoldEnded { reply, .. }) => assert!(held.remove(reply), "not held\n{}", lines()),
+            Action::Synthesize { reply, text, .. } => {
+                synthesized.entry(*reply).or_default().push(text.clone())
+            }
+            Action::Tell(Event::ReplyEnded { reply, .. }) => {
+                assert!(over.insert(*reply), "ended twice\n{}", lines())
+            }
+            Action::Tell(Event::Held { reply, .. }) => {
+                assert!(held.insert(*reply), "held twice\n{}", lines())
+            }
+            Action::Tell(Event::HoldEnded { reply, .. }) => {
+                assert!(held.remove(reply), "not held\n{}", lines())
+            }
             Action::Tell(Event::Said(entry)) if entry.speaker == Speaker::Agent => {
                 let all = synthesized[&entry.reply.expect("a reply's entry")].join(" ");
-                let heard = if revoiced { is_within(&entry.text, &all) } else { all.starts_with(&entry.text) };
+                let heard =
+                    if revoiced { is_within(&entry.text, &all) } else { all.starts_with(&entry.text) };
                 assert!(heard, "{:?} was not said so: {all:?}\n{}", entry.text, lines());
             }
             _ => {}
@@ -330,7 +383,8 @@ fn whatever_comes_the_promises_hold_and_a_replay_decides_the_same() {
         panic!("{error}");
     }
     let applies = |deadline: &Deadline| *deadline != Deadline::Speculate;
-    let missing: Vec<Deadline> = DEADLINES.iter().copied().filter(applies).filter(|d| !seen.fired.contains(d)).collect();
+    let missing: Vec<Deadline> =
+        DEADLINES.iter().copied().filter(applies).filter(|d| !seen.fired.contains(d)).collect();
     assert!(missing.is_empty(), "{missing:?} were never met");
     assert_eq!(seen.states.len(), 12, "of 3 × 4 states only {:?} were reached", seen.states);
 }

@@ -8,7 +8,8 @@ use crate::agents::{booking, greeting, model};
 use crate::session::{Session, ms};
 
 /// About five seconds of speech without a question.
-const EXPLAINS: &str = "We open at nine in the morning and we close at five in the afternoon every single day.";
+const EXPLAINS: &str =
+    "We open at nine in the morning and we close at five in the afternoon every single day.";
 
 fn explaining() -> Session {
     Session::new(greeting(EXPLAINS))
@@ -59,11 +60,15 @@ fn dialogue_04_half_a_phone_number_is_waited_for() {
 
 #[test]
 fn dialogue_05_backchannels_and_noise_hold_the_agent_and_repeat_at_most_one_word() {
-    for (length, words) in [(300, Some("uh-huh")), (300, Some("Yeah.")), (1_000, Some("mhmm")), (200, None), (4_000, None)] {
+    for (length, words) in
+        [(300, Some("uh-huh")), (300, Some("Yeah.")), (1_000, Some("mhmm")), (200, None), (4_000, None)]
+    {
         let mut call = explaining();
         match words {
             Some(words) => drop(call.says(2_000, 2_000 + length, words)),
-            None => drop(call.voice(2_000, 2_000 + length).listened(2_000 + length + 150, 2_000 + length + 100)),
+            None => {
+                drop(call.voice(2_000, 2_000 + length).listened(2_000 + length + 150, 2_000 + length + 100))
+            }
         }
         for covers in (2_100..2_000 + length).step_by(300) {
             call.listened(covers + 50, covers);
@@ -85,7 +90,14 @@ fn dialogue_05_backchannels_and_noise_hold_the_agent_and_repeat_at_most_one_word
 fn dialogue_06_a_backchannel_that_goes_on_interrupts_and_its_first_word_is_whole() {
     let mut call = explaining();
     call.says(2_000, 3_000, "yeah, but I want lunch").run(8_000);
-    call.in_order(&["hold r1", "flush r1", "cancel r1", "unheld r1 interrupted words", "turn t1 from 2000", "ended t1"]);
+    call.in_order(&[
+        "hold r1",
+        "flush r1",
+        "cancel r1",
+        "unheld r1 interrupted words",
+        "turn t1 from 2000",
+        "ended t1",
+    ]);
     assert_eq!(callers(&call.context()), ["yeah, but I want lunch"]);
 }
 
@@ -114,8 +126,17 @@ fn dialogue_08_yes_over_the_end_of_a_question_answers_it() {
 fn dialogue_09_hello_while_the_model_thinks_does_not_cancel_its_answer() {
     let mut call = Session::new(model());
     call.answer(3_000, "Yes, we do.");
-    call.says(1_000, 2_000, "do you have a terrace").says(3_300, 3_600, "hello?").says(4_600, 4_900, "hello?").run(9_000);
-    call.in_order(&["ask r1", "dropped backchannel hello?", "dropped backchannel hello?", "release r1", "over r1 heard"]);
+    call.says(1_000, 2_000, "do you have a terrace")
+        .says(3_300, 3_600, "hello?")
+        .says(4_600, 4_900, "hello?")
+        .run(9_000);
+    call.in_order(&[
+        "ask r1",
+        "dropped backchannel hello?",
+        "dropped backchannel hello?",
+        "release r1",
+        "over r1 heard",
+    ]);
     call.never("cancel").never("turn t2");
 }
 
@@ -164,13 +185,16 @@ fn dialogue_12_a_caller_who_starts_as_the_audio_is_ready_is_waited_for() {
     call.answer(300, "We open at nine.").answer(300, "At nine.");
     // Decided at 2,400, audio ready at 2,900; the caller goes on at 2,850.
     call.says(1_000, 2_000, "when do you open").says(2_840, 3_400, "on Sunday").run(8_000);
-    call.in_order(&["ask r1", "say r1", "cancel r1", "reopened t1", "ask r2", "release r2"]).never("release r1");
+    call.in_order(&["ask r1", "say r1", "cancel r1", "reopened t1", "ask r2", "release r2"])
+        .never("release r1");
 }
 
 #[test]
 fn dialogue_13_without_a_final_transcript_the_turn_ends_with_the_words_there_are() {
     let mut call = Session::new(model());
-    call.voice(1_000, 2_000).plain(1_700, TranscriptKind::Interim, "when do you open", Some(1_600)).run(5_000);
+    call.voice(1_000, 2_000)
+        .plain(1_700, TranscriptKind::Interim, "when do you open", Some(1_600))
+        .run(5_000);
     // Finalize at 2,100, then the lag of 300 ms and a grace of 300 ms.
     assert_eq!(call.when("finalize"), 2_100);
     assert_eq!(call.when("ended t1 max_wait"), 2_700);
@@ -181,9 +205,12 @@ fn dialogue_13_without_a_final_transcript_the_turn_ends_with_the_words_there_are
 fn dialogue_14_slices_out_of_order_late_and_doubled_make_one_turn() {
     let mut call = Session::new(model());
     call.voice(1_000, 3_000);
-    for (at, text, covers) in
-        [(2_600, "for four", 2_200), (2_700, "a table", 1_500), (2_750, "for four", 2_200), (3_150, "on Friday", 3_100)]
-    {
+    for (at, text, covers) in [
+        (2_600, "for four", 2_200),
+        (2_700, "a table", 1_500),
+        (2_750, "for four", 2_200),
+        (3_150, "on Friday", 3_100),
+    ] {
         call.plain(at, TranscriptKind::Slice, text, Some(covers));
     }
     call.plain(3_900, TranscriptKind::Slice, "on Friday", Some(3_100)).run(6_000);
@@ -210,7 +237,12 @@ fn dialogue_16_after_two_false_holds_a_reply_is_held_on_words_only() {
     }
     call.says(6_000, 6_600, "stop that").run(9_000);
     assert_eq!(call.count("resume r1"), 2);
-    call.in_order(&["unheld r1 resumed no_words", "unheld r1 resumed no_words", "flush r1", "unheld r1 interrupted words"]);
+    call.in_order(&[
+        "unheld r1 resumed no_words",
+        "unheld r1 resumed no_words",
+        "flush r1",
+        "unheld r1 interrupted words",
+    ]);
     assert!(call.when("flush r1") < 6_700);
 }
 
@@ -244,10 +276,17 @@ fn dialogue_19_the_fallback_voice_goes_on_from_the_first_unvoiced_word() {
     call.run(100);
     let reply = ReplyId(1);
     let length = Duration::from_millis(900);
-    call.post(200, Input::AudioReady { reply, segment: SegmentId(0), length, words: Vec::new(), finished: false });
+    call.post(
+        200,
+        Input::AudioReady { reply, segment: SegmentId(0), length, words: Vec::new(), finished: false },
+    );
     let (kind, message) = (ProviderKind::TextToSpeech, "closed".to_owned());
     call.post(300, Input::ProviderFailed { kind, reply: Some(reply), message, fallback_left: true }).run(400);
-    call.in_order(&["say r1 We open at nine in the morning.", "failed text_to_speech", "say r1 nine in the morning."]);
+    call.in_order(&[
+        "say r1 We open at nine in the morning.",
+        "failed text_to_speech",
+        "say r1 nine in the morning.",
+    ]);
 }
 
 #[test]
@@ -255,7 +294,8 @@ fn dialogue_20_marks_late_missing_or_returned_by_a_clear_do_not_bend_what_was_he
     let mut call = explaining();
     call.says(2_000, 2_500, "no, stop");
     // The clear returns marks of audio that was never played.
-    let returned = Input::PlayedUpTo { reply: ReplyId(1), position: Duration::from_millis(4_000), at: ms(2_110) };
+    let returned =
+        Input::PlayedUpTo { reply: ReplyId(1), position: Duration::from_millis(4_000), at: ms(2_110) };
     call.post(2_110, returned.clone()).post(3_900, returned).run(6_000);
     let Some(Message::Agent { text }) = call.context().first().cloned() else { panic!("{}", call.text()) };
     assert!(text.len() < EXPLAINS.len() / 2, "{text}");
@@ -269,7 +309,8 @@ fn dialogue_21_typed_text_interrupts_the_agent_and_closes_a_spoken_turn() {
     assert_eq!(call.when("ask r2"), 2_000);
 
     let mut call = Session::new(model());
-    call.says(1_000, 3_000, "I want to book").post(2_500, Input::TypedText { text: "a table for four".into() });
+    call.says(1_000, 3_000, "I want to book")
+        .post(2_500, Input::TypedText { text: "a table for four".into() });
     call.run(6_000);
     call.in_order(&["turn t1", "ended t1 typed"]);
     assert!(callers(&call.context())[0].ends_with("a table for four"));
@@ -301,18 +342,27 @@ fn dialogue_22_digits_interrupt_the_prompt_and_half_a_collection_is_taken_after_
 fn dialogue_23_a_reminder_is_answered_like_any_reply() {
     let mut call = Session::new(model());
     call.answer(200, "Good.").says(13_000, 13_600, "yes I am").run(18_000);
-    call.in_order(&["reply r1 reminder", "say r1 Are you still there?", "over r1 heard", "ended t1", "ask r2"]);
+    call.in_order(&[
+        "reply r1 reminder",
+        "say r1 Are you still there?",
+        "over r1 heard",
+        "ended t1",
+        "ask r2",
+    ]);
     assert_eq!(call.when("reply r1 reminder"), 10_000);
 }
 
 #[test]
 fn dialogue_24_the_longest_call_ends_after_the_sentence_that_is_being_said() {
-    let mut policy = greeting("This is the first sentence of it. This is the second sentence of it. And the third one.");
+    let mut policy =
+        greeting("This is the first sentence of it. This is the second sentence of it. And the third one.");
     policy.call_handling.max_duration = Duration::from_millis(3_000);
     let mut call = Session::new(policy);
     call.run(20_000);
     call.in_order(&["over r1 interrupted", "say r2 Goodbye.", "over r2 heard", "end max_duration"]);
-    call.in_order(&["said 1 agent: This is the first sentence of it. This is the second sentence of it. | And"]);
+    call.in_order(&[
+        "said 1 agent: This is the first sentence of it. This is the second sentence of it. | And",
+    ]);
 }
 
 #[test]

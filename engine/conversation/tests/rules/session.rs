@@ -183,7 +183,8 @@ impl Session {
 
     /// Nothing happens before this.
     fn next_step(&self) -> u64 {
-        let plays = |playout: &Playout| playout.released && !playout.held && !playout.drained && playout.voiced > 0;
+        let plays =
+            |playout: &Playout| playout.released && !playout.held && !playout.drained && playout.voiced > 0;
         if self.playouts.values().any(plays) {
             return self.clock + STEP;
         }
@@ -220,7 +221,8 @@ impl Session {
             self.take_audio(*reply, *segment);
         }
         let late = now.clock >= now.audio + Duration::from_millis(200);
-        let due = self.conversation.waits().filter(|(_, due)| now.clock >= *due && (now.audio >= *due || late));
+        let due =
+            self.conversation.waits().filter(|(_, due)| now.clock >= *due && (now.audio >= *due || late));
         self.fired.extend(due.map(|(deadline, _)| deadline));
         let mut actions = Vec::new();
         self.conversation.handle(now, input, &mut actions);
