@@ -9,8 +9,8 @@ use std::time::Duration;
 use crate::agent::Agent;
 use crate::caller::{Token, join};
 use crate::conversation::Call;
-use crate::endpointing::caller_entry;
 use crate::flow::{self, Step, Then, normalize_for_speech, segments::Segmenter};
+use crate::listening::caller_entry;
 use crate::reply::{After, Reply, Source};
 use crate::{
     Action, CallTime, Conversation, Deadline, DropReason, Effect, Event, Expectation, HoldReason,
@@ -249,6 +249,9 @@ impl Conversation {
             waterfall.first_segment.get_or_insert(now);
         }
         let spoken = normalize_for_speech(&text);
+        if spoken.trim().is_empty() {
+            return; // only marks
+        }
         let silent = !reply.has_audio();
         let (id, segment) = (reply.id, reply.add_segment(text, spoken.clone()));
         self.act(Action::Synthesize { reply: id, segment, text: spoken });
@@ -313,6 +316,9 @@ impl Conversation {
     pub(crate) fn rejoin(&mut self, reason: HoldReason) {
         let Some(decided) = self.decided.take() else { return };
         let Some(reply) = decided.reply else { return };
+        if let Some(reply) = self.agent.reply_mut() {
+            reply.waterfall = None; // the turn's waterfall comes when it is answered
+        }
         self.cut(reason);
         let turn = decided.turn;
         self.guide = decided.guide;

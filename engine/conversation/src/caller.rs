@@ -263,7 +263,9 @@ impl Hearing {
 
     /// Rises at once and falls slowly, so it stays near the high percentiles.
     pub(crate) fn learn(&mut self, now: CallTime) {
-        let Some(lag) = self.owed_since.map(|since| now.since(since)).filter(|lag| *lag <= LAG_MAX) else { return };
+        let Some(lag) = self.owed_since.map(|since| now.since(since)).filter(|lag| *lag <= LAG_MAX) else {
+            return;
+        };
         self.lag = if lag > self.lag { lag } else { (self.lag * 31 + lag) / 32 };
     }
 

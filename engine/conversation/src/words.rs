@@ -3,15 +3,15 @@
 //! Decides whether words take the floor, only accompany, or ask for more; knows no time and no
 //! state. Enter at [`classify`] and [`ends_open`].
 
-/// What words do to the floor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What words do to the floor; the gentlest reading comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     /// There are none.
     Nothing,
-    /// May still become an accompaniment: a beginning of one.
-    Undecided,
     /// Only accompany: backchannels, fillers.
     Backchannel,
+    /// May still become an accompaniment: a beginning of one.
+    Undecided,
     /// Take the floor.
     Words,
 }
@@ -63,17 +63,18 @@ pub(crate) fn classify<'a>(words: &[String], quiet: impl Iterator<Item = &'a str
     if words.is_empty() {
         return Kind::Nothing;
     }
-    let mut phrases: Vec<Vec<String>> = quiet.chain(FILLERS.iter().copied()).map(normal).collect();
-    phrases.sort_by_key(|phrase| std::cmp::Reverse(phrase.len()));
-    let mut rest = words;
-    while !rest.is_empty() {
-        match phrases.iter().find(|phrase| !phrase.is_empty() && rest.starts_with(phrase)) {
-            Some(phrase) => rest = &rest[phrase.len()..],
-            None if phrases.iter().any(|phrase| begins(phrase, rest)) => return Kind::Undecided,
-            None => return Kind::Words,
-        }
+    let phrases: Vec<Vec<String>> =
+        quiet.chain(FILLERS.iter().copied()).map(normal).filter(|phrase| !phrase.is_empty()).collect();
+    // From the end: what the words from each place on can be.
+    let mut kinds = vec![Kind::Backchannel];
+    for from in (0..words.len()).rev() {
+        let rest = &words[from..];
+        let whole = phrases.iter().filter(|phrase| rest.starts_with(phrase));
+        let best = whole.map(|phrase| kinds[kinds.len() - phrase.len()]).min();
+        let begun = phrases.iter().any(|phrase| begins(phrase, rest)).then_some(Kind::Undecided);
+        kinds.push(best.into_iter().chain(begun).min().unwrap_or(Kind::Words));
     }
-    Kind::Backchannel
+    kinds[words.len()]
 }
 
 /// Whether `phrase` may still come of `words`; the last word may be cut.

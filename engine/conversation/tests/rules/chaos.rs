@@ -198,14 +198,17 @@ fn transcript(now: u64, text: &str, slice: bool, timed: bool, lag: u64) -> Input
         end: ms(begin + 200 * (i as u64 + 1)),
     };
     let words = if timed { all.iter().enumerate().map(word).collect() } else { Vec::new() };
-    let covers_until = (timed || lag % 2 == 0).then(|| ms(covers));
+    let covers_until = (timed || lag.is_multiple_of(2)).then(|| ms(covers));
     Input::Transcript(Transcript { kind, text: text.to_owned(), words, covers_until })
 }
 
 fn take(call: &mut Session, step: &Step) {
     let now = call.clock;
     let input = match step.clone() {
-        Step::Pass(time) => return drop(call.run(now + time)),
+        Step::Pass(time) => {
+            call.run(now + time);
+            return;
+        }
         Step::AudioStalls(stalls) => return call.audio_stopped_at = stalls.then_some(now),
         Step::Voice => Input::CallerVoiceStarted { at: ms(now.saturating_sub(50)) },
         Step::VoiceEnd => Input::CallerVoiceEnded { last: ms(now.saturating_sub(80)) },
