@@ -52,6 +52,8 @@ pub(crate) struct Decided {
     reply: Option<ReplyId>,
     guide: Option<Guide>,
     expectation: Expectation,
+    /// What its reply said first, for another (A1).
+    owed: String,
     /// A tool with an effect has started since: no way back.
     pub effect_started: bool,
 }
@@ -139,7 +141,8 @@ impl Conversation {
             ..Waterfall::default()
         };
         let (guide, expectation) = (self.guide.clone(), self.expectation.clone());
-        self.decided = Some(Decided { turn, reply: None, guide, expectation, effect_started: false });
+        let owed = self.owed.clone();
+        self.decided = Some(Decided { turn, reply: None, guide, expectation, owed, effect_started: false });
         match self.guide.as_mut().map(|guide| guide.run.answer(&text)) {
             Some(step) => self.take_step(step, ReplyKind::Answer, Some(waterfall)),
             None => self.ask_model(ReplyKind::Answer, Some(waterfall)),
@@ -318,6 +321,7 @@ impl Conversation {
         let Some(reply) = decided.reply else { return };
         if let Some(reply) = self.agent.reply_mut() {
             reply.waterfall = None; // the turn's waterfall comes when it is answered
+            self.owed = if reply.heard_from.is_none() { decided.owed } else { String::new() };
         }
         self.cut(reason);
         let turn = decided.turn;

@@ -40,6 +40,22 @@ fn a1_a_caller_who_is_quicker_gets_greeting_and_answer_as_one_reply() {
 }
 
 #[test]
+fn a1_a_greeting_that_was_taken_back_with_its_answer_is_said_with_the_next() {
+    let mut policy = greeting("Welcome.");
+    policy.call_handling.begin_delay = Duration::from_secs(9);
+    let mut call = Session::new(policy);
+    call.answer(900, "At nine.").answer(100, "On Sunday at ten.");
+    call.says(500, 1_200, "when do you open").says(1_700, 2_300, "on Sunday").run(9_000);
+    call.in_order(&[
+        "say r1 Welcome.",
+        "reopened t1 r1",
+        "say r2 Welcome.",
+        "say r2 On Sunday at ten.",
+        "over r2 heard",
+    ]);
+}
+
+#[test]
 fn a1_the_caller_first_is_reminded_if_silent() {
     let mut call = Session::new(model());
     call.run(12_000);
