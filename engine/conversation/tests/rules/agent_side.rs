@@ -271,13 +271,15 @@ fn a9_the_longest_call_warns_and_ends_with_a_goodbye() {
 }
 
 #[test]
-fn the_same_facts_bring_the_same_decisions() {
-    let play = || {
-        let mut call = Session::new(booking());
-        call.says(4_000, 4_600, "Saturday please").says(9_000, 9_400, "yes please").run(30_000);
-        call.actions
-    };
-    assert_eq!(play(), play());
+fn a_journal_of_facts_replays_to_the_same_decisions() {
+    let mut call = Session::new(booking());
+    call.says(4_000, 4_600, "Saturday please").says(9_000, 9_400, "yes please").run(30_000);
+    let journal = serde_json::to_string(&call.facts).expect("facts are plain data");
+    let facts: Vec<(Now, Input)> = serde_json::from_str(&journal).expect("and come back");
+    let (mut again, mut actions) = (Conversation::new(booking()), Vec::new());
+    facts.into_iter().for_each(|(now, fact)| again.handle(now, fact, &mut actions));
+    let decided: Vec<Action> = call.actions.into_iter().map(|(_, action)| action).collect();
+    assert_eq!(decided, actions);
 }
 
 #[test]
