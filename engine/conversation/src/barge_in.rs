@@ -90,7 +90,9 @@ impl Conversation {
         match self.caller {
             Caller::Speaking { .. } => false,
             Caller::Silent => true,
-            Caller::Paused { last } => self.is_settled(last) || self.now.clock >= self.settles_by(last),
+            Caller::Paused { last } => {
+                self.hearing.is_sure_of(last) || self.now.clock >= self.concludes_by(last)
+            }
         }
     }
 

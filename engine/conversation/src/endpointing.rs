@@ -43,12 +43,20 @@ impl Conversation {
         }
     }
 
+    /// When no word, or only a backchannel, is taken for all there is. An interim may have listened past
+    /// the voice and still find a word in it, so its watermark alone is given the usual lag.
+    pub(crate) fn concludes_by(&self, last: CallTime) -> CallTime {
+        let (settles, usual) = (self.settles_by(last), last + FINALIZE_AFTER + self.hearing.lag);
+        let listened = self.policy.transcriber.watermark && self.is_settled(last);
+        if listened { usual } else { settles }
+    }
+
     /// Sets the one deadline at which the speech that is going on is decided.
     pub(crate) fn watch_turn_end(&mut self) {
         let due = match (&self.speech, self.caller) {
             (Some(speech), Caller::Speaking { .. }) => self.wordless_due(speech),
             (Some(speech), Caller::Paused { last }) if speech.is_turn() => Some(self.turn_due(speech, last)),
-            (Some(_), Caller::Paused { last }) => Some(self.settles_by(last)),
+            (Some(_), Caller::Paused { last }) => Some(self.concludes_by(last)),
             (Some(_), Caller::Silent) | (None, _) => None,
         };
         self.note_settlement();

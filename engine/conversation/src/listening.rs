@@ -20,6 +20,7 @@ impl Conversation {
     pub(crate) fn voice_started(&mut self, at: CallTime) {
         self.caller = Caller::Speaking { since: at };
         self.hearing.owed_since = None;
+        self.hearing.finalizing = false;
         self.open_speech(at);
         self.deadlines.clear(Deadline::Finalize);
         self.deadlines.clear(Deadline::EndOfTurn); // E4: the same turn goes on
@@ -45,7 +46,7 @@ impl Conversation {
 
     /// Words: joined to the speech that is going on, judged by their audio time (B5).
     pub(crate) fn transcript(&mut self, transcript: &Transcript) {
-        self.hearing.listened(transcript.covers_until);
+        self.hearing.listened(transcript);
         let all = tokens(transcript);
         let said = !all.is_empty();
         let fresh = self.hearing.unjudged(transcript, all);
@@ -131,8 +132,8 @@ impl Conversation {
     /// The speech was no turn: its words are used up.
     pub(crate) fn drop_speech(&mut self, why: DropReason) {
         let Some(speech) = self.speech.take() else { return };
-        self.hearing.judged(&speech);
         if speech.has_words() {
+            self.hearing.judged(&speech); // of wordless voice the words may still come (E2)
             self.dropped(speech.text(), why);
         }
     }
@@ -143,6 +144,12 @@ impl Conversation {
         let Standing::Turn { id, sequence } = speech.standing else { return };
         let end = speech.last_voice.unwrap_or(speech.newest_word);
         self.tell(Event::Said(caller_entry(id, sequence, &speech.tokens(), (speech.started, end), false)));
+    }
+
+    /// E3: some ask for their last words.
+    pub(crate) fn finalize(&mut self) {
+        self.hearing.finalizing = true;
+        self.act(Action::FinalizeTranscript);
     }
 
     /// The transcriber's turn is closed, and this may come next.
