@@ -280,12 +280,7 @@ impl Session {
             tts::Event::Failed(error) => {
                 let failure = self.voice.failed(error.to_string());
                 if let Some(failure) = failure {
-                    self.feed(Input::ProviderFailed {
-                        kind: ProviderKind::TextToSpeech,
-                        reply: Some(failure.reply),
-                        message: failure.message,
-                        fallback_left: false,
-                    });
+                    self.feed(super::carry_out::no_voice(failure));
                 }
             }
         }
