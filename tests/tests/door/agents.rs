@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use parlance_proto::v1::flow_node::Kind;
 use parlance_proto::v1::{
     Agent, AskNode, CallHandling, CreateAgentRequest, DeleteAgentRequest, Flow, GetAgentRequest,
-    ListAgentsRequest, SayNode, Slot, ToolNode, TurnTaking, UpdateAgentRequest, Voice,
+    ListAgentsRequest, SayNode, Slot, SlotKind, ToolNode, TurnTaking, UpdateAgentRequest, Voice,
 };
 use parlance_tests::details::{assert_bad_fields, assert_refused, fields};
 use parlance_tests::{House, agents};
