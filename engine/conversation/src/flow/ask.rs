@@ -16,6 +16,12 @@ const MISSED: &str = "Sorry, I didn't get that.";
 const NO_SUCH_DAY: &str = "Sorry, that day is over or does not exist.";
 const WHAT_TO_CHANGE: &str = "What should I change?";
 
+/// Words that go with an answer and say nothing.
+const FILLERS: [&str; 16] = [
+    "um", "uh", "er", "oh", "well", "so", "and", "just", "it's", "it", "is", "please", "thanks", "thank",
+    "you", "sorry",
+];
+
 /// What the last question was.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) enum Asked {
@@ -348,15 +354,14 @@ fn bare_answer(asked: &SlotKind, heard: &[Mention], words: &[Word]) -> Option<Va
     }
 }
 
-/// The first words that belong to nothing else and look like a name.
+/// The words that belong to nothing else, if they are one name and nothing more.
 fn bare_name(heard: &[Mention], words: &[Word]) -> Option<String> {
-    let free = |at: usize| heard.iter().all(|mention| !(mention.start..mention.end).contains(&at));
-    let until = |start: usize| heard.iter().map(|mention| mention.start).find(|at| *at > start);
-    (0..words.len()).filter(|at| free(*at)).find_map(|start| {
-        let end = until(start).unwrap_or(words.len());
-        let length = names::length(&words[..end], start);
-        (length > 0).then(|| names::proper(&words[start..start + length]))
-    })
+    let covered = |at: &usize| heard.iter().any(|mention| (mention.start..mention.end).contains(at));
+    let free: Vec<usize> =
+        (0..words.len()).filter(|at| !covered(at) && !FILLERS.contains(&words[*at].text.as_str())).collect();
+    let (first, last) = (*free.first()?, *free.last()?);
+    let is_one_name = last - first + 1 == free.len() && names::length(words, first) >= free.len();
+    is_one_name.then(|| names::proper(&words[first..=last]))
 }
 
 fn has_value(heard: &[Mention]) -> bool {

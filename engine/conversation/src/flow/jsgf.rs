@@ -66,6 +66,10 @@ impl<'a> Situation<'a> {
         self.wanted.contains(&kind)
     }
 
+    fn has(&self, kind: &SlotKind) -> bool {
+        self.wanted.contains(&kind) || self.filled.contains(&kind)
+    }
+
     fn asks(&self, kind: &SlotKind) -> bool {
         match self.asked {
             Some(slot) => slot.kind == *kind,
@@ -110,13 +114,16 @@ impl<'a> Situation<'a> {
     }
 
     fn when(&self) -> Option<String> {
-        let rule = match (self.wants(&SlotKind::Date), self.wants(&SlotKind::Time)) {
-            (true, true) => "<date> [<time> | <part_of_day>] | <time> [<date>]",
+        let (date, time) = (self.has(&SlotKind::Date), self.has(&SlotKind::Time));
+        let wanted = self.wants(&SlotKind::Date) || self.wants(&SlotKind::Time);
+        let rule = match (date, time) {
+            // Who is asked for the time may say the day again.
+            (true, true) => "<date> [<time> | <part_of_day>] | <time> [<date>] | <part_of_day>",
             (true, false) => "<date>",
             (false, true) => "<time> | <part_of_day>",
             (false, false) => return None,
         };
-        Some(rule.to_owned())
+        wanted.then(|| rule.to_owned())
     }
 
     /// What is a value only because it was asked for.
@@ -127,7 +134,6 @@ impl<'a> Situation<'a> {
             (SlotKind::Time, "<time_bare>"),
             (SlotKind::PersonName, "<name>"),
             (SlotKind::Phone, "<digits>"),
-            (SlotKind::YesNo, "<yes> | <no>"),
         ] {
             if self.asks(&kind) {
                 rules.answer(bare);
@@ -138,29 +144,34 @@ impl<'a> Situation<'a> {
                 options.iter().for_each(|option| rules.answer(&plain(option).join(" ")));
             }
         }
-        if self.asked.is_some_and(|slot| !slot.required) {
-            rules.answer("<no>");
-        }
     }
 
-    /// Another value for a slot that has one. Only at the read-back without words of correction.
+    /// Another value for a slot that has one. Only at the read-back without words of correction. The
+    /// whole opening sentence may come again: not knowing it, a recogniser hears something worse.
     fn corrections(&self, rules: &mut Rules) {
+        let has_time = self.has(&SlotKind::Time);
         let party = self.party();
+        let when = match (self.has(&SlotKind::Date), has_time) {
+            (true, true) => " [<date>] [<time>]",
+            (true, false) => " [<date>]",
+            (false, true) => " [<time>]",
+            (false, false) => "",
+        };
         let mut swaps = Vec::new();
         for (kind, swap) in [
-            (SlotKind::PartySize, format!("[not {party}] {party}")),
-            (SlotKind::Date, "[not <date>] <date>".to_owned()),
+            (SlotKind::PartySize, format!("[not {party}] {party}{when}")),
+            (SlotKind::Date, format!("[not <date>] <date>{}", if has_time { " [<time>]" } else { "" })),
             (SlotKind::Time, "[not <time>] <time>".to_owned()),
         ] {
             if self.filled.contains(&&kind) && !self.asks(&kind) {
                 swaps.push(swap);
             }
         }
-        let (optional, mandatory) =
-            ("[<oops> | <change_to>] <swap> [instead]", "(<oops> | <change_to>) <swap> [instead]");
+        let leads = "<oops> | <change_to> | <wanting> [a table]";
         if !swaps.is_empty() {
             rules.rule("swap", swaps.join(" | "));
-            rules.answer(if self.reviewing { optional } else { mandatory });
+            let leads = if self.reviewing { format!("[{leads}]") } else { format!("({leads})") };
+            rules.answer(&format!("{leads} <swap> [instead]"));
         }
         if self.reviewing && self.filled.contains(&&SlotKind::PersonName) {
             rules.answer("[<oops>] <name_intro> <name>");
@@ -171,10 +182,11 @@ impl<'a> Situation<'a> {
     }
 
     fn confirmation(&self, rules: &mut Rules) {
+        // Also where neither is an answer: better heard as a yes than as a date.
+        rules.answer("<yes> | <no>");
         if !self.reviewing {
             return;
         }
-        rules.answer("<yes> | <no>");
         let fields = self.filled.iter().filter_map(|kind| match kind {
             SlotKind::PartySize => Some("<field_party>"),
             SlotKind::Date => Some("<field_date>"),

@@ -270,11 +270,12 @@ fn yes_and_no(table: &mut Table) {
     table.rows("nod", Heard, &["ok | mhm | alright | i see | got it | all right | mm | hmm | aha"]);
 }
 
+/// Few are in the grammar: a person or a cancellation heard in other words ends the call.
 fn requests(table: &mut Table) {
     table.rows(
         "person",
         Spoken,
-        &["(can i | could i | i want to | i'd like to) (speak | talk) to (a person | someone | a human | the manager) [please]"],
+        &["(can i | could i) (speak | talk) to (a person | someone | a human) [please]"],
     );
     table.rows(
         "person",
@@ -288,7 +289,7 @@ fn requests(table: &mut Table) {
     table.rows(
         "cancel",
         Spoken,
-        &["(i want to | i'd like to | can i | i need to) cancel [my (reservation | booking | table)] [please]"],
+        &["(i want to | i need to) cancel [my (reservation | booking | table)] [please]"],
     );
     table.rows(
         "cancel",

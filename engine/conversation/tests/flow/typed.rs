@@ -49,6 +49,21 @@ fn a_greeting_or_a_pardon_is_answered_with_the_question_and_is_no_miss() {
 }
 
 #[test]
+fn a_bare_name_is_taken_only_where_nothing_else_is_said() {
+    for (words, name) in [
+        ("John Smith", json!("John Smith")),
+        ("um, it's Smith please", json!("Smith")),
+        ("John Smith, 555-0198", json!("John Smith")),
+        ("can I get a table for six", Value::Null),
+        ("I don't know", Value::Null),
+        ("no wait, not friday, saturday", Value::Null),
+    ] {
+        let call = Call::after(&["for four on friday at seven", words]);
+        assert_eq!(call.slot("name"), name, "{words}");
+    }
+}
+
+#[test]
 fn the_question_can_be_repeated_at_any_time() {
     let call = Call::after(&["for four on friday at seven"]);
     assert_eq!(call.run.repeat(), call.step);

@@ -5,9 +5,12 @@
 
 use std::time::Duration;
 
+use parlance_proto::v1::session_control::Control;
 use parlance_proto::v1::voice_session_request::Request;
 use parlance_proto::v1::voice_session_response::Response;
-use parlance_proto::v1::{SessionReady, SessionStart, VoiceSessionRequest, VoiceSessionResponse};
+use parlance_proto::v1::{
+    End, SessionControl, SessionReady, SessionStart, VoiceSessionRequest, VoiceSessionResponse,
+};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::timeout;
@@ -83,8 +86,16 @@ impl Line {
         }
     }
 
-    /// Closes the caller's side. The engine's last words still come.
+    /// Closes the caller's side when all is said: what the agent still has to say comes, then the end.
     pub fn hang_up(&mut self) {
         self.outbound = None;
+    }
+
+    /// Ends the call now, in the middle of whatever is said.
+    pub fn break_off(&mut self) {
+        let end = SessionControl { control: Some(Control::End(End {})) };
+        // An engine that does not read any more loses the call with the connection.
+        let _ = self.send(Request::Control(end));
+        self.hang_up();
     }
 }

@@ -122,6 +122,8 @@ impl Talk {
 
     async fn hold(mut self, mut lines: mpsc::Receiver<String>) -> Result<CallEnded, Error> {
         let mut more = true;
+        // One for the whole call: a new one each time round would miss what comes between two.
+        let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
         loop {
             let turn_at = self.turn_at();
             tokio::select! {
@@ -131,14 +133,14 @@ impl Talk {
                 },
                 line = lines.recv(), if more && self.waiting.is_empty() => match line {
                     Some(line) => self.waiting.push_back(line),
-                    None if self.by_person => return self.hang_up().await,
+                    None if self.by_person => return self.break_off().await,
                     None => more = false,
                 },
                 () = sleep_until(turn_at), if !self.waiting.is_empty() || !more => match self.waiting.pop_front() {
                     Some(line) => self.say(line)?,
                     None => return self.hang_up().await,
                 },
-                _ = tokio::signal::ctrl_c() => return self.hang_up().await,
+                _ = &mut interrupted => return self.break_off().await,
             }
         }
     }
@@ -169,8 +171,19 @@ impl Talk {
         self.screen.show(response, at_ms);
     }
 
+    /// A script has said all, and the agent has finished.
     async fn hang_up(mut self) -> Result<CallEnded, Error> {
         self.line.hang_up();
+        self.last_words().await
+    }
+
+    /// A person leaves, whatever is being said.
+    async fn break_off(mut self) -> Result<CallEnded, Error> {
+        self.line.break_off();
+        self.last_words().await
+    }
+
+    async fn last_words(mut self) -> Result<CallEnded, Error> {
         let last_words = async {
             while let Some(response) = self.line.next().await? {
                 self.take(&response);

@@ -143,18 +143,24 @@ impl Call {
     /// Holds the conversation to its end.
     async fn hold(&mut self) -> Result<CallEnded, Error> {
         let mut frames = frame_clock();
+        // One for the whole call: a new one each time round would miss what comes between two.
+        let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
         loop {
             tokio::select! {
                 _ = frames.tick() => {
                     if self.frame()? == Move::HangsUp {
-                        return self.hang_up().await;
+                        self.line.hang_up();
+                        return self.last_words().await;
                     }
                 }
                 response = self.line.next() => match response? {
                     Some(response) => self.take(&response)?,
                     None => return self.end(),
                 },
-                _ = tokio::signal::ctrl_c() => return self.hang_up().await,
+                _ = &mut interrupted => {
+                    self.line.break_off();
+                    return self.last_words().await;
+                }
             }
         }
     }
@@ -213,9 +219,8 @@ impl Call {
         Ok(())
     }
 
-    /// Closes this side and waits for the engine's last words.
-    async fn hang_up(&mut self) -> Result<CallEnded, Error> {
-        self.line.hang_up();
+    /// Waits for the engine's last words after this side has hung up.
+    async fn last_words(&mut self) -> Result<CallEnded, Error> {
         let last_words = async {
             while let Some(response) = self.line.next().await? {
                 self.take(&response)?;
