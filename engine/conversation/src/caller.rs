@@ -241,6 +241,8 @@ pub(crate) struct Hearing {
     pub covers: Option<CallTime>,
     /// 95th percentile of its lag: as configured, then learnt.
     pub lag: Duration,
+    /// Last voiced sample whose words the transcriber still owes.
+    pub owed_since: Option<CallTime>,
     /// Audio up to here has been judged.
     judged_until: CallTime,
     /// Judged words that no slice has settled: the transcriber may send them again.
@@ -252,7 +254,7 @@ const LAG_MAX: Duration = Duration::from_secs(2);
 
 impl Hearing {
     pub(crate) fn new(lag: Duration) -> Self {
-        Self { covers: None, lag, judged_until: CallTime::ZERO, judged_words: Vec::new() }
+        Self { covers: None, lag, owed_since: None, judged_until: CallTime::ZERO, judged_words: Vec::new() }
     }
 
     pub(crate) fn listened(&mut self, covers: Option<CallTime>) {
@@ -260,8 +262,10 @@ impl Hearing {
     }
 
     /// Rises at once and falls slowly, so it stays near the high percentiles.
-    pub(crate) fn learn(&mut self, lag: Duration) {
-        let lag = lag.min(LAG_MAX);
+    pub(crate) fn learn(&mut self, now: CallTime) {
+        let Some(lag) = self.owed_since.map(|since| now.since(since)).filter(|lag| *lag <= LAG_MAX) else {
+            return;
+        };
         self.lag = if lag > self.lag { lag } else { (self.lag * 31 + lag) / 32 };
     }
 

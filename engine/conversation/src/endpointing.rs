@@ -30,6 +30,7 @@ const UNVOICED: Duration = Duration::from_millis(300);
 impl Conversation {
     pub(crate) fn voice_started(&mut self, at: CallTime) {
         self.caller = Caller::Speaking { since: at };
+        self.hearing.owed_since = None;
         self.open_speech(at);
         self.deadlines.clear(Deadline::Finalize);
         self.deadlines.clear(Deadline::EndOfTurn); // E4: the same turn goes on
@@ -38,6 +39,7 @@ impl Conversation {
 
     pub(crate) fn voice_ended(&mut self, last: CallTime) {
         self.caller = Caller::Paused { last };
+        self.hearing.owed_since = Some(last);
         if let Some(speech) = &mut self.speech {
             speech.last_voice = speech.last_voice.max(Some(last));
         }
@@ -67,7 +69,7 @@ impl Conversation {
         } else if echo {
             self.dropped(transcript.text.clone(), DropReason::Echo);
         }
-        self.learn_lag();
+        self.learn_lag(!fresh.is_empty());
         if fresh.is_empty() && self.speech.is_none() {
             return;
         }
@@ -114,13 +116,15 @@ impl Conversation {
         self.tell(Event::CallerInterim { turn, text, words });
     }
 
-    /// How late words come after the voice ended, learnt from those that do.
-    fn learn_lag(&mut self) {
-        if let Caller::Paused { last } = self.caller
-            && self.speech.as_ref().is_some_and(|speech| speech.settled.is_none())
-            && (!self.policy.transcriber.watermark || self.hearing.has_covered(last))
-        {
-            self.hearing.learn(self.now.clock.since(last));
+    /// How late the transcriber is after the voice ended: by its watermark, or by the words it owed.
+    fn learn_lag(&mut self, words: bool) {
+        let settles = match self.policy.transcriber.watermark {
+            true => self.hearing.owed_since.is_some_and(|last| self.hearing.has_covered(last)),
+            false => words,
+        };
+        if settles {
+            self.hearing.learn(self.now.clock);
+            self.hearing.owed_since = None;
         }
     }
 

@@ -63,17 +63,23 @@ pub(crate) fn classify<'a>(words: &[String], quiet: impl Iterator<Item = &'a str
     if words.is_empty() {
         return Kind::Nothing;
     }
-    let mut phrases: Vec<Vec<String>> = quiet.chain(FILLERS.iter().copied()).map(normal).collect();
-    phrases.sort_by_key(|phrase| std::cmp::Reverse(phrase.len()));
-    let mut rest = words;
-    while !rest.is_empty() {
-        match phrases.iter().find(|phrase| !phrase.is_empty() && rest.starts_with(phrase)) {
-            Some(phrase) => rest = &rest[phrase.len()..],
-            None if phrases.iter().any(|phrase| begins(phrase, rest)) => return Kind::Undecided,
-            None => return Kind::Words,
-        }
+    let phrases: Vec<Vec<String>> = quiet.chain(FILLERS.iter().copied()).map(normal).collect();
+    // From the last word back, every way to read the rest as phrases: "uh" alone accompanies, but is also
+    // half of "uh huh".
+    let mut verdicts = vec![Kind::Backchannel; words.len() + 1];
+    for start in (0..words.len()).rev() {
+        let rest = &words[start..];
+        let whole = phrases.iter().filter(|phrase| !phrase.is_empty() && rest.starts_with(phrase));
+        let after: Vec<Kind> = whole.map(|phrase| verdicts[start + phrase.len()]).collect();
+        verdicts[start] = if after.contains(&Kind::Backchannel) {
+            Kind::Backchannel
+        } else if after.contains(&Kind::Undecided) || phrases.iter().any(|phrase| begins(phrase, rest)) {
+            Kind::Undecided
+        } else {
+            Kind::Words
+        };
     }
-    Kind::Backchannel
+    verdicts[0]
 }
 
 /// Whether `phrase` may still come of `words`; the last word may be cut.

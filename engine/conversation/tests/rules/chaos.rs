@@ -10,7 +10,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use crate::agents::{booking, greeting, model};
 use crate::session::{Session, ms, show};
 
-const CASES: u32 = 1_500;
+const CASES: u32 = 1_200;
 
 /// Something that happens in a call; times and ids are made from the call as it is then.
 #[derive(Debug, Clone)]

@@ -1,7 +1,11 @@
 //! The rules of turn-taking, as scenarios in simulated time.
 
+mod agent_side;
 mod agents;
 mod chaos;
 mod dialogues;
+mod floor;
 mod session;
 mod straight;
+mod truth;
+mod turn_end;

@@ -173,7 +173,7 @@ impl Session {
             self.play();
             while let Some(entry) = self.inbox.first_entry().filter(|entry| entry.key().0 <= self.clock) {
                 let input = entry.remove();
-                self.report_positions();
+                self.report_positions(self.clock);
                 self.hand(self.clock, input);
             }
             self.clock = self.next_step().max(self.clock + STEP).min(until.max(self.clock + STEP));
@@ -206,7 +206,7 @@ impl Session {
             let due = self.conversation.next_deadline().map(exact).filter(|due| *due <= self.clock);
             let Some(first) = wanted.into_iter().chain(due).min() else { return };
             let at = first.max(self.clock.saturating_sub(STEP - 1));
-            self.report_positions();
+            self.report_positions(at);
             let fact = if wanted == Some(first) { Input::CallerAudioReached } else { Input::DeadlineReached };
             self.hand(at, fact);
         }
@@ -327,16 +327,16 @@ impl Session {
     }
 
     /// The session reports the position before any other fact.
-    fn report_positions(&mut self) {
+    fn report_positions(&mut self, clock: u64) {
         let playing = self.playouts.iter().filter(|(_, playout)| playout.started && !playout.held);
         let facts: Vec<Input> = playing
             .map(|(reply, playout)| Input::PlayedUpTo {
                 reply: *reply,
                 position: Duration::from_millis(playout.position),
-                at: ms(self.clock),
+                at: ms(clock),
             })
             .collect();
-        facts.into_iter().for_each(|fact| self.hand(self.clock, fact));
+        facts.into_iter().for_each(|fact| self.hand(clock, fact));
     }
 
     /// When a line that begins so was first written; panics if it never was.

@@ -1,0 +1,103 @@
+//! H: what was really heard.
+
+use std::time::Duration;
+
+use parlance_conversation::*;
+
+use crate::agents::{greeting, model};
+use crate::session::{Session, ms};
+
+fn entries(call: &Session) -> Vec<Entry> {
+    let said = |(_, action): &(u64, Action)| match action {
+        Action::Tell(Event::Said(entry)) => Some(entry.clone()),
+        _ => None,
+    };
+    call.actions.iter().filter_map(said).collect()
+}
+
+#[test]
+fn h1_word_times_of_the_voice_are_used_and_others_are_marked_estimated() {
+    for given in [true, false] {
+        let mut call = Session::new(greeting("We open late."));
+        call.voice_delay = None;
+        call.run(100);
+        let times = [("We", 0, 500), ("open", 500, 600), ("late", 600, 700)];
+        let word = |(text, start, end): &(&str, u64, u64)| WordTime {
+            text: (*text).into(),
+            start: ms(*start),
+            end: ms(*end),
+        };
+        let words: Vec<WordTime> = if given { times.iter().map(word).collect() } else { Vec::new() };
+        let (reply, segment, length) = (ReplyId(1), SegmentId(0), Duration::from_millis(780));
+        call.post(200, Input::AudioReady { reply, segment, length, words, finished: true });
+        call.post(710, Input::Control(Control::Interrupt)).run(2_000);
+        let entry = entries(&call).pop().expect("an entry");
+        // About 490 ms were played: of the voice's words one, of an even share two.
+        assert_eq!(entry.text, if given { "We" } else { "We open" });
+        assert_eq!(entry.estimated, !given);
+    }
+}
+
+#[test]
+fn h2_heard_words_are_those_whose_middle_was_played() {
+    let mut call = Session::new(greeting("One two three four five six."));
+    call.post(1_000, Input::Control(Control::Interrupt)).run(2_000);
+    let entry = entries(&call).pop().expect("an entry");
+    assert_eq!(format!("{} {}", entry.text, entry.unheard), "One two three four five six.");
+    assert_eq!(entry.interrupted_at, Some(ms(1_000)));
+    assert_eq!(entry.text, "One two three");
+}
+
+#[test]
+fn h2_words_keep_their_times_through_a_hold() {
+    let mut call = Session::new(greeting("We open at nine in the morning and close at five."));
+    call.voice(1_000, 1_600).listened(1_750, 1_700).run(8_000);
+    let entry = entries(&call).pop().expect("an entry");
+    let first = entry.words.first().expect("words").start.as_millis();
+    let last = entry.words.last().expect("words").end.as_millis();
+    let ended = call.when("over r1 heard");
+    assert!(first.abs_diff(210) <= 100 && last.abs_diff(ended) <= 100, "{first} {last} {ended}");
+}
+
+#[test]
+fn h3_a_position_of_an_old_reply_is_not_heard() {
+    let mut call = Session::new(greeting("One two three four five six."));
+    let late = Input::PlayedUpTo { reply: ReplyId(1), position: Duration::from_millis(1_600), at: ms(1_100) };
+    call.post(1_000, Input::Control(Control::Interrupt)).post(1_100, late).run(2_000);
+    assert_eq!(entries(&call).pop().expect("an entry").text, "One two three");
+}
+
+#[test]
+fn h4_entries_are_numbered_in_the_order_they_began() {
+    let mut call = Session::new(greeting("We open at nine in the morning and close at five."));
+    call.answer(200, "Lunch is at one.").says(1_500, 2_200, "when is lunch").run(8_000);
+    let mut entries = entries(&call);
+    entries.sort_by_key(|entry| entry.sequence);
+    entries.dedup_by_key(|entry| entry.sequence);
+    let order: Vec<(u32, Speaker)> = entries.iter().map(|entry| (entry.sequence, entry.speaker)).collect();
+    assert_eq!(order, [(1, Speaker::Agent), (2, Speaker::Caller), (3, Speaker::Agent)]);
+    assert!(entries.is_sorted_by_key(|entry| entry.start));
+}
+
+#[test]
+fn h5_a_tool_that_ran_stays_in_the_context_whatever_was_heard() {
+    let mut call = Session::new(model());
+    call.tool_delay = Some(500);
+    call.answer_with_tool(200, "Let me look that up for you right now.", "look_up")
+        .answer(3_000, "x")
+        .answer(200, "y");
+    call.says(1_000, 1_500, "is there a table").says(3_100, 3_600, "forget it").run(9_000);
+    let kinds: Vec<&str> = call
+        .context()
+        .iter()
+        .map(|message| match message {
+            Message::System { .. } => "system",
+            Message::Caller { .. } => "caller",
+            Message::Agent { text } if text.ends_with('…') => "cut",
+            Message::Agent { .. } => "agent",
+            Message::ToolCall { .. } => "call",
+            Message::ToolResult { .. } => "result",
+        })
+        .collect();
+    assert_eq!(kinds, ["caller", "cut", "call", "result", "caller"], "{}", call.text());
+}

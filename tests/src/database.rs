@@ -1,0 +1,54 @@
+//! One private Postgres for the whole test program, and an organisation for whoever asks.
+//!
+//! The server and its folder go when the program ends, however it ends. Organisations are made by the database's
+//! owner, because the engine has no way to make one yet.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use parlance_store::OrganisationId;
+use parlance_store::private_cluster::{ClusterConfig, PrivateCluster, ProcessWatch};
+use tokio_postgres::NoTls;
+
+/// A folder that is nobody else's, not made yet.
+pub fn new_folder(name: &str) -> PathBuf {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    std::env::temp_dir().join(format!("parlance-door-{}-{number}-{name}", std::process::id()))
+}
+
+/// The address of the program's own database, as its owner.
+///
+/// # Panics
+/// When no Postgres can be started; the message says what to install.
+pub fn url() -> &'static str {
+    static CLUSTER: OnceLock<(PrivateCluster, ProcessWatch)> = OnceLock::new();
+    let (cluster, _) = CLUSTER.get_or_init(|| {
+        let cluster = PrivateCluster::start(&ClusterConfig::new(new_folder("postgres")))
+            .unwrap_or_else(|error| panic!("the tests need a Postgres: could not {error}"));
+        let watch = cluster
+            .stop_when_process_ends(true)
+            .unwrap_or_else(|error| panic!("the tests' Postgres would outlive them: could not {error}"));
+        (cluster, watch)
+    });
+    cluster.url()
+}
+
+/// Makes an organisation; the database must have been migrated.
+///
+/// # Panics
+/// When the database refuses.
+pub async fn new_organisation() -> OrganisationId {
+    let organisation = OrganisationId::new();
+    let (client, connection) =
+        tokio_postgres::connect(url(), NoTls).await.expect("the tests' own Postgres takes connections");
+    let driver = tokio::spawn(connection);
+    let insert = format!(
+        "INSERT INTO parlance.organisations (id, display_name) VALUES ('{organisation}', 'A test''s own')"
+    );
+    client.batch_execute(&insert).await.expect("the owner may make an organisation");
+    drop(client);
+    driver.await.expect("the connection's task ends").expect("the connection ends in order");
+    organisation
+}

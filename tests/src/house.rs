@@ -1,0 +1,241 @@
+//! An engine of the test's own, on a real socket, with an organisation of its own and nobody else's calls.
+//!
+//! Opened with real offline providers or with the scripted ones. [`House::is_empty`] is the promise behind every
+//! bad input: no live call, no task, no row, no file, no process.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+use parlance::cli::connect::{self, ConnectArgs};
+use parlance::config::Config;
+use parlance::serve::{self, Running};
+use parlance_proto::v1;
+use parlance_store::appointments::Appointment;
+use parlance_store::calls::{CallFilter, CallState};
+use parlance_store::organisations::{self, OpeningHours};
+use parlance_store::{CallId, PageRequest, Scope, appointments, calls, keys};
+
+use crate::database;
+
+/// How long a call may take to be put away.
+const SETTLES_WITHIN: Duration = Duration::from_secs(8);
+/// The organisations' time zone: neither UTC nor, mostly, the machine's.
+pub const TIME_ZONE: &str = "America/New_York";
+
+#[derive(Parser)]
+struct Flags {
+    #[command(flatten)]
+    config: Config,
+}
+
+/// An engine with one organisation.
+pub struct House {
+    /// The engine.
+    pub running: Running,
+    /// The organisation's rows, read beside the API.
+    pub scope: Scope,
+    /// The organisation's key.
+    pub key: String,
+    /// The typed clients, with the key.
+    pub client: connect::Engine,
+    folder: Folder,
+    /// Tasks of an engine without calls.
+    idle_tasks: usize,
+}
+
+/// Goes with its value.
+struct Folder(PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            eprintln!("{} stays behind: {error}", self.0.display());
+        }
+    }
+}
+
+impl House {
+    /// With PocketSphinx, flows and flite.
+    ///
+    /// # Panics
+    /// When the engine does not start; one sentence says what is missing.
+    pub async fn offline() -> Self {
+        Self::open("offline").await
+    }
+
+    /// With scripted providers, which understand nothing and hum.
+    ///
+    /// # Panics
+    /// When the engine does not start.
+    pub async fn scripted() -> Self {
+        Self::open("script").await
+    }
+
+    async fn open(providers: &str) -> Self {
+        let folder = Folder(database::new_folder("data"));
+        let database_url = database::url();
+        let data_dir = folder.0.to_str().expect("temporary folders are named in UTF-8");
+        let flags = ["test", "--host", "127.0.0.1", "--port", "0", "--data-dir", data_dir];
+        let more = ["--database-url", database_url, "--providers", providers];
+        let config = Flags::parse_from(flags.into_iter().chain(more)).config;
+        let running = match serve::start(config).await {
+            Ok(running) => running,
+            Err(error) => panic!("this test needs an engine, which could not {error}"),
+        };
+        let (scope, key) = settle(&running).await;
+        let client = client(&running, &key).await;
+        let idle_tasks = running.engine.calls.len();
+        Self { running, scope, key, client, folder, idle_tasks }
+    }
+
+    /// Where it listens.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.running.address)
+    }
+
+    /// The client side of another organisation of the same engine.
+    ///
+    /// # Panics
+    /// When the database refuses.
+    pub async fn stranger(&self) -> connect::Engine {
+        let (_, key) = settle(&self.running).await;
+        client(&self.running, &key).await
+    }
+
+    /// Makes an agent and gives its name.
+    ///
+    /// # Panics
+    /// When the engine refuses it.
+    pub async fn hires(&self, agent: v1::Agent) -> String {
+        let agent_id = agent.name.trim_start_matches("agents/").to_owned();
+        let request = v1::CreateAgentRequest { agent_id, agent: Some(agent) };
+        let response = self.client.agents().create_agent(request).await.expect("the agent is valid");
+        response.into_inner().agent.expect("the answer holds the agent").name
+    }
+
+    /// The call as the API has it, once it is over.
+    ///
+    /// # Panics
+    /// When it does not end within some seconds.
+    pub async fn ended_call(&self, name: &str) -> v1::Call {
+        let give_up = tokio::time::Instant::now() + SETTLES_WITHIN;
+        loop {
+            let request = v1::GetCallRequest { name: name.into() };
+            let call =
+                self.client.calls().get_call(request).await.expect("the call is there").into_inner().call;
+            let call = call.expect("the answer holds the call");
+            if call.state() == v1::CallState::Ended {
+                return call;
+            }
+            assert!(tokio::time::Instant::now() < give_up, "the call did not end: {call:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// What was said and decided.
+    ///
+    /// # Panics
+    /// When there is no such call.
+    pub async fn transcript(&self, call: &str) -> v1::GetTranscriptResponse {
+        let request = v1::GetTranscriptRequest { call: call.into(), include_events: true };
+        self.client.calls().get_transcript(request).await.expect("the call has a transcript").into_inner()
+    }
+
+    /// The appointments made in a call, read from the database.
+    ///
+    /// # Panics
+    /// When the database refuses.
+    pub async fn appointments(&self, call: &str) -> Vec<Appointment> {
+        let id: CallId = call.trim_start_matches("calls/").parse().expect("a call's name holds its id");
+        let page = appointments::list(&self.scope, Some(id), &PageRequest::default()).await;
+        page.expect("the store lists appointments").items
+    }
+
+    /// Waits until nothing is left of any call: no live call, no task, no row that seems to go on, no file half
+    /// written, no child process. Calls that ended, and their recordings, may stay.
+    ///
+    /// # Panics
+    /// When something stays; the panic names it.
+    pub async fn is_empty(&self) {
+        let give_up = tokio::time::Instant::now() + SETTLES_WITHIN;
+        loop {
+            let left = self.left_behind().await;
+            if left.is_empty() {
+                return;
+            }
+            assert!(tokio::time::Instant::now() < give_up, "left behind: {}", left.join("; "));
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    async fn left_behind(&self) -> Vec<String> {
+        let engine = &self.running.engine;
+        let mut left = Vec::new();
+        if engine.live.count() > 0 {
+            left.push(format!("{} live calls", engine.live.count()));
+        }
+        if engine.calls.len() > self.idle_tasks {
+            left.push(format!("{} tasks", engine.calls.len() - self.idle_tasks));
+        }
+        for state in [CallState::Created, CallState::Ongoing] {
+            let filter = CallFilter { state: Some(state), ..Default::default() };
+            let page = calls::list(&self.scope, &filter, &PageRequest::default()).await;
+            let open = page.expect("the store lists calls").items;
+            left.extend(open.iter().map(|call| format!("row of call {} {state:?}", call.id)));
+        }
+        left.extend(self.files_behind().await);
+        left.extend(children("espeak-ng").map(|process| format!("process {process}")));
+        left
+    }
+
+    /// Files of recordings that are no ended call's.
+    async fn files_behind(&self) -> Vec<String> {
+        let Some(recorder) = &self.running.engine.recorder else { return Vec::new() };
+        let filter = CallFilter { state: Some(CallState::Ended), ..Default::default() };
+        let page = calls::list(&self.scope, &filter, &PageRequest { size: 200, token: None }).await;
+        let ended = page.expect("the store lists calls").items;
+        let known: Vec<String> = ended.iter().filter_map(|call| call.recording_path.clone()).collect();
+        let entries = std::fs::read_dir(recorder.folder()).expect("the folder of recordings is there");
+        let paths =
+            entries.map(|entry| format!("file://{}", entry.expect("it can be listed").path().display()));
+        paths.filter(|path| !known.contains(path)).collect()
+    }
+
+    /// Where the engine keeps its things.
+    pub fn data_dir(&self) -> &std::path::Path {
+        &self.folder.0
+    }
+}
+
+/// A new organisation of this engine in [`TIME_ZONE`], open from 11:00 to 22:00, and its key.
+async fn settle(running: &Running) -> (Scope, String) {
+    let scope = running.engine.store.scope(database::new_organisation().await);
+    organisations::set_time_zone(&scope, TIME_ZONE).await.expect("the zone is known");
+    let week = OpeningHours::default_week();
+    organisations::set_opening_hours(&scope, &week).await.expect("the usual week is valid");
+    let key = keys::create(&scope, &["admin".to_owned()]).await.expect("an organisation may have a key");
+    (scope, key.secret)
+}
+
+async fn client(running: &Running, key: &str) -> connect::Engine {
+    let args = ConnectArgs {
+        endpoint: format!("http://{}", running.address),
+        key: Some(key.to_owned()),
+        data_dir: PathBuf::new(),
+    };
+    connect::connect(&args).await.expect("the engine answers")
+}
+
+/// Our child processes of that name.
+fn children(name: &str) -> impl Iterator<Item = String> {
+    let us = std::process::id().to_string();
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    processes.filter_map(move |process| {
+        let stat = std::fs::read_to_string(process.path().join("stat")).ok()?;
+        // `pid (name) state parent …`; a name may hold spaces and brackets.
+        let (before, after) = stat.rsplit_once(')')?;
+        let ours = after.split_whitespace().nth(1)? == us;
+        (ours && before.contains(name)).then(|| before.to_owned() + ")")
+    })
+}

@@ -1,0 +1,15 @@
+//! Parlance through its public door: what a client, a caller and an operator can count on.
+//!
+//! Each test opens an engine of its own on a real socket (`parlance_tests::House`). A module is a theme; a test's
+//! name is the promise. `tidy` is the exception: it reads the sources and keeps the house in order.
+
+mod agents;
+mod bad_input;
+mod bookings;
+mod calls;
+mod formats;
+mod from_json;
+mod interruption;
+mod recording;
+mod tidy;
+mod typed;
