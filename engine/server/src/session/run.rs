@@ -8,8 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parlance_conversation::{
-    Action, AgentState, CallTime, CallerState, Control, Conversation, EndReason, Input, Now, ProviderKind,
-    ReplyId,
+    Action, AgentState, CallTime, CallerState, Control, Conversation, EndReason, Input, Now, ReplyId,
 };
 use parlance_proto::v1::session_control::Control as WireControl;
 use parlance_proto::v1::voice_session_request::Request;
