@@ -51,14 +51,7 @@ impl Session {
 
     /// Hands the conversation the news that a reply has no voice.
     pub(super) fn voice_failed(&mut self, failure: Option<Failure>) {
-        if let Some(Failure { reply, message }) = failure {
-            self.facts.push_back(Input::ProviderFailed {
-                kind: ProviderKind::TextToSpeech,
-                reply: Some(reply),
-                message,
-                fallback_left: false,
-            });
-        }
+        self.facts.extend(failure.map(no_voice));
     }
 
     fn start_reply(&mut self, reply: ReplyId, context: Vec<Message>) {
@@ -99,6 +92,16 @@ impl Session {
     pub(super) fn record_played(&mut self, now: parlance_conversation::CallTime) {
         let Some(recording) = &mut self.recording else { return };
         self.playout.record(now, |block| recording.agent(block.at, block.samples));
+    }
+}
+
+/// The news that a reply has no voice, or no longer this one.
+pub(super) fn no_voice(failure: Failure) -> Input {
+    Input::ProviderFailed {
+        kind: ProviderKind::TextToSpeech,
+        reply: Some(failure.reply),
+        message: failure.message,
+        fallback_left: failure.fallback_left,
     }
 }
 

@@ -1,8 +1,9 @@
 //! What the fake callers say, cut into frames once and shared by all calls.
 //!
 //! A clip ends in the middle of its last loud 4 ms: synthetic voices fade out over 100 ms and more, and nobody
-//! could say which of those samples was "the last voiced one". Between clips the callers send room tone, not
-//! zeros, so that a detector that skips digital silence gains nothing here.
+//! could say which of those samples was "the last voiced one". Room tone lies under everything the callers send,
+//! so that a detector that skips digital silence gains nothing here, and one that follows the noise is not led
+//! astray by a room that comes and goes.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -67,9 +68,10 @@ impl Clip {
         };
         let last = samples.chunks_exact(STEP).rposition(is_loud).unwrap_or(0);
         let end = last * STEP + STEP / 2;
-        let mut said = samples[..end.min(samples.len())].to_vec();
-        let padding = said.len().next_multiple_of(FRAME) - said.len();
-        said.extend(room.iter().take(padding));
+        let voice = samples[..end.min(samples.len())].iter().copied().chain(std::iter::repeat(0));
+        let length = end.next_multiple_of(FRAME);
+        let mixed = voice.zip(room.iter().cycle()).map(|(voice, room)| voice.saturating_add(*room));
+        let said: Vec<i16> = mixed.take(length).collect();
         let frames = said.chunks_exact(FRAME).map(bytes_of).collect();
         Self { frames, voice_end: Duration::from_micros(parlance_media::samples_to_us(end as u64, RATE_HZ)) }
     }
