@@ -28,9 +28,7 @@ pub fn flow(wire: &v1::Flow, bad: &mut Violations) -> Flow {
         }
     }
     let flow = Flow { start: wire.start.clone(), nodes };
-    if bad.is_empty()
-        && let Err(problems) = flow.validate()
-    {
+    if let Err(problems) = flow.validate() {
         // A name that is no slot may be a dynamic variable of the call: only the call can tell.
         for problem in problems.iter().filter(|problem| !matches!(problem.fault, Fault::UnknownVariable(_))) {
             bad.add(format!("flow.nodes[{}].{}", problem.node, problem.field), problem.fault.to_string());

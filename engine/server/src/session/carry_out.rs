@@ -90,8 +90,12 @@ impl Session {
 
     /// Gives the recording what the far end has played by now.
     pub(super) fn record_played(&mut self, now: parlance_conversation::CallTime) {
-        let Some(recording) = &mut self.recording else { return };
-        self.playout.record(now, |block| recording.agent(block.at, block.samples));
+        let recording = &mut self.recording;
+        self.playout.record(now, |block| {
+            if let Some(recording) = recording {
+                recording.agent(block.at, block.samples);
+            }
+        });
     }
 }
 
