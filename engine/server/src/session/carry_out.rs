@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use parlance_conversation::{Action, Expectation, Input, Message, ProviderKind, ReplyId};
+use parlance_conversation::{Action, Event, Expectation, Input, Message, ProviderKind, ReplyId};
 use parlance_providers::{llm, stt};
 
 use super::inbox::Posted;
@@ -41,6 +41,9 @@ impl Session {
             Action::Expect(expectation) => self.caller_audio.next_turn(listening_for(expectation)),
             Action::EndCall { reason } => self.ended = Some(reason),
             Action::Tell(event) => {
+                if let Event::ReplyEnded { reply, .. } = &event {
+                    self.playout.end(*reply);
+                }
                 if let Some(response) = telling::response(&event, self.options.details) {
                     self.far_end.tell(now, response);
                 }

@@ -36,6 +36,7 @@ struct ReplyAudio {
     cursor: usize,
     sequence: u32,
     released: bool,
+    over: bool,
     resampler: Option<(SegmentId, Resampler)>,
     segment: Option<(SegmentId, usize)>,
     drained_told: bool,
@@ -172,6 +173,21 @@ impl Playout {
             self.pacer.flush(now.as_micros());
         }
         self.forget(reply);
+    }
+
+    /// The reply has ended: nobody goes back into its audio any more.
+    pub fn end(&mut self, reply: ReplyId) {
+        if let Some(audio) = self.replies.iter_mut().find(|audio| audio.reply == reply) {
+            audio.over = true;
+        }
+    }
+
+    /// Lets go of the audio of replies that have ended, once all that was sent was played and recorded: a
+    /// call of an hour would else hold all that was ever said in it. Call after [`Self::record`].
+    pub fn let_go(&mut self, now: CallTime) {
+        if self.replies.iter().any(|audio| audio.over) && self.pacer.drained_at_us() <= now.as_micros() {
+            self.replies.retain(|audio| !audio.over);
+        }
     }
 
     /// Forgets a reply's audio without clearing what was sent.
@@ -415,6 +431,7 @@ impl ReplyAudio {
             cursor: 0,
             sequence: 0,
             released: false,
+            over: false,
             resampler: None,
             segment: None,
             drained_told: false,
@@ -450,5 +467,36 @@ impl ReplyAudio {
             let tail = us_to_samples(resampler.delay_us() + 1_000, rate_hz) as usize;
             resampler.process(&vec![0; tail], &mut self.samples);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use parlance_media::format::Encoding;
+    use tokio::sync::mpsc;
+
+    fn at(ms: u64) -> CallTime {
+        CallTime::from_millis(ms)
+    }
+
+    #[test]
+    fn the_audio_of_an_ended_reply_is_let_go_when_it_was_played_and_recorded_to_its_end() {
+        let format = AudioFormat::new(Encoding::Pcm16Le, 16_000).expect("16 kHz PCM is spoken");
+        let (sender, _receiver) = mpsc::channel(100);
+        let (mut playout, mut far_end) = (Playout::new(format, true), FarEnd::new(sender));
+        let (reply, segment) = (ReplyId(1), SegmentId(1));
+        playout.collect(reply, segment, &[7; 3_200], 16_000);
+        playout.finish_segment(reply, segment);
+        playout.release(reply);
+        playout.pump(at(0), &mut far_end);
+        playout.end(reply);
+        let mut recorded = 0;
+        playout.record(at(200), |block| recorded += block.samples.len());
+        playout.let_go(at(200));
+        assert_eq!((recorded, playout.replies.len()), (2_560, 1), "40 ms are still on their way to the ear");
+        playout.record(at(240), |block| recorded += block.samples.len());
+        playout.let_go(at(240));
+        assert_eq!((recorded, playout.replies.len()), (3_200, 0));
     }
 }

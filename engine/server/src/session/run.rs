@@ -186,6 +186,7 @@ impl Session {
     fn look_round(&mut self) {
         let now = self.clock.now();
         self.record_played(now);
+        self.playout.let_go(now);
         if let Some(progress) = self.playout.pump(now, &mut self.far_end) {
             self.feed(played(progress, now));
         }
