@@ -42,7 +42,8 @@ impl Session {
             Action::EndCall { reason } => self.ended = Some(reason),
             Action::Tell(event) => {
                 if let Event::ReplyEnded { reply, .. } = &event {
-                    self.playout.end(*reply);
+                    // Nobody goes back into its audio any more; a long call would else hold all that was said.
+                    self.playout.forget(*reply);
                 }
                 if let Some(response) = telling::response(&event, self.options.details) {
                     self.far_end.tell(now, response);

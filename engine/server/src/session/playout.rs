@@ -36,7 +36,6 @@ struct ReplyAudio {
     cursor: usize,
     sequence: u32,
     released: bool,
-    over: bool,
     resampler: Option<(SegmentId, Resampler)>,
     segment: Option<(SegmentId, usize)>,
     drained_told: bool,
@@ -173,21 +172,6 @@ impl Playout {
             self.pacer.flush(now.as_micros());
         }
         self.forget(reply);
-    }
-
-    /// The reply has ended: nobody goes back into its audio any more.
-    pub fn end(&mut self, reply: ReplyId) {
-        if let Some(audio) = self.replies.iter_mut().find(|audio| audio.reply == reply) {
-            audio.over = true;
-        }
-    }
-
-    /// Lets go of the audio of replies that have ended, once all that was sent was played and recorded: a
-    /// call of an hour would else hold all that was ever said in it. Call after [`Self::record`].
-    pub fn let_go(&mut self, now: CallTime) {
-        if self.replies.iter().any(|audio| audio.over) && self.pacer.drained_at_us() <= now.as_micros() {
-            self.replies.retain(|audio| !audio.over);
-        }
     }
 
     /// Forgets a reply's audio without clearing what was sent.
@@ -431,7 +415,6 @@ impl ReplyAudio {
             cursor: 0,
             sequence: 0,
             released: false,
-            over: false,
             resampler: None,
             segment: None,
             drained_told: false,
@@ -490,13 +473,11 @@ mod tests {
         playout.finish_segment(reply, segment);
         playout.release(reply);
         playout.pump(at(0), &mut far_end);
-        playout.end(reply);
+        playout.forget(reply);
         let mut recorded = 0;
-        playout.record(at(200), |block| recorded += block.samples.len());
-        playout.let_go(at(200));
+        playout.record(at(160), |block| recorded += block.samples.len());
         assert_eq!((recorded, playout.replies.len()), (2_560, 1), "40 ms are still on their way to the ear");
-        playout.record(at(240), |block| recorded += block.samples.len());
-        playout.let_go(at(240));
+        playout.record(at(200), |block| recorded += block.samples.len());
         assert_eq!((recorded, playout.replies.len()), (3_200, 0));
     }
 }

@@ -149,7 +149,7 @@ impl Session {
             }
         }
         drop(incoming);
-        self.finish().await;
+        Box::pin(self.finish()).await;
     }
 
     pub(super) fn now(&self) -> Now {
@@ -186,7 +186,6 @@ impl Session {
     fn look_round(&mut self) {
         let now = self.clock.now();
         self.record_played(now);
-        self.playout.let_go(now);
         if let Some(progress) = self.playout.pump(now, &mut self.far_end) {
             self.feed(played(progress, now));
         }
