@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use parlance_conversation::{Action, Expectation, Input, Message, ProviderKind, ReplyId};
+use parlance_conversation::{Action, Event, Expectation, Input, Message, ProviderKind, ReplyId};
 use parlance_providers::{llm, stt};
 
 use super::inbox::Posted;
@@ -41,6 +41,10 @@ impl Session {
             Action::Expect(expectation) => self.caller_audio.next_turn(listening_for(expectation)),
             Action::EndCall { reason } => self.ended = Some(reason),
             Action::Tell(event) => {
+                if let Event::ReplyEnded { reply, .. } = &event {
+                    // Nobody goes back into its audio any more; a long call would else hold all that was said.
+                    self.playout.forget(*reply);
+                }
                 if let Some(response) = telling::response(&event, self.options.details) {
                     self.far_end.tell(now, response);
                 }

@@ -458,3 +458,32 @@ impl ReplyAudio {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use parlance_media::format::Encoding;
+    use tokio::sync::mpsc;
+
+    fn at(ms: u64) -> CallTime {
+        CallTime::from_millis(ms)
+    }
+
+    #[test]
+    fn the_audio_of_an_ended_reply_is_let_go_when_it_was_played_and_recorded_to_its_end() {
+        let format = AudioFormat::new(Encoding::Pcm16Le, 16_000).expect("16 kHz PCM is spoken");
+        let (sender, _receiver) = mpsc::channel(100);
+        let (mut playout, mut far_end) = (Playout::new(format, true), FarEnd::new(sender));
+        let (reply, segment) = (ReplyId(1), SegmentId(1));
+        playout.collect(reply, segment, &[7; 3_200], 16_000);
+        playout.finish_segment(reply, segment);
+        playout.release(reply);
+        playout.pump(at(0), &mut far_end);
+        playout.forget(reply);
+        let mut recorded = 0;
+        playout.record(at(160), |block| recorded += block.samples.len());
+        assert_eq!((recorded, playout.replies.len()), (2_560, 1), "40 ms are still on their way to the ear");
+        playout.record(at(200), |block| recorded += block.samples.len());
+        assert_eq!((recorded, playout.replies.len()), (3_200, 0));
+    }
+}

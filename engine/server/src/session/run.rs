@@ -149,7 +149,7 @@ impl Session {
             }
         }
         drop(incoming);
-        self.finish().await;
+        Box::pin(self.finish()).await;
     }
 
     pub(super) fn now(&self) -> Now {

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use parlance_media::wav;
+use parlance_media::vad::{VoiceDetector, VoiceEvent};
+use parlance_media::{FRAME_US, wav};
 
 /// Samples a second of everything the callers send.
 pub const RATE_HZ: u32 = 16_000;
@@ -38,6 +39,9 @@ pub struct Clip {
     pub frames: Vec<Bytes>,
     /// Where its last voiced sample lies, from the beginning of its first frame.
     pub voice_end: Duration,
+    /// By how much the engine's voice detector puts that later, when it hears this clip after a second of the
+    /// room; negative if earlier, milliseconds.
+    pub placed_late_ms: f64,
 }
 
 /// Everything the callers can send.
@@ -73,8 +77,24 @@ impl Clip {
         let mixed = voice.zip(room.iter().cycle()).map(|(voice, room)| voice.saturating_add(*room));
         let said: Vec<i16> = mixed.take(length).collect();
         let frames = said.chunks_exact(FRAME).map(bytes_of).collect();
-        Self { frames, voice_end: Duration::from_micros(parlance_media::samples_to_us(end as u64, RATE_HZ)) }
+        let voice_end_us = parlance_media::samples_to_us(end as u64, RATE_HZ);
+        let placed_us = detected_end_us(&said, room).unwrap_or(voice_end_us);
+        let placed_late_ms = (placed_us as f64 - voice_end_us as f64) / 1_000.0;
+        Self { frames, voice_end: Duration::from_micros(voice_end_us), placed_late_ms }
     }
+}
+
+/// Where the detector puts the last voiced sample of `said`, in the middle of the room's tone.
+fn detected_end_us(said: &[i16], room: &[i16]) -> Option<u64> {
+    let second = room.iter().cycle().take(RATE_HZ as usize);
+    let heard: Vec<i16> = second.clone().chain(said).chain(second).copied().collect();
+    let mut detector = VoiceDetector::new();
+    let frames = (0..).map(|frame| frame * FRAME_US).zip(heard.chunks_exact(FRAME));
+    let ends = frames.filter_map(|(at_us, frame)| match detector.push(at_us, frame, true) {
+        Some(VoiceEvent::Ended { last_voiced_us }) => Some(last_voiced_us),
+        _ => None,
+    });
+    ends.last()?.checked_sub(1_000_000)
 }
 
 fn read(path: &PathBuf) -> Result<Vec<i16>, String> {

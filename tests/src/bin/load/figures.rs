@@ -71,6 +71,8 @@ pub struct Figures {
     pub own_share_by_engine_ms: Spread,
     /// By how much the client's figure is longer, turn by turn.
     pub client_minus_engine_ms: Spread,
+    /// By how much the engine's voice detector puts the end of the clips later than they have it, clip by clip.
+    pub voice_end_placed_late_ms: Spread,
     /// The whole turn by the client's clock, nothing taken out.
     pub turn_ms: Spread,
     /// The endpointing wait.
@@ -106,6 +108,8 @@ pub struct Setting {
     pub recording: bool,
     /// The scripted providers' delays.
     pub delays: Delays,
+    /// How late the detector puts the ends of the clips.
+    pub voice_end_placed_late_ms: Spread,
 }
 
 impl Figures {
@@ -127,6 +131,7 @@ impl Figures {
             own_share_ms: spread(&|share| share.client),
             own_share_by_engine_ms: spread(&|share| share.engine),
             client_minus_engine_ms: spread(&|share| share.client - share.engine),
+            voice_end_placed_late_ms: setting.voice_end_placed_late_ms,
             turn_ms: spread(&|share| share.total),
             endpointing_wait_ms: spread(&|share| share.wait),
             stages_ms: stages,
@@ -180,6 +185,7 @@ impl fmt::Display for Figures {
         row(to, "engine's own share of a turn", &self.own_share_ms)?;
         row(to, "  the same by the engine's waterfall", &self.own_share_by_engine_ms)?;
         row(to, "  client's figure minus engine's", &self.client_minus_engine_ms)?;
+        row(to, "  voice's end placed late, by clip", &self.voice_end_placed_late_ms)?;
         for stage in STAGES {
             row(to, &format!("    {stage}"), &self.stages_ms[stage])?;
         }

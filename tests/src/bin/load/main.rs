@@ -16,8 +16,8 @@
 //!
 //! The first line is taken on this process's clock, the wait from the turn's waterfall. The same sum with the
 //! engine's own `first_frame - last_voice` is the cross-check: it lacks the socket, and where the two differ by
-//! more, the engine placed the last voiced sample elsewhere than the caller did. So that both mean the same
-//! sample, each clip is cut off sharply at its last loud one ([`clip`]).
+//! more, the engine's detector put the last voiced sample later than it was. So that there is one, each clip is
+//! cut off sharply at its last loud sample, and how late the detector puts that is printed too ([`clip`]).
 //!
 //! The driver shares the machine with the engine: it prints its own CPU and how late its own frames left.
 

@@ -17,7 +17,7 @@ use crate::Arguments;
 use crate::call::{self, Outcome, Plan};
 use crate::clip::Sounds;
 use crate::engine::Engine;
-use crate::figures::{Figures, Setting, Usage};
+use crate::figures::{Figures, Setting, Spread, Usage};
 use crate::process::{self, Sample};
 use crate::turn::Delays;
 
@@ -39,6 +39,7 @@ const STUCK_AFTER: Duration = Duration::from_secs(30);
 pub async fn run(arguments: &Arguments) -> Result<Figures, String> {
     let script = Script::default();
     let sounds = Sounds::load()?;
+    let voice_end_placed_late_ms = Spread::of(sounds.clips.iter().map(|clip| clip.placed_late_ms));
     let engine = Engine::start(arguments.engine.as_deref(), !arguments.no_recording)?;
     check_script(&engine, &script)?;
     let channels = connect(&engine.endpoint, arguments.connections).await?;
@@ -56,6 +57,7 @@ pub async fn run(arguments: &Arguments) -> Result<Figures, String> {
         reports,
         recording: !arguments.no_recording,
         delays: Delays::of(&script),
+        voice_end_placed_late_ms,
     };
     let figures = Figures::new(setting, &outcomes, usage, engine.complaints());
     drop(channels);
