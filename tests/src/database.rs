@@ -11,11 +11,15 @@ use parlance_store::OrganisationId;
 use parlance_store::private_cluster::{ClusterConfig, PrivateCluster, ProcessWatch};
 use tokio_postgres::NoTls;
 
-/// A folder that is nobody else's, not made yet.
-pub fn new_folder(name: &str) -> PathBuf {
+/// Everything the program leaves on disk lies in here, and goes with it.
+fn root() -> PathBuf {
+    std::env::temp_dir().join(format!("parlance-door-{}", std::process::id()))
+}
+
+/// A folder that is nobody else's, not made yet. It goes when the program ends, at the latest.
+pub fn new_folder() -> PathBuf {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    std::env::temp_dir().join(format!("parlance-door-{}-{number}-{name}", std::process::id()))
+    root().join(format!("house-{}", NUMBER.fetch_add(1, Ordering::Relaxed)))
 }
 
 /// The address of the program's own database, as its owner.
@@ -25,7 +29,7 @@ pub fn new_folder(name: &str) -> PathBuf {
 pub fn url() -> &'static str {
     static CLUSTER: OnceLock<(PrivateCluster, ProcessWatch)> = OnceLock::new();
     let (cluster, _) = CLUSTER.get_or_init(|| {
-        let cluster = PrivateCluster::start(&ClusterConfig::new(new_folder("postgres")))
+        let cluster = PrivateCluster::start(&ClusterConfig::new(root()))
             .unwrap_or_else(|error| panic!("the tests need a Postgres: could not {error}"));
         let watch = cluster
             .stop_when_process_ends(true)

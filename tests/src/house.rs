@@ -73,8 +73,8 @@ impl House {
     }
 
     async fn open(providers: &str) -> Self {
-        let folder = Folder(database::new_folder("data"));
         let database_url = database::url();
+        let folder = Folder(database::new_folder());
         let data_dir = folder.0.to_str().expect("temporary folders are named in UTF-8");
         let flags = ["test", "--host", "127.0.0.1", "--port", "0", "--data-dir", data_dir];
         let more = ["--database-url", database_url, "--providers", providers];
