@@ -34,7 +34,7 @@ async fn stream(house: &House, messages: Vec<VoiceSessionRequest>) -> (Requests,
 
 async fn refusal_of(house: &House, message: VoiceSessionRequest) -> Status {
     let (_requests, answer) = stream(house, vec![message]).await;
-    answer.err().expect("it is refused")
+    answer.expect_err("it is refused")
 }
 
 /// Reads to the end: the status, and the reason that `ended` gave.
@@ -104,7 +104,7 @@ async fn no_key_and_a_wrong_key_are_unauthenticated_at_every_door() {
         };
         let first = tokio_stream::iter([request(Request::Start(start("agents/echo")))]);
         let mut voice = VoiceServiceClient::with_interceptor(channel.clone(), show);
-        let refused = voice.voice_session(first).await.err().expect("no valid key");
+        let refused = voice.voice_session(first).await.expect_err("no valid key");
         assert_refused(&refused, Code::Unauthenticated, "INVALID_KEY");
         let mut agents =
             v1::agent_service_client::AgentServiceClient::with_interceptor(channel.clone(), show);
@@ -182,7 +182,7 @@ async fn audio_or_nothing_at_all_before_the_start_is_refused() {
     let (requests, outgoing) = mpsc::channel::<VoiceSessionRequest>(1);
     drop(requests);
     let closed = house.client.voice().voice_session(ReceiverStream::new(outgoing)).await;
-    assert_bad_fields(&closed.err().expect("it closed at once"), &["start"]);
+    assert_bad_fields(&closed.expect_err("it closed at once"), &["start"]);
     house.is_empty().await;
 }
 
@@ -191,7 +191,7 @@ async fn a_client_that_sends_nothing_at_all_is_told_after_ten_seconds() {
     let house = House::scripted().await;
     let began = Instant::now();
     let (_requests, answer) = stream(&house, Vec::new()).await;
-    assert_refused(&answer.err().expect("nothing was started"), Code::DeadlineExceeded, "TOO_LATE");
+    assert_refused(&answer.expect_err("nothing was started"), Code::DeadlineExceeded, "TOO_LATE");
     assert!(began.elapsed() >= Duration::from_secs(9), "it was given its time");
     house.is_empty().await;
 }

@@ -74,7 +74,7 @@ impl Session {
 
     /// Reads for one frame's time, if anything comes.
     async fn reads(&mut self, within: Duration) -> bool {
-        let mut bytes = [0; 65_536];
+        let mut bytes = vec![0; 65_536];
         let Ok(count) = timeout(within, self.answers.read(&mut bytes)).await else { return true };
         let count = count.expect("its output can be read");
         self.unread.extend_from_slice(&bytes[..count]);
