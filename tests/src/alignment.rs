@@ -35,7 +35,7 @@ pub fn sounds(samples: &[i16], gap_ms: u64) -> Vec<Stretch> {
             continue;
         }
         let (start_ms, end_ms) = (look as u64 * 5, look as u64 * 5 + 5);
-        match found.last_mut().filter(|last| start_ms < last.end_ms + gap_ms) {
+        match found.last_mut().filter(|last| start_ms - last.end_ms < gap_ms) {
             Some(last) => last.end_ms = end_ms,
             None => found.push(Stretch { start_ms, end_ms }),
         }

@@ -348,7 +348,12 @@ impl Caller {
             return;
         }
         let count = frame_samples(self.input.sample_rate_hz());
+        let spoke = !self.mouth.is_empty();
         let mut samples: Vec<i16> = self.mouth.drain(..count.min(self.mouth.len())).collect();
+        if spoke && self.mouth.is_empty() {
+            // A reply that ended under our own words is no answer to them.
+            self.floor.answers = 0;
+        }
         samples.resize(count, 0);
         self.sent += count;
         let mut data = Vec::new();

@@ -40,13 +40,15 @@ pub struct Loudspeaker {
     /// Beats so far.
     pub beats: usize,
     reported: Option<(u32, u64)>,
+    /// What the beat under way plays: it has been played when the next one comes.
+    playing: Option<(u32, u64)>,
 }
 
 impl Loudspeaker {
     /// A silent one for audio in `format`.
     pub fn new(format: AudioFormat) -> Self {
         let (queue, track, played) = Default::default();
-        Self { format, queue, track, played, beats: 0, reported: None }
+        Self { format, queue, track, played, beats: 0, reported: None, playing: None }
     }
 
     /// Queues what arrived.
@@ -65,6 +67,7 @@ impl Loudspeaker {
     pub fn clear(&mut self, reply: u32) -> Option<PlaybackProgress> {
         self.queue.retain(|piece| piece.reply != reply);
         let last = self.played.last().filter(|last| last.reply == reply)?;
+        // The frame that sounds just now is let finish.
         Some(progress(reply, last.position_us + parlance_media::FRAME_US))
     }
 
@@ -73,8 +76,21 @@ impl Loudspeaker {
         self.queue.is_empty()
     }
 
-    /// Plays 20 ms, and gives what is to be reported.
+    /// Begins to play the next 20 ms, and gives what is to be reported of those before.
     pub fn beat(&mut self) -> Option<PlaybackProgress> {
+        let done = self.playing.take();
+        self.playing = self.play();
+        let (reply, position_us) = done?;
+        let before = self.reported.filter(|reported| reported.0 == reply).map_or(0, |reported| reported.1);
+        let due = position_us >= before + REPORT_EVERY_US || position_us < before || self.playing.is_none();
+        due.then(|| {
+            self.reported = Some((reply, position_us));
+            progress(reply, position_us)
+        })
+    }
+
+    /// Plays 20 ms; gives how far that reaches.
+    fn play(&mut self) -> Option<(u32, u64)> {
         let end = self.track.len() + frame_samples(self.format.sample_rate_hz());
         let mut last = None;
         while self.track.len() < end {
@@ -92,13 +108,7 @@ impl Loudspeaker {
             }
         }
         self.beats += 1;
-        let (reply, position_us) = last?;
-        let before = self.reported.filter(|reported| reported.0 == reply).map_or(0, |reported| reported.1);
-        let due = position_us >= before + REPORT_EVERY_US || position_us < before || self.queue.is_empty();
-        due.then(|| {
-            self.reported = Some((reply, position_us));
-            progress(reply, position_us)
-        })
+        last
     }
 }
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 use crate::agent::Agent;
 use crate::caller::{Token, join};
 use crate::conversation::Call;
-use crate::endpointing::caller_entry;
 use crate::flow::{self, Step, Then, normalize_for_speech, segments::Segmenter};
+use crate::listening::caller_entry;
 use crate::reply::{After, Reply, Source};
 use crate::{
     Action, CallTime, Conversation, Deadline, DropReason, Effect, Event, Expectation, HoldReason,
@@ -52,6 +52,8 @@ pub(crate) struct Decided {
     reply: Option<ReplyId>,
     guide: Option<Guide>,
     expectation: Expectation,
+    /// What its reply said first, for another (A1).
+    owed: String,
     /// A tool with an effect has started since: no way back.
     pub effect_started: bool,
 }
@@ -139,7 +141,8 @@ impl Conversation {
             ..Waterfall::default()
         };
         let (guide, expectation) = (self.guide.clone(), self.expectation.clone());
-        self.decided = Some(Decided { turn, reply: None, guide, expectation, effect_started: false });
+        let owed = self.owed.clone();
+        self.decided = Some(Decided { turn, reply: None, guide, expectation, owed, effect_started: false });
         match self.guide.as_mut().map(|guide| guide.run.answer(&text)) {
             Some(step) => self.take_step(step, ReplyKind::Answer, Some(waterfall)),
             None => self.ask_model(ReplyKind::Answer, Some(waterfall)),
@@ -249,6 +252,9 @@ impl Conversation {
             waterfall.first_segment.get_or_insert(now);
         }
         let spoken = normalize_for_speech(&text);
+        if spoken.trim().is_empty() {
+            return; // only marks
+        }
         let silent = !reply.has_audio();
         let (id, segment) = (reply.id, reply.add_segment(text, spoken.clone()));
         self.act(Action::Synthesize { reply: id, segment, text: spoken });
@@ -313,6 +319,10 @@ impl Conversation {
     pub(crate) fn rejoin(&mut self, reason: HoldReason) {
         let Some(decided) = self.decided.take() else { return };
         let Some(reply) = decided.reply else { return };
+        if let Some(reply) = self.agent.reply_mut() {
+            reply.waterfall = None; // the turn's waterfall comes when it is answered
+            self.owed = if reply.heard_from.is_none() { decided.owed } else { String::new() };
+        }
         self.cut(reason);
         let turn = decided.turn;
         self.guide = decided.guide;

@@ -9,8 +9,6 @@ use std::time::Duration;
 use crate::agent::Agent;
 use crate::caller::Caller;
 use crate::conversation::Call;
-use crate::endpointing::FINALIZE_AFTER;
-use crate::reply::Reply;
 use crate::words::{Kind, PRESENCE, classify, normal};
 use crate::{
     Action, AgentState, CallTime, Conversation, Deadline, DropReason, Event, HoldOutcome, HoldReason,
@@ -92,7 +90,9 @@ impl Conversation {
         match self.caller {
             Caller::Speaking { .. } => false,
             Caller::Silent => true,
-            Caller::Paused { last } => self.is_settled(last) || self.now.clock >= self.settles_by(last),
+            Caller::Paused { last } => {
+                self.hearing.is_sure_of(last) || self.now.clock >= self.concludes_by(last)
+            }
         }
     }
 
@@ -109,8 +109,8 @@ impl Conversation {
     fn judge_while_listening(&mut self, verdict: Verdict) {
         let Some(speech) = &self.speech else { return };
         let late = speech.begun_while != AgentState::Listening;
-        let answers =
-            late && self.previous.as_ref().is_some_and(|reply| is_question(reply, speech.reply_position));
+        let answers = late
+            && self.previous.as_ref().is_some_and(|reply| reply.question_at(speech.reply_position).is_some());
         match verdict {
             Verdict::Words => self.accept_speech(),
             Verdict::Open | Verdict::Backchannel if !late && speech.has_words() => self.accept_speech(),
@@ -164,7 +164,7 @@ impl Conversation {
         } else if thinking && self.tools_block() || self.is_protected() {
             self.accept_speech();
         } else {
-            self.owe_cut_greeting();
+            self.owe_unheard();
             self.cut(reason);
             self.ending_is_off();
             self.accept_speech();
@@ -206,7 +206,7 @@ impl Conversation {
         match &self.agent {
             Agent::Listening => self.deadlines.clear(Deadline::HoldOutcome),
             Agent::Thinking(_) => {}
-            Agent::Held(..) => self.deadlines.set(Deadline::HoldOutcome, at + self.voice_patience()),
+            Agent::Held(..) => self.deadlines.set(Deadline::HoldOutcome, at + LONG_VOICE),
             Agent::Speaking(reply) => {
                 let began = reply.heard_from.unwrap_or(self.now.clock);
                 let at_once = at.since(began) <= AT_ONCE;
@@ -260,7 +260,7 @@ impl Conversation {
             return;
         }
         let due = match self.caller {
-            Caller::Speaking { since } => since + self.voice_patience(),
+            Caller::Speaking { since } => since + LONG_VOICE,
             Caller::Silent | Caller::Paused { .. } => now + PROVIDER_HOLD,
         };
         self.start_hold();
@@ -276,11 +276,6 @@ impl Conversation {
         self.deadlines.clear(Deadline::StalledAudio);
         self.act(Action::HoldPlayout { reply: id });
         self.tell(Event::Held { reply: id, at: now, position });
-    }
-
-    /// B2: how long voice alone is listened to before something must happen.
-    fn voice_patience(&self) -> Duration {
-        LONG_VOICE
     }
 
     /// The transcriber gives no words while the caller speaks: it has no interims, or it is mute.
@@ -395,13 +390,5 @@ impl Conversation {
     pub(crate) fn is_goodbye_disputed(&self) -> bool {
         let closing = matches!(self.call, Call::Closing { cancellable: true, .. });
         closing && (self.caller != Caller::Silent || self.speech.is_some())
-    }
-}
-
-/// B4 for a reply that has ended meanwhile.
-fn is_question(reply: &Reply, position: Duration) -> bool {
-    reply.question_at(position.min(reply.furthest)).is_some() || {
-        let end = reply.question_at(reply.furthest);
-        end.is_some_and(|end| end <= reply.furthest + FINALIZE_AFTER)
     }
 }

@@ -15,7 +15,7 @@ use crate::{
 
 impl Conversation {
     pub(crate) fn first_token_missed(&mut self) {
-        if self.agent.reply().is_some_and(|reply| reply.source == Source::Model) {
+        if self.model_writes() {
             self.wait_missed(Deadline::FirstToken, self.policy.budgets.first_token);
         }
     }
@@ -84,11 +84,17 @@ impl Conversation {
         let current = reply.is_none_or(|id| self.agent.on(id).is_some());
         match kind {
             ProviderKind::TextToSpeech if fallback_left && current => self.voice_again(),
-            ProviderKind::LanguageModel if !fallback_left && current => self.fail_reply(),
+            ProviderKind::LanguageModel if !fallback_left && current && self.model_writes() => {
+                self.fail_reply()
+            }
             ProviderKind::TextToSpeech if !fallback_left && current => self.end(EndReason::ProviderFailed),
             ProviderKind::SpeechToText if !fallback_left => self.close(EndReason::ProviderFailed),
             ProviderKind::SpeechToText | ProviderKind::LanguageModel | ProviderKind::TextToSpeech => {}
         }
+    }
+
+    fn model_writes(&self) -> bool {
+        self.agent.reply().is_some_and(|reply| reply.source == Source::Model)
     }
 
     /// The fallback voice goes on from the first word there is no audio of; one word may come twice.

@@ -239,6 +239,10 @@ fn after_prefix(tokens: Vec<Token>, prefix: &[String]) -> Vec<Token> {
 pub(crate) struct Hearing {
     /// How far the transcriber has listened.
     pub covers: Option<CallTime>,
+    /// The same, for words it stands by: a slice, or its answer to finalize.
+    sure: Option<CallTime>,
+    /// Finalize was asked for since the voice ended.
+    pub finalizing: bool,
     /// 95th percentile of its lag: as configured, then learnt.
     pub lag: Duration,
     /// Last voiced sample whose words the transcriber still owes.
@@ -254,11 +258,28 @@ const LAG_MAX: Duration = Duration::from_secs(2);
 
 impl Hearing {
     pub(crate) fn new(lag: Duration) -> Self {
-        Self { covers: None, lag, owed_since: None, judged_until: CallTime::ZERO, judged_words: Vec::new() }
+        Self {
+            covers: None,
+            sure: None,
+            finalizing: false,
+            lag,
+            owed_since: None,
+            judged_until: CallTime::ZERO,
+            judged_words: Vec::new(),
+        }
     }
 
-    pub(crate) fn listened(&mut self, covers: Option<CallTime>) {
+    pub(crate) fn listened(&mut self, transcript: &Transcript) {
+        let covers = transcript.covers_until;
         self.covers = self.covers.max(covers);
+        if self.finalizing || transcript.kind == TranscriptKind::Slice {
+            self.sure = self.sure.max(covers);
+        }
+    }
+
+    /// Whether no more words can come of the audio up to `last`.
+    pub(crate) fn is_sure_of(&self, last: CallTime) -> bool {
+        self.sure.is_some_and(|sure| sure >= last)
     }
 
     /// Rises at once and falls slowly, so it stays near the high percentiles.
@@ -285,6 +306,13 @@ impl Hearing {
             self.judged_words.clear();
         }
         rest
+    }
+
+    /// Whether this is the slice of words that were judged as an interim: the usual end of a turn.
+    pub(crate) fn only_closes(&self, transcript: &Transcript) -> bool {
+        transcript.kind == TranscriptKind::Slice
+            && !self.judged_words.is_empty()
+            && normal(&transcript.text) == self.judged_words
     }
 
     /// The words of this speech are used up, whatever came of them.
@@ -336,7 +364,7 @@ mod tests {
     fn words_of_a_judged_interim_are_not_taken_again() {
         let (mut hearing, mut first) = (Hearing::new(Duration::ZERO), speech());
         take(&mut first, TranscriptKind::Interim, "book a table", 1_000);
-        hearing.listened(Some(CallTime::from_millis(1_000)));
+        hearing.listened(&plain("book a table", 1_000));
         hearing.judged(&first);
         let grown = plain("book a table for four", 2_000);
         assert_eq!(join(&hearing.unjudged(&grown, tokens(&grown))), "for four");

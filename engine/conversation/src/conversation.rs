@@ -222,7 +222,7 @@ impl Conversation {
         match deadline {
             Deadline::Begin => self.begin(),
             Deadline::EndOfTurn => self.end_of_turn_due(),
-            Deadline::Finalize => self.act(Action::FinalizeTranscript),
+            Deadline::Finalize => self.finalize(),
             Deadline::Speculate => {} // never set: S is not built
             Deadline::Hold => self.hold(),
             Deadline::HoldOutcome => self.hold_outcome_due(),

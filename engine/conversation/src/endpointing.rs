@@ -7,12 +7,12 @@
 use std::time::Duration;
 
 use crate::answer::CallerTurn;
-use crate::caller::{Caller, Speech, Standing, Token, join, tokens};
-use crate::flow::{Completeness, SlotKind};
-use crate::words::{ends_open, ends_question, ends_sentence, normal};
+use crate::asked::asked_by;
+use crate::caller::{Caller, Speech, Standing};
+use crate::flow::Completeness;
+use crate::words::{ends_open, ends_sentence};
 use crate::{
-    Action, CallTime, Conversation, Deadline, DropReason, Entry, Event, Expectation, Responder, Speaker,
-    Transcript, TurnEndReason, TurnSignal, WaitReason, WordTime,
+    CallTime, Conversation, Deadline, Event, Expectation, Responder, TurnEndReason, TurnSignal, WaitReason,
 };
 
 /// E1: the wait is never shorter or longer than this.
@@ -24,121 +24,8 @@ pub(crate) const FINALIZE_AFTER: Duration = Duration::from_millis(100);
 const SETTLE_GRACE: Duration = Duration::from_millis(300);
 /// E9: voice without new words for this much longer than the wait is no speech.
 const WORDLESS: Duration = Duration::from_millis(600);
-/// A word this long after the last voiced sample was not noticed by the voice detector (B5).
-const UNVOICED: Duration = Duration::from_millis(300);
 
 impl Conversation {
-    pub(crate) fn voice_started(&mut self, at: CallTime) {
-        self.caller = Caller::Speaking { since: at };
-        self.hearing.owed_since = None;
-        self.open_speech(at);
-        self.deadlines.clear(Deadline::Finalize);
-        self.deadlines.clear(Deadline::EndOfTurn); // E4: the same turn goes on
-        self.caller_is_heard(at);
-    }
-
-    pub(crate) fn voice_ended(&mut self, last: CallTime) {
-        self.caller = Caller::Paused { last };
-        self.hearing.owed_since = Some(last);
-        if let Some(speech) = &mut self.speech {
-            speech.last_voice = speech.last_voice.max(Some(last));
-        }
-        self.deadlines.set(Deadline::Finalize, last + FINALIZE_AFTER);
-        self.caller_falls_silent(last);
-    }
-
-    /// The speech that is going on, or a new one.
-    pub(crate) fn open_speech(&mut self, at: CallTime) -> &mut Speech {
-        let (state, position) =
-            (self.agent.state(), self.agent.reply().map_or(Duration::ZERO, |reply| reply.position));
-        self.speech.get_or_insert_with(|| Speech::new(at, state, position))
-    }
-
-    /// Words: joined to the speech that is going on, judged by their audio time (B5).
-    pub(crate) fn transcript(&mut self, transcript: &Transcript) {
-        self.hearing.listened(transcript.covers_until);
-        let all = tokens(transcript);
-        let said = !all.is_empty();
-        let fresh = self.hearing.unjudged(transcript, all);
-        let late = said && fresh.is_empty();
-        let count = fresh.len();
-        let fresh = self.playing.without_echo(fresh);
-        let echo = fresh.len() < count;
-        if late && self.speech.is_none() {
-            self.dropped(transcript.text.clone(), DropReason::Late);
-        } else if echo {
-            self.dropped(transcript.text.clone(), DropReason::Echo);
-        }
-        self.learn_lag(!fresh.is_empty());
-        if fresh.is_empty() && self.speech.is_none() {
-            return;
-        }
-        self.take_words(transcript, fresh, echo);
-    }
-
-    fn take_words(&mut self, transcript: &Transcript, fresh: Vec<Token>, echo: bool) {
-        let begun = fresh.first().and_then(|token| token.span).map(|(start, _)| start);
-        let ended = fresh.last().and_then(|token| token.span).map(|(_, end)| end);
-        let audio = self.now.audio;
-        let covers = transcript.covers_until.or(ended).unwrap_or(audio);
-        let has_words = !fresh.is_empty();
-        let speech = self.open_speech(begun.unwrap_or(covers).min(audio));
-        speech.echo |= echo;
-        let changed = speech.take(transcript.kind, fresh, covers);
-        let (standing, text) = (speech.standing, speech.text());
-        if has_words {
-            self.count_as_voice(begun, ended.unwrap_or(covers));
-        }
-        if let (true, Standing::Turn { id, .. }) = (changed, standing) {
-            self.tell_interim(id, text);
-        }
-    }
-
-    /// B5: words without voice count as voice from the first word's time.
-    fn count_as_voice(&mut self, begun: Option<CallTime>, ended: CallTime) {
-        let ended = ended.min(self.now.audio.max(begun.unwrap_or(ended)));
-        let last = match self.caller {
-            Caller::Speaking { .. } => return,
-            Caller::Paused { last } if ended <= last + UNVOICED => return,
-            Caller::Paused { .. } | Caller::Silent => ended,
-        };
-        let known = self.speech.as_ref().and_then(|speech| speech.last_voice);
-        let last = if begun.is_none() { known.unwrap_or(last) } else { last };
-        self.caller = Caller::Paused { last };
-        if let Some(speech) = &mut self.speech {
-            speech.last_voice = speech.last_voice.max(Some(last));
-        }
-        self.deadlines.set(Deadline::Finalize, last + FINALIZE_AFTER);
-    }
-
-    fn tell_interim(&mut self, turn: crate::TurnId, text: String) {
-        let words = self.speech.as_ref().map(|speech| word_times(&speech.tokens())).unwrap_or_default();
-        self.tell(Event::CallerInterim { turn, text, words });
-    }
-
-    /// How late the transcriber is after the voice ended: by its watermark, or by the words it owed.
-    fn learn_lag(&mut self, words: bool) {
-        let settles = match self.policy.transcriber.watermark {
-            true => self.hearing.owed_since.is_some_and(|last| self.hearing.has_covered(last)),
-            false => words,
-        };
-        if settles {
-            self.hearing.learn(self.now.clock);
-            self.hearing.owed_since = None;
-        }
-    }
-
-    /// The words begin a turn.
-    pub(crate) fn accept_speech(&mut self) {
-        let (turn, sequence) = (self.ids.turn(), self.ids.sequence());
-        let Some(speech) = &mut self.speech else { return };
-        speech.standing = Standing::Turn { id: turn, sequence };
-        let (at, text) = (speech.started, speech.text());
-        self.remainder = None;
-        self.tell(Event::TurnStarted { turn, at });
-        self.tell_interim(turn, text);
-    }
-
     /// Everything the caller said up to the last voiced sample has been listened to.
     pub(crate) fn is_settled(&self, last: CallTime) -> bool {
         if self.policy.transcriber.watermark {
@@ -156,12 +43,20 @@ impl Conversation {
         }
     }
 
+    /// When no word, or only a backchannel, is taken for all there is. An interim may have listened past
+    /// the voice and still find a word in it, so its watermark alone is given the usual lag.
+    pub(crate) fn concludes_by(&self, last: CallTime) -> CallTime {
+        let (settles, usual) = (self.settles_by(last), last + FINALIZE_AFTER + self.hearing.lag);
+        let listened = self.policy.transcriber.watermark && self.is_settled(last);
+        if listened { usual } else { settles }
+    }
+
     /// Sets the one deadline at which the speech that is going on is decided.
     pub(crate) fn watch_turn_end(&mut self) {
         let due = match (&self.speech, self.caller) {
             (Some(speech), Caller::Speaking { .. }) => self.wordless_due(speech),
             (Some(speech), Caller::Paused { last }) if speech.is_turn() => Some(self.turn_due(speech, last)),
-            (Some(_), Caller::Paused { last }) => Some(self.settles_by(last)),
+            (Some(_), Caller::Paused { last }) => Some(self.concludes_by(last)),
             (Some(_), Caller::Silent) | (None, _) => None,
         };
         self.note_settlement();
@@ -306,121 +201,5 @@ impl Conversation {
             joins: speech.joins,
             reason,
         });
-    }
-
-    /// The speech was no turn: its words are used up.
-    pub(crate) fn drop_speech(&mut self, why: DropReason) {
-        let Some(speech) = self.speech.take() else { return };
-        self.hearing.judged(&speech);
-        if speech.has_words() {
-            self.dropped(speech.text(), why);
-        }
-    }
-
-    /// The call ends in the middle of a turn: its words are not lost.
-    pub(crate) fn tell_undecided_words(&mut self) {
-        let Some(speech) = self.speech.take() else { return };
-        let Standing::Turn { id, sequence } = speech.standing else { return };
-        let end = speech.last_voice.unwrap_or(speech.newest_word);
-        self.tell(Event::Said(caller_entry(id, sequence, &speech.tokens(), (speech.started, end), false)));
-    }
-}
-
-/// A caller's entry of the transcript.
-pub(crate) fn caller_entry(
-    turn: crate::TurnId,
-    sequence: u32,
-    tokens: &[Token],
-    (start, end): (CallTime, CallTime),
-    typed: bool,
-) -> Entry {
-    Entry {
-        sequence,
-        speaker: Speaker::Caller,
-        turn: Some(turn),
-        reply: None,
-        text: join(tokens),
-        unheard: String::new(),
-        start,
-        end: end.max(start),
-        words: word_times(tokens),
-        estimated: false,
-        interrupted_at: None,
-        typed,
-    }
-}
-
-fn word_times(tokens: &[Token]) -> Vec<WordTime> {
-    let timed =
-        |token: &Token| token.span.map(|(start, end)| WordTime { text: token.text.clone(), start, end });
-    tokens.iter().filter_map(timed).collect()
-}
-
-/// Words that begin a question to be answered with yes or no.
-const YES_NO: &[&str] = &[
-    "is", "are", "was", "were", "do", "does", "did", "can", "could", "will", "would", "shall", "should",
-    "have", "has", "may", "am",
-];
-
-/// E1: what a sentence of the agent asks for, without a flow to say it.
-fn asked_by(sentence: &str) -> Expectation {
-    let words = normal(sentence);
-    let has =
-        |any: &[&str]| any.iter().any(|wanted| words.iter().any(|word| *word == normal(wanted).join(" ")));
-    if !ends_question(sentence) && !has(&["please", "tell", "give"]) {
-        return Expectation::default();
-    }
-    if let Some(options) = options_of(sentence) {
-        return Expectation {
-            slots: vec![SlotKind::Option { options: options.clone() }],
-            options,
-            jsgf: None,
-        };
-    }
-    let kind = if has(&["phone", "telephone", "number", "card"]) {
-        SlotKind::Phone
-    } else if has(&["name"]) {
-        SlotKind::PersonName
-    } else if has(&["date", "day"]) {
-        SlotKind::Date
-    } else if words.first().is_some_and(|first| YES_NO.iter().any(|word| normal(word).first() == Some(first)))
-    {
-        SlotKind::YesNo
-    } else {
-        return Expectation::default();
-    };
-    Expectation { slots: vec![kind], ..Expectation::default() }
-}
-
-/// "Friday or Saturday?" lists its options.
-fn options_of(sentence: &str) -> Option<Vec<String>> {
-    let words: Vec<&str> = sentence.split_whitespace().collect();
-    let or = words.iter().position(|word| word.eq_ignore_ascii_case("or"))?;
-    let plain = |word: &&str| word.trim_matches(|c: char| !c.is_alphanumeric()).to_owned();
-    let (before, after) = (words[..or].last().map(plain)?, words[or + 1..].last().map(plain)?);
-    (words.len() - or <= 3 && !before.is_empty() && !after.is_empty()).then(|| vec![before, after])
-}
-
-/// The transcriber's turn is closed, and this may come next.
-impl Conversation {
-    pub(crate) fn expect(&mut self, expectation: Expectation) {
-        self.expectation = expectation.clone();
-        self.act(Action::Expect(expectation));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_sentence_of_the_agent_says_what_it_asks_for() {
-        let kind = |sentence: &str| asked_by(sentence).slots.first().cloned();
-        let options = vec!["Friday".to_owned(), "Saturday".to_owned()];
-        assert_eq!(kind("Would you like Friday or Saturday?"), Some(SlotKind::Option { options }));
-        assert_eq!(kind("What is your phone number?"), Some(SlotKind::Phone));
-        assert_eq!(kind("Please tell me your name."), Some(SlotKind::PersonName));
-        assert_eq!(kind("Is that correct?"), Some(SlotKind::YesNo));
-        assert_eq!(kind("I have a table at seven."), None);
     }
 }

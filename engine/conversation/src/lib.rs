@@ -11,6 +11,7 @@
 mod action;
 mod agent;
 mod answer;
+mod asked;
 mod barge_in;
 mod budgets;
 mod caller;
@@ -23,6 +24,7 @@ pub mod flow;
 mod heard;
 mod ids;
 mod input;
+mod listening;
 mod playout;
 mod policy;
 mod reply;

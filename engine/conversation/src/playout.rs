@@ -122,7 +122,8 @@ impl Conversation {
             let waterfall = reply.waterfall.take();
             reply.sequence = Some(self.ids.sequence());
             if let Some(mut waterfall) = waterfall {
-                waterfall.heard = Some(from);
+                // A far end that rounds its position up must not be heard before it was sent anything.
+                waterfall.heard = Some(from.max(waterfall.first_frame.unwrap_or(from)));
                 self.tell(Event::Waterfall(waterfall));
             }
         }

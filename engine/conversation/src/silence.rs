@@ -75,10 +75,15 @@ impl Conversation {
         }
     }
 
-    /// A greeting that nobody heard goes before the answer.
-    pub(crate) fn owe_cut_greeting(&mut self) {
+    /// A greeting, or a flow's word on what was done, that nobody heard goes before the answer.
+    pub(crate) fn owe_unheard(&mut self) {
         let Some(reply) = self.agent.reply() else { return };
-        if reply.kind == ReplyKind::Greeting && reply.heard_from.is_none() {
+        let owed = match reply.kind {
+            ReplyKind::Greeting => true,
+            ReplyKind::AfterTool => self.guide.is_some(), // a model sees the result in its context
+            _ => false,
+        };
+        if owed && reply.heard_from.is_none() {
             let (_, text) = reply.heard_text();
             self.owe(&text);
         }

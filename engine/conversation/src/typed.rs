@@ -82,7 +82,7 @@ impl Conversation {
         if thinking && self.tools_block() || self.is_protected() {
             return;
         }
-        self.owe_cut_greeting();
+        self.owe_unheard();
         self.cut(HoldReason::Client);
     }
 

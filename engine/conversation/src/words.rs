@@ -3,15 +3,15 @@
 //! Decides whether words take the floor, only accompany, or ask for more; knows no time and no
 //! state. Enter at [`classify`] and [`ends_open`].
 
-/// What words do to the floor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What words do to the floor; the gentlest reading comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     /// There are none.
     Nothing,
-    /// May still become an accompaniment: a beginning of one.
-    Undecided,
     /// Only accompany: backchannels, fillers.
     Backchannel,
+    /// May still become an accompaniment: a beginning of one.
+    Undecided,
     /// Take the floor.
     Words,
 }
@@ -63,23 +63,18 @@ pub(crate) fn classify<'a>(words: &[String], quiet: impl Iterator<Item = &'a str
     if words.is_empty() {
         return Kind::Nothing;
     }
-    let phrases: Vec<Vec<String>> = quiet.chain(FILLERS.iter().copied()).map(normal).collect();
-    // From the last word back, every way to read the rest as phrases: "uh" alone accompanies, but is also
-    // half of "uh huh".
-    let mut verdicts = vec![Kind::Backchannel; words.len() + 1];
-    for start in (0..words.len()).rev() {
-        let rest = &words[start..];
-        let whole = phrases.iter().filter(|phrase| !phrase.is_empty() && rest.starts_with(phrase));
-        let after: Vec<Kind> = whole.map(|phrase| verdicts[start + phrase.len()]).collect();
-        verdicts[start] = if after.contains(&Kind::Backchannel) {
-            Kind::Backchannel
-        } else if after.contains(&Kind::Undecided) || phrases.iter().any(|phrase| begins(phrase, rest)) {
-            Kind::Undecided
-        } else {
-            Kind::Words
-        };
+    let phrases: Vec<Vec<String>> =
+        quiet.chain(FILLERS.iter().copied()).map(normal).filter(|phrase| !phrase.is_empty()).collect();
+    // From the end: what the words from each place on can be.
+    let mut kinds = vec![Kind::Backchannel];
+    for from in (0..words.len()).rev() {
+        let rest = &words[from..];
+        let whole = phrases.iter().filter(|phrase| rest.starts_with(phrase));
+        let best = whole.map(|phrase| kinds[kinds.len() - phrase.len()]).min();
+        let begun = phrases.iter().any(|phrase| begins(phrase, rest)).then_some(Kind::Undecided);
+        kinds.push(best.into_iter().chain(begun).min().unwrap_or(Kind::Words));
     }
-    verdicts[0]
+    kinds[words.len()]
 }
 
 /// Whether `phrase` may still come of `words`; the last word may be cut.

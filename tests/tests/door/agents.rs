@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use parlance_proto::v1::flow_node::Kind;
 use parlance_proto::v1::{
     Agent, AskNode, CallHandling, CreateAgentRequest, DeleteAgentRequest, Flow, GetAgentRequest,
-    ListAgentsRequest, SayNode, Slot, ToolNode, TurnTaking, UpdateAgentRequest, Voice,
+    ListAgentsRequest, SayNode, Slot, SlotKind, ToolNode, TurnTaking, UpdateAgentRequest, Voice,
 };
 use parlance_tests::details::{assert_bad_fields, assert_refused, fields};
 use parlance_tests::{House, agents};
@@ -212,22 +212,29 @@ async fn an_agent_without_a_flow_is_refused_by_an_engine_without_a_language_mode
 async fn problems_of_a_flow_are_named_by_their_node() {
     let house = House::scripted().await;
     let say = |next: &str| Kind::Say(SayNode { text: "Hello".into(), next: next.into() });
-    let slot = Slot { name: "Who?".into(), required: true, ..Default::default() };
-    let ask =
-        AskNode { slots: vec![slot], next: "a".into(), on_failure: "nowhere".into(), ..Default::default() };
-    let tool =
-        ToolNode { tool: "fly".into(), next: "a".into(), on_failure: "a".into(), ..Default::default() };
-    let nodes = [("a", say("b")), ("b", Kind::Ask(ask)), ("c", Kind::Tool(tool))];
-    let agent =
-        Agent { display_name: "Lost".into(), flow: Some(agents::flow("begin", nodes)), ..Default::default() };
-    let refused = refusal_of(&house, agent).await;
-    assert_refused(&refused, Code::InvalidArgument, "INVALID_FIELD");
-    let named: BTreeSet<String> = fields(&refused).into_iter().collect();
+    let lost = |start: &str, kind: SlotKind, tool: &str| {
+        let prompt = "Who?".into();
+        let slot = Slot { name: "who".into(), kind: kind.into(), prompt, required: true, options: vec![] };
+        let ask = AskNode {
+            slots: vec![slot],
+            next: "a".into(),
+            on_failure: "nowhere".into(),
+            ..Default::default()
+        };
+        let tool =
+            ToolNode { tool: tool.into(), next: "a".into(), on_failure: "a".into(), ..Default::default() };
+        let nodes = [("a", say("b")), ("b", Kind::Ask(ask)), ("c", Kind::Tool(tool))];
+        Agent { display_name: "Lost".into(), flow: Some(agents::flow(start, nodes)), ..Default::default() }
+    };
+    // What can't be read is named first, by its place in the message; what leads nowhere once all can be read.
+    let unreadable = refusal_of(&house, lost("a", SlotKind::Unspecified, "fly")).await;
+    assert_bad_fields(&unreadable, &["flow.nodes[b].ask.slots[0].kind", "flow.nodes[c].tool.tool"]);
+    let astray = refusal_of(&house, lost("begin", SlotKind::PersonName, "book_appointment")).await;
+    assert_refused(&astray, Code::InvalidArgument, "INVALID_FIELD");
+    let named: BTreeSet<String> = fields(&astray).into_iter().collect();
     let names = |wanted: &[&str]| named.iter().any(|field| wanted.iter().all(|part| field.contains(part)));
-    assert!(names(&["flow.start"]), "the start leads nowhere: {named:?}");
-    for (node, part) in [("b", "on_failure"), ("b", "kind"), ("c", "tool")] {
-        assert!(names(&[&format!("nodes[{node}]"), part]), "{node}.{part} is not among {named:?}");
-    }
+    assert!(names(&["start"]), "the start leads nowhere: {named:?}");
+    assert!(names(&["nodes[b]", "on_failure"]), "b.on_failure leads nowhere: {named:?}");
     let empty = Agent { display_name: "Empty".into(), flow: Some(Flow::default()), ..Default::default() };
     let named = fields(&refusal_of(&house, empty).await);
     assert!(!named.is_empty() && named.iter().all(|field| field.starts_with("flow")), "{named:?}");

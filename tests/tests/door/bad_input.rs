@@ -215,7 +215,7 @@ async fn silence_for_ever_is_reminded_of_and_then_ends_the_call() {
     let (ended, status) = caller.ends(SOON).await;
     status.expect("silence is no error");
     assert_eq!(ended.reason(), EndReason::Silence, "{}", caller.history());
-    assert_eq!(caller.texts(v1::Speaker::Agent), ["Hi", "Are you still there?"], "{}", caller.history());
+    assert_eq!(caller.texts(v1::Speaker::Agent)[..2], ["Hi", "Are you still there?"], "{}", caller.history());
     house.is_empty().await;
 }
 

@@ -6,7 +6,7 @@
 use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::Duration;
 
-use jiff::civil::{Weekday, time};
+use jiff::civil::{Date, Weekday, time};
 use parlance_media::wav;
 use parlance_proto::v1;
 use parlance_store::appointments::{Appointment, AppointmentState};
@@ -26,8 +26,8 @@ pub struct Booked {
     pub recording: wav::Clip,
     /// What the caller said, and when.
     pub said: Vec<Said>,
-    /// Every sample the caller's loudspeaker played.
-    pub heard: Vec<i16>,
+    /// The samples of each reply, in order, as they were sent.
+    pub replies: Vec<Vec<i16>>,
     /// Why the call ended, as the caller was told.
     pub ended: v1::CallEnded,
     /// What came, for people.
@@ -56,11 +56,11 @@ const ORDERS: [&[Does]; 3] = [
         CutsIn(1_000, "bargein_no_wait_rms.wav"),
         Says("u02_slt.wav"),
     ],
-    // "… a table <700 ms> for four on Friday", asked for the time: "… eight fifteen …", "… Maria Garcia", the
-    // number, "That's correct".
+    // "… a table <700 ms> for four on Friday", asked for the time: "Tomorrow at half past eight", "… Maria Garcia",
+    // the number, "That's correct".
     &[
         Says("pause700_book_slt.wav"),
-        Says("u09_slt.wav"),
+        Says("u06_slt.wav"),
         Says("u14_slt.wav"),
         Says("u08_slt.wav"),
         Says("u17_slt.wav"),
@@ -143,16 +143,26 @@ async fn call(house: &House, agent: &str, order: &[Does]) -> Booked {
         transcript: house.transcript(&call.name).await,
         recording: wav::read(recording.as_ref()).expect("the recording is a WAV file"),
         history: caller.history(),
+        replies: replies(&caller),
         said: caller.said,
-        heard: caller.loudspeaker.track,
         call,
         ended,
     }
 }
 
-/// Checks that the one appointment is this, on the first such weekday after the day of the call.
+/// What was sent of each reply.
+fn replies(caller: &Caller) -> Vec<Vec<i16>> {
+    let mut replies: std::collections::BTreeMap<u32, Vec<i16>> = Default::default();
+    for (_, frame) in &caller.frames {
+        let samples = frame.data.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]]));
+        replies.entry(frame.reply_id).or_default().extend(samples);
+    }
+    replies.into_values().collect()
+}
+
+/// Checks that the one appointment is this, on the day that is meant on the day of the call.
 #[track_caller]
-fn assert_booked(order: usize, weekday: Weekday, at: jiff::civil::Time, name: &str) {
+fn assert_booked(order: usize, day: fn(Date) -> Date, at: jiff::civil::Time, name: &str) {
     let booked = booked(order);
     let Booked { appointments, history, call, .. } = &*booked;
     let [appointment] = appointments.as_slice() else {
@@ -161,8 +171,7 @@ fn assert_booked(order: usize, weekday: Weekday, at: jiff::civil::Time, name: &s
     let began = call.start_time.expect("the call began");
     let began = jiff::Timestamp::new(began.seconds, began.nanos).expect("a time of our age");
     let today = began.in_tz(TIME_ZONE).expect("the zone is known").date();
-    let day = today.nth_weekday(1, weekday).expect("there is a next week");
-    let start = day.to_datetime(at).in_tz(TIME_ZONE).expect("the zone is known").timestamp();
+    let start = day(today).to_datetime(at).in_tz(TIME_ZONE).expect("the zone is known").timestamp();
     let said = (start, 4, name, Some("5550198"), AppointmentState::Booked);
     let Appointment { start_time, party_size, customer_name, customer_phone, state, .. } = appointment;
     let stored = (*start_time, *party_size, customer_name.as_str(), customer_phone.as_deref(), *state);
@@ -170,19 +179,24 @@ fn assert_booked(order: usize, weekday: Weekday, at: jiff::civil::Time, name: &s
     assert_eq!(booked.ended.reason(), v1::EndReason::AgentEnded, "{history}");
 }
 
+/// A weekday alone is the next one after today.
+fn coming(today: Date, weekday: Weekday) -> Date {
+    today.nth_weekday(1, weekday).expect("there is a next week")
+}
+
 #[test]
 fn a_table_ordered_by_voice_is_in_the_database_as_it_was_said() {
-    assert_booked(0, Weekday::Friday, time(19, 0, 0, 0), "John Smith");
+    assert_booked(0, |today| coming(today, Weekday::Friday), time(19, 0, 0, 0), "John Smith");
 }
 
 #[test]
 fn a_correction_said_into_the_read_back_is_what_gets_booked() {
-    assert_booked(1, Weekday::Saturday, time(19, 0, 0, 0), "John Smith");
+    assert_booked(1, |today| coming(today, Weekday::Saturday), time(19, 0, 0, 0), "John Smith");
 }
 
 #[test]
 fn an_order_with_a_pause_and_without_a_time_is_heard_whole_and_the_time_is_asked_for() {
-    assert_booked(2, Weekday::Friday, time(20, 15, 0, 0), "Maria Garcia");
+    assert_booked(2, |today| today.tomorrow().expect("there is one"), time(20, 30, 0, 0), "Maria Garcia");
     let booked = booked(2);
     let of_the_caller = |entry: &&v1::TranscriptEntry| entry.speaker() == v1::Speaker::Caller;
     let first = booked.transcript.entries.iter().find(of_the_caller).expect("the caller said something");

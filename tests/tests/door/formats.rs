@@ -88,7 +88,7 @@ async fn any_format_in_and_any_out_carry_the_same_words_as_long_and_as_loud() {
         assert!(greeting_ms.abs_diff(GREETING_MS) <= 40, "{mix}: the greeting lasts {greeting_ms} ms");
         let loud = *loudness.get_or_insert(greeting_dbfs);
         assert!((greeting_dbfs - loud).abs() < 1.0, "{mix}: {greeting_dbfs} dBFS and not {loud}");
-        assert_eq!(answers, [GREETING, "hello"], "{mix}");
+        assert_eq!(answers, [GREETING, "You said: hello"], "{mix}");
         assert!(
             caller_sound_ms.abs_diff(spoken) <= 150,
             "{mix}: {spoken} ms were said, {caller_sound_ms} heard"

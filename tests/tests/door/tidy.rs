@@ -188,7 +188,8 @@ fn defined(line: &str) -> Option<&str> {
 
 /// `CallManager` and `call_manager` are managers; `Utility` and `commonest` are not.
 fn is_named(name: &str, banned: &str) -> bool {
-    name.ends_with(banned) || name.split('_').any(|part| part == banned.to_lowercase())
+    // A middle word, as in `greatest_common_divisor`, may be any: the last one says what a thing is.
+    name.ends_with(banned) || name.rsplit('_').next().is_some_and(|last| last == banned.to_lowercase())
 }
 
 #[test]

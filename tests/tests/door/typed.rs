@@ -89,7 +89,7 @@ async fn a_client_can_let_the_agent_say_something() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_details_only_finals_tools_errors_and_the_end_are_sent() {
+async fn without_details_no_interims_turns_or_waterfalls_are_sent() {
     let house = House::scripted().await;
     let agent = house.hires(agents::echo("Hello")).await;
     let bare = v1::SessionStart { include_details: false, ..typing_start(&agent) };
@@ -100,12 +100,10 @@ async fn without_details_only_finals_tools_errors_and_the_end_are_sent() {
     caller.until("the answer", SOON, |caller| entries(caller) == 2).await;
     caller.controls(v1::session_control::Control::End(v1::End {}));
     caller.ends(SOON).await.1.expect("an end that was asked for is no error");
-    use v1::voice_session_response::Response::{Ended, Transcript};
-    let plain =
-        |seen: &parlance_tests::caller::Seen| matches!(&seen.response, Transcript(update) if update.r#final);
-    assert!(
-        caller.seen.iter().all(|seen| plain(seen) || matches!(seen.response, Ended(_))),
-        "{}",
-        caller.history()
-    );
+    use v1::voice_session_response::Response::{Clear, Ended, Transcript};
+    let plain = |seen: &parlance_tests::caller::Seen| match &seen.response {
+        Transcript(update) => update.r#final,
+        other => matches!(other, Clear(_) | Ended(_)),
+    };
+    assert!(caller.seen.iter().all(plain), "{}", caller.history());
 }

@@ -40,6 +40,22 @@ fn a1_a_caller_who_is_quicker_gets_greeting_and_answer_as_one_reply() {
 }
 
 #[test]
+fn a1_a_greeting_that_was_taken_back_with_its_answer_is_said_with_the_next() {
+    let mut policy = greeting("Welcome.");
+    policy.call_handling.begin_delay = Duration::from_secs(9);
+    let mut call = Session::new(policy);
+    call.answer(900, "At nine.").answer(100, "On Sunday at ten.");
+    call.says(500, 1_200, "when do you open").says(1_700, 2_300, "on Sunday").run(9_000);
+    call.in_order(&[
+        "say r1 Welcome.",
+        "reopened t1 r1",
+        "say r2 Welcome.",
+        "say r2 On Sunday at ten.",
+        "over r2 heard",
+    ]);
+}
+
+#[test]
 fn a1_the_caller_first_is_reminded_if_silent() {
     let mut call = Session::new(model());
     call.run(12_000);
@@ -255,13 +271,15 @@ fn a9_the_longest_call_warns_and_ends_with_a_goodbye() {
 }
 
 #[test]
-fn the_same_facts_bring_the_same_decisions() {
-    let play = || {
-        let mut call = Session::new(booking());
-        call.says(4_000, 4_600, "Saturday please").says(9_000, 9_400, "yes please").run(30_000);
-        call.actions
-    };
-    assert_eq!(play(), play());
+fn a_journal_of_facts_replays_to_the_same_decisions() {
+    let mut call = Session::new(booking());
+    call.says(4_000, 4_600, "Saturday please").says(9_000, 9_400, "yes please").run(30_000);
+    let journal = serde_json::to_string(&call.facts).expect("facts are plain data");
+    let facts: Vec<(Now, Input)> = serde_json::from_str(&journal).expect("and come back");
+    let (mut again, mut actions) = (Conversation::new(booking()), Vec::new());
+    facts.into_iter().for_each(|(now, fact)| again.handle(now, fact, &mut actions));
+    let decided: Vec<Action> = call.actions.into_iter().map(|(_, action)| action).collect();
+    assert_eq!(decided, actions);
 }
 
 #[test]

@@ -19,6 +19,8 @@ enum Step {
     Pass(u64),
     /// The caller's audio stands still, or comes again.
     AudioStalls(bool),
+    /// A fact with a time that was before.
+    Earlier,
     Voice,
     VoiceEnd,
     Words {
@@ -74,11 +76,12 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (400_u64..9_000).prop_map(Step::Pass),
         1 => (9_000_u64..40_000).prop_map(Step::Pass),
         1 => any::<bool>().prop_map(Step::AudioStalls),
+        1 => Just(Step::Earlier),
         6 => Just(Step::Voice),
         6 => Just(Step::VoiceEnd),
         8 => (0..TEXTS.len(), any::<bool>(), any::<bool>(), 0_u64..600)
             .prop_map(|(text, slice, timed, lag)| Step::Words { text, slice, timed, lag }),
-        1 => prop_oneof![Just(TurnSignal::Start), Just(TurnSignal::EagerEnd), Just(TurnSignal::Resumed), Just(TurnSignal::End)]
+        3 => prop_oneof![Just(TurnSignal::Start), Just(TurnSignal::EagerEnd), Just(TurnSignal::Resumed), Just(TurnSignal::End)]
             .prop_map(Step::Provider),
         1 => (0..TEXTS.len()).prop_map(Step::Typed),
         1 => (0_usize..4).prop_map(Step::Digit),
@@ -198,15 +201,19 @@ fn transcript(now: u64, text: &str, slice: bool, timed: bool, lag: u64) -> Input
         end: ms(begin + 200 * (i as u64 + 1)),
     };
     let words = if timed { all.iter().enumerate().map(word).collect() } else { Vec::new() };
-    let covers_until = (timed || lag % 2 == 0).then(|| ms(covers));
+    let covers_until = (timed || lag.is_multiple_of(2)).then(|| ms(covers));
     Input::Transcript(Transcript { kind, text: text.to_owned(), words, covers_until })
 }
 
 fn take(call: &mut Session, step: &Step) {
     let now = call.clock;
     let input = match step.clone() {
-        Step::Pass(time) => return drop(call.run(now + time)),
+        Step::Pass(time) => {
+            call.run(now + time);
+            return;
+        }
         Step::AudioStalls(stalls) => return call.audio_stopped_at = stalls.then_some(now),
+        Step::Earlier => return call.hand(now.saturating_sub(700), Input::CallerAudioReached),
         Step::Voice => Input::CallerVoiceStarted { at: ms(now.saturating_sub(50)) },
         Step::VoiceEnd => Input::CallerVoiceEnded { last: ms(now.saturating_sub(80)) },
         Step::Words { text, slice, timed, lag } => transcript(now, TEXTS[text], slice, timed, lag),
@@ -311,6 +318,9 @@ fn check_all(call: &Session) {
             Action::Tell(Event::HoldEnded { reply, .. }) => {
                 assert!(held.remove(reply), "not held\n{}", lines())
             }
+            Action::Tell(Event::Said(entry)) if entry.start > entry.end || entry.sequence == 0 => {
+                panic!("{entry:?}\n{}", lines());
+            }
             Action::Tell(Event::Said(entry)) if entry.speaker == Speaker::Agent => {
                 let all = synthesized[&entry.reply.expect("a reply's entry")].join(" ");
                 let heard =
@@ -340,11 +350,10 @@ fn play(plan: &Plan, seen: &mut Seen) -> Session {
         }
         take(&mut call, step);
         check(&call);
-        let state = call.conversation.state();
-        seen.states.insert((state.caller, state.agent));
     }
     leave_alone(&mut call);
     seen.fired.extend(&call.fired);
+    seen.states.extend(call.states.iter().map(|state| (state.caller, state.agent)));
     call
 }
 

@@ -64,12 +64,11 @@ fn dialogue_05_backchannels_and_noise_hold_the_agent_and_repeat_at_most_one_word
         [(300, Some("uh-huh")), (300, Some("Yeah.")), (1_000, Some("mhmm")), (200, None), (4_000, None)]
     {
         let mut call = explaining();
+        let end = 2_000 + length;
         match words {
-            Some(words) => drop(call.says(2_000, 2_000 + length, words)),
-            None => {
-                drop(call.voice(2_000, 2_000 + length).listened(2_000 + length + 150, 2_000 + length + 100))
-            }
-        }
+            Some(words) => call.says(2_000, end, words),
+            None => call.voice(2_000, end).listened(end + 150, end + 100),
+        };
         for covers in (2_100..2_000 + length).step_by(300) {
             call.listened(covers + 50, covers);
         }
@@ -392,7 +391,9 @@ fn dialogue_26_a_deadline_that_falls_due_with_a_fact_is_fired_first() {
     let decided = |extra: Option<Input>| {
         let mut call = Session::new(model());
         call.says(1_000, 2_000, "when do you open");
-        extra.into_iter().for_each(|input| drop(call.post(2_400, input)));
+        if let Some(input) = extra {
+            call.post(2_400, input);
+        }
         call.run(3_000);
         call.when("ended t1 silence")
     };

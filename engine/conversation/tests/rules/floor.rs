@@ -84,6 +84,15 @@ fn b3_a_prefix_of_a_backchannel_is_undecided_until_voice_ends() {
 }
 
 #[test]
+fn b3_words_that_only_finalize_brings_out_still_interrupt() {
+    let mut call = explaining(|_| {});
+    // The recogniser has listened past the voice, but decides on its word only when asked to.
+    call.voice(2_000, 2_300).listened(2_390, 2_380);
+    call.plain(2_420, TranscriptKind::Interim, "no", Some(2_400)).run(6_000);
+    call.in_order(&["hold r1", "finalize", "unheld r1 interrupted words", "ended t1"]).never("resume");
+}
+
+#[test]
 fn b4_a_backchannel_soon_after_a_question_answers_it_and_the_rest_is_not_said() {
     let asks = "Shall I book it? I have a table by the window at seven, and one by the door.";
     let mut call = Session::new(greeting(asks));

@@ -63,6 +63,8 @@ pub struct Session {
     posted: u64,
     /// Deadlines that were met.
     pub fired: BTreeSet<Deadline>,
+    /// States that were seen after a fact.
+    pub states: BTreeSet<StateView>,
     playouts: BTreeMap<ReplyId, Playout>,
 }
 
@@ -89,6 +91,7 @@ impl Session {
             inbox: BTreeMap::new(),
             posted: 0,
             fired: BTreeSet::new(),
+            states: BTreeSet::new(),
             playouts: BTreeMap::new(),
         };
         session.post(0, Input::CallStarted);
@@ -226,6 +229,7 @@ impl Session {
         self.fired.extend(due.map(|(deadline, _)| deadline));
         let mut actions = Vec::new();
         self.conversation.handle(now, input, &mut actions);
+        self.states.insert(self.conversation.state());
         for action in actions {
             self.lines.push((clock, show(&action)));
             self.actions.push((clock, action.clone()));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use parlance_conversation::EndReason;
-use parlance_conversation::flow::{Ask, Fault, Flow, Node, SideAnswer, Slot, SlotKind};
+use parlance_conversation::flow::{Ask, Fault, Flow, Node, Problem, SideAnswer, Slot, SlotKind};
 use parlance_proto::v1;
 use parlance_proto::v1::flow_node::Kind;
 
@@ -28,15 +28,29 @@ pub fn flow(wire: &v1::Flow, bad: &mut Violations) -> Flow {
         }
     }
     let flow = Flow { start: wire.start.clone(), nodes };
+    // What can't be read comes first: a graph with holes has problems that are none.
     if bad.is_empty()
         && let Err(problems) = flow.validate()
     {
         // A name that is no slot may be a dynamic variable of the call: only the call can tell.
         for problem in problems.iter().filter(|problem| !matches!(problem.fault, Fault::UnknownVariable(_))) {
-            bad.add(format!("flow.nodes[{}].{}", problem.node, problem.field), problem.fault.to_string());
+            bad.add(place(wire, problem), problem.fault.to_string());
         }
     }
     flow
+}
+
+/// Where in the message a problem of the graph lies.
+fn place(wire: &v1::Flow, problem: &Problem) -> String {
+    let kind = match wire.nodes.get(&problem.node).and_then(|node| node.kind.as_ref()) {
+        Some(Kind::Say(_)) => "say",
+        Some(Kind::Ask(_)) => "ask",
+        Some(Kind::Tool(_)) => "tool",
+        Some(Kind::End(_)) => "end",
+        None => return format!("flow.{}", problem.field),
+    };
+    let path = format!("flow.nodes[{}].{kind}.{}", problem.node, problem.field);
+    path.trim_end_matches('.').to_owned()
 }
 
 fn node(kind: &Kind, path: &str, bad: &mut Violations) -> Node {

@@ -135,7 +135,7 @@ fn put_together(
     formats: Formats,
     outgoing: mpsc::Sender<Outgoing>,
 ) -> Result<Session, Refusal> {
-    let inbox = Inbox::new();
+    let inbox = Inbox::default();
     let post = inbox.post();
     let sink: stt::Sink = {
         let post = post.clone();

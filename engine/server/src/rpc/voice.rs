@@ -43,7 +43,7 @@ impl VoiceService for Voice {
             let (call, session, ready) = (opened.call, opened.session, opened.ready);
             let calls = engine.calls.clone();
             calls.spawn(async move {
-                session.run(incoming, ready).await;
+                Box::pin(session.run(incoming, ready)).await;
                 engine.live.leave(call);
             });
             Ok::<(), Status>(())

@@ -42,7 +42,8 @@ impl Session {
             Action::EndCall { reason } => self.ended = Some(reason),
             Action::Tell(event) => {
                 if let Event::ReplyEnded { reply, .. } = &event {
-                    self.playout.end(*reply);
+                    // Nobody goes back into its audio any more; a long call would else hold all that was said.
+                    self.playout.forget(*reply);
                 }
                 if let Some(response) = telling::response(&event, self.options.details) {
                     self.far_end.tell(now, response);
@@ -54,14 +55,7 @@ impl Session {
 
     /// Hands the conversation the news that a reply has no voice.
     pub(super) fn voice_failed(&mut self, failure: Option<Failure>) {
-        if let Some(Failure { reply, message }) = failure {
-            self.facts.push_back(Input::ProviderFailed {
-                kind: ProviderKind::TextToSpeech,
-                reply: Some(reply),
-                message,
-                fallback_left: false,
-            });
-        }
+        self.facts.extend(failure.map(no_voice));
     }
 
     fn start_reply(&mut self, reply: ReplyId, context: Vec<Message>) {
@@ -100,8 +94,22 @@ impl Session {
 
     /// Gives the recording what the far end has played by now.
     pub(super) fn record_played(&mut self, now: parlance_conversation::CallTime) {
-        let Some(recording) = &mut self.recording else { return };
-        self.playout.record(now, |block| recording.agent(block.at, block.samples));
+        let recording = &mut self.recording;
+        self.playout.record(now, |block| {
+            if let Some(recording) = recording {
+                recording.agent(block.at, block.samples);
+            }
+        });
+    }
+}
+
+/// The news that a reply has no voice, or no longer this one.
+pub(super) fn no_voice(failure: Failure) -> Input {
+    Input::ProviderFailed {
+        kind: ProviderKind::TextToSpeech,
+        reply: Some(failure.reply),
+        message: failure.message,
+        fallback_left: failure.fallback_left,
     }
 }
 

@@ -75,14 +75,16 @@ pub struct Inbox {
     post: Post,
 }
 
-impl Inbox {
+impl Default for Inbox {
     /// An empty inbox.
-    pub fn new() -> Self {
+    fn default() -> Self {
         let (sender, receiver) = mpsc::channel(CAPACITY);
         let overflowed = Arc::new(AtomicBool::new(false));
         Self { receiver, overflowed: overflowed.clone(), post: Post { sender, overflowed } }
     }
+}
 
+impl Inbox {
     /// Where others post.
     pub fn post(&self) -> Post {
         self.post.clone()
@@ -116,7 +118,7 @@ mod tests {
 
     #[test]
     fn interims_are_shed_before_the_inbox_is_full_and_never_overload_the_call() {
-        let inbox = Inbox::new();
+        let inbox = Inbox::default();
         for _ in 0..CAPACITY * 2 {
             inbox.post().post(interim());
         }
@@ -126,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_fact_that_changes_state_and_does_not_fit_marks_the_call_overloaded() {
-        let inbox = Inbox::new();
+        let inbox = Inbox::default();
         for _ in 0..=CAPACITY {
             inbox.post().post(Posted::End(EndReason::ApiEnded));
         }

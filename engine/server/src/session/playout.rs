@@ -36,11 +36,12 @@ struct ReplyAudio {
     cursor: usize,
     sequence: u32,
     released: bool,
-    over: bool,
     resampler: Option<(SegmentId, Resampler)>,
     segment: Option<(SegmentId, usize)>,
     drained_told: bool,
     marked: usize,
+    /// Nothing more of it is played; it is kept until the recording has what was.
+    over: bool,
 }
 
 /// A run of sent audio: from `total_us` of the pacer on, the reply was at `position_us`.
@@ -94,12 +95,14 @@ impl Playout {
     /// Plays in `format`; `reports` says that the far end tells what it played and obeys clears.
     pub fn new(format: AudioFormat, reports: bool) -> Self {
         let rate_hz = format.sample_rate_hz();
+        // A far end that reports is believed; the pacer then only places its audio in the recording.
+        let latency = if reports { Duration::ZERO } else { LATENCY };
         Self {
             format,
             rate_hz,
             frame: parlance_media::frame_samples(rate_hz),
             reports,
-            pacer: Pacer::new(LEAD.as_micros() as u64, LATENCY.as_micros() as u64),
+            pacer: Pacer::new(LEAD.as_micros() as u64, latency.as_micros() as u64),
             replies: VecDeque::new(),
             spans: VecDeque::new(),
             report: None,
@@ -152,7 +155,7 @@ impl Playout {
     /// Goes on from `position` of the reply.
     pub fn resume(&mut self, reply: ReplyId, position: Duration) {
         let cursor = us_to_samples(position.as_micros() as u64, self.rate_hz) as usize;
-        if let Some(audio) = self.replies.iter_mut().find(|audio| audio.reply == reply) {
+        if let Some(audio) = self.live_mut(reply) {
             audio.cursor = cursor.min(audio.samples.len());
             audio.drained_told = false;
             audio.marked = audio.cursor;
@@ -171,24 +174,11 @@ impl Playout {
         self.forget(reply);
     }
 
-    /// The reply has ended: nobody goes back into its audio any more.
-    pub fn end(&mut self, reply: ReplyId) {
-        if let Some(audio) = self.replies.iter_mut().find(|audio| audio.reply == reply) {
-            audio.over = true;
-        }
-    }
-
-    /// Lets go of the audio of replies that have ended, once all that was sent was played and recorded: a
-    /// call of an hour would else hold all that was ever said in it. Call after [`Self::record`].
-    pub fn let_go(&mut self, now: CallTime) {
-        if self.replies.iter().any(|audio| audio.over) && self.pacer.drained_at_us() <= now.as_micros() {
-            self.replies.retain(|audio| !audio.over);
-        }
-    }
-
     /// Forgets a reply's audio without clearing what was sent.
     pub fn forget(&mut self, reply: ReplyId) {
-        self.replies.retain(|audio| audio.reply != reply);
+        if let Some(audio) = self.live_mut(reply) {
+            audio.over = true;
+        }
         if self.report.as_ref().is_some_and(|report| report.reply == reply) {
             self.report = None;
         }
@@ -200,7 +190,7 @@ impl Playout {
     /// The far end's own word. False if it can't be true: an unknown reply, or more than was sent.
     pub fn reported(&mut self, now: CallTime, reply: ReplyId, position: Duration) -> bool {
         let position_us = position.as_micros() as u64;
-        let Some(audio) = self.replies.iter().find(|audio| audio.reply == reply) else { return true };
+        let Some(audio) = self.live(reply) else { return true };
         if position_us > samples_to_us(audio.cursor as u64, self.rate_hz) + 1_000 {
             return false;
         }
@@ -238,7 +228,7 @@ impl Playout {
             return Some(Progress::Played(reply, Duration::from_micros(position_us)));
         }
         if drained
-            && let Some(audio) = self.replies.iter_mut().find(|audio| audio.reply == reply)
+            && let Some(audio) = self.live_mut(reply)
             && !audio.drained_told
         {
             audio.drained_told = true;
@@ -252,7 +242,7 @@ impl Playout {
         let send = self.next_to_send().and_then(|_| self.pacer.next_due_us());
         let send = send.map(|at| CallTime::from_micros(at) + SLACK);
         let report = self.position(now).and_then(|(reply, position_us)| {
-            let audio = self.replies.iter().find(|audio| audio.reply == reply)?;
+            let audio = self.live(reply)?;
             (!audio.drained_told && audio.sequence > 0).then(|| {
                 let step = PROGRESS_EVERY.as_micros() as u64;
                 let told = self.told.filter(|told| told.0 == reply).map_or(0, |told| told.1);
@@ -272,7 +262,7 @@ impl Playout {
         let now_us = now.as_micros();
         let played = self.pacer.played_us(now_us);
         if played <= self.recorded_us {
-            return;
+            return self.prune(played);
         }
         let end_us = now_us.min(self.pacer.drained_at_us().max(self.recorded_us));
         let mut from = self.recorded_us;
@@ -292,9 +282,25 @@ impl Playout {
             from = end;
         }
         self.recorded_us = played;
-        while self.spans.len() > 1 && self.spans[1].total_us <= played {
+        self.prune(played);
+    }
+
+    /// Lets go of spans and replies that the recording needs no more.
+    fn prune(&mut self, played_us: u64) {
+        while self.spans.len() > 1 && self.spans[1].total_us <= played_us {
             self.spans.pop_front();
         }
+        let (spans, all_played) = (&self.spans, played_us >= self.pacer.sent_us());
+        let awaited = |reply| !all_played && spans.iter().any(|span| span.reply == reply);
+        self.replies.retain(|audio| !audio.over || awaited(audio.reply));
+    }
+
+    fn live(&self, reply: ReplyId) -> Option<&ReplyAudio> {
+        self.replies.iter().find(|audio| audio.reply == reply && !audio.over)
+    }
+
+    fn live_mut(&mut self, reply: ReplyId) -> Option<&mut ReplyAudio> {
+        self.replies.iter_mut().find(|audio| audio.reply == reply && !audio.over)
     }
 
     fn entry(&mut self, reply: ReplyId) -> &mut ReplyAudio {
@@ -317,9 +323,9 @@ impl Playout {
 
     /// The oldest released reply with a whole frame to send.
     fn next_to_send(&self) -> Option<usize> {
-        self.replies
-            .iter()
-            .position(|audio| audio.released && audio.cursor + self.frame <= audio.samples.len())
+        self.replies.iter().position(|audio| {
+            audio.released && !audio.over && audio.cursor + self.frame <= audio.samples.len()
+        })
     }
 
     fn send_frame(&mut self, now: CallTime, index: usize, far_end: &mut FarEnd) -> bool {
@@ -372,7 +378,7 @@ impl Playout {
     /// Where the far end is now: its own word carried on to now, else the pacer's arithmetic.
     fn position(&self, now: CallTime) -> Option<(ReplyId, u64)> {
         if let Some(report) = &self.report {
-            let audio = self.replies.iter().find(|audio| audio.reply == report.reply)?;
+            let audio = self.live(report.reply)?;
             let sent_us = samples_to_us(audio.cursor as u64, self.rate_hz);
             let frozen = self.pacer.is_held();
             let since = if frozen { 0 } else { now.since(report.at).as_micros() as u64 };
@@ -382,9 +388,7 @@ impl Playout {
         }
         let played = self.pacer.played_us(now.as_micros());
         let span = self.spans.iter().rev().find(|span| span.total_us <= played)?;
-        if !self.replies.iter().any(|audio| audio.reply == span.reply) {
-            return None;
-        }
+        self.live(span.reply)?;
         Some((span.reply, span.position_us + (played - span.total_us)))
     }
 
@@ -396,7 +400,7 @@ impl Playout {
     }
 
     fn is_drained(&self, reply: ReplyId, position_us: u64) -> bool {
-        self.replies.iter().find(|audio| audio.reply == reply).is_some_and(|audio| {
+        self.live(reply).is_some_and(|audio| {
             audio.cursor + self.frame > audio.samples.len()
                 && position_us >= samples_to_us(audio.cursor as u64, self.rate_hz)
         })
@@ -411,11 +415,11 @@ impl ReplyAudio {
             cursor: 0,
             sequence: 0,
             released: false,
-            over: false,
             resampler: None,
             segment: None,
             drained_told: false,
             marked: 0,
+            over: false,
         }
     }
 
@@ -469,13 +473,11 @@ mod tests {
         playout.finish_segment(reply, segment);
         playout.release(reply);
         playout.pump(at(0), &mut far_end);
-        playout.end(reply);
+        playout.forget(reply);
         let mut recorded = 0;
-        playout.record(at(200), |block| recorded += block.samples.len());
-        playout.let_go(at(200));
+        playout.record(at(160), |block| recorded += block.samples.len());
         assert_eq!((recorded, playout.replies.len()), (2_560, 1), "40 ms are still on their way to the ear");
-        playout.record(at(240), |block| recorded += block.samples.len());
-        playout.let_go(at(240));
+        playout.record(at(200), |block| recorded += block.samples.len());
         assert_eq!((recorded, playout.replies.len()), (3_200, 0));
     }
 }

@@ -87,6 +87,9 @@ impl Recording {
         self.begin();
         if let Some(block) = self.caller.add(at, samples) {
             self.send(Side::Caller, block);
+            // The file waits a second for a side: the end of a reply must not lie here until the next one.
+            let rest = self.agent.take();
+            self.send(Side::Agent, rest);
         }
     }
 
@@ -103,6 +106,8 @@ impl Recording {
         };
         if let Some(block) = self.agent.add(at, samples) {
             self.send(Side::Agent, block);
+            let rest = self.caller.take();
+            self.send(Side::Caller, rest);
         }
     }
 
@@ -129,7 +134,7 @@ impl Recording {
     }
 
     fn flush(&mut self) {
-        let (caller, agent) = (std::mem::take(&mut self.caller), std::mem::take(&mut self.agent));
+        let (caller, agent) = (self.caller.take(), self.agent.take());
         self.send(Side::Caller, caller);
         self.send(Side::Agent, agent);
     }
@@ -160,15 +165,25 @@ impl Drop for Recording {
 impl Gathered {
     /// Adds samples; gives what was gathered before when it is enough or the new samples do not follow it.
     fn add(&mut self, at: CallTime, samples: &[i16]) -> Option<Gathered> {
-        let end = self.at.as_micros() + parlance_media::samples_to_us(self.samples.len() as u64, EAR_RATE_HZ);
-        let follows = at.as_micros().abs_diff(end) <= 10_000;
-        let full = (!follows || self.samples.len() >= GATHER).then(|| std::mem::take(self));
+        let follows = at.as_micros().abs_diff(self.end().as_micros()) <= 10_000;
+        let full = (!follows || self.samples.len() >= GATHER).then(|| self.take());
         if self.samples.is_empty() {
-            self.at = if follows { CallTime::from_micros(end) } else { at };
+            self.at = if follows { self.at } else { at };
             self.samples.reserve(GATHER + samples.len());
         }
         self.samples.extend_from_slice(samples);
         full
+    }
+
+    /// Gives what was gathered; what comes next may follow it.
+    fn take(&mut self) -> Gathered {
+        let end = self.end();
+        Gathered { at: std::mem::replace(&mut self.at, end), samples: std::mem::take(&mut self.samples) }
+    }
+
+    fn end(&self) -> CallTime {
+        let length_us = parlance_media::samples_to_us(self.samples.len() as u64, EAR_RATE_HZ);
+        CallTime::from_micros(self.at.as_micros() + length_us)
     }
 }
 
@@ -198,5 +213,32 @@ fn write(queue: &Receiver<Job>) {
                 done.send(matches!(finished, Some(Ok(_)))).ok();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_end_of_a_reply_is_recorded_although_nothing_follows_it_for_long() {
+        let call = CallId::new();
+        let folder = std::env::temp_dir().join(format!("parlance-record-{call}"));
+        let recorder = Recorder::start(&folder).expect("the folder can be made");
+        let mut recording = recorder.record(call, EAR_RATE_HZ);
+        // Four seconds of a silent caller; the agent speaks from 200 to 840 ms.
+        for frame in 0..200_u64 {
+            let at = CallTime::from_millis(frame * 20);
+            recording.caller(at, &[0; 320]);
+            if (10..42).contains(&frame) {
+                recording.agent(at, &[1_000; 320]);
+            }
+        }
+        let uri = recording.finish().await.expect("it was begun");
+        let path = uri.strip_prefix("file://").expect("it is a file");
+        let clip = parlance_media::wav::read(Path::new(path)).expect("it is a WAV file");
+        std::fs::remove_dir_all(&folder).expect("the folder is ours");
+        let sounding = clip.channels[1].iter().filter(|sample| **sample == 1_000).count();
+        assert_eq!(sounding, 32 * 320);
     }
 }

@@ -8,8 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parlance_conversation::{
-    Action, AgentState, CallTime, CallerState, Control, Conversation, EndReason, Input, Now, ProviderKind,
-    ReplyId,
+    Action, AgentState, CallTime, CallerState, Control, Conversation, EndReason, Input, Now, ReplyId,
 };
 use parlance_proto::v1::session_control::Control as WireControl;
 use parlance_proto::v1::voice_session_request::Request;
@@ -150,7 +149,7 @@ impl Session {
             }
         }
         drop(incoming);
-        self.finish().await;
+        Box::pin(self.finish()).await;
     }
 
     pub(super) fn now(&self) -> Now {
@@ -187,7 +186,6 @@ impl Session {
     fn look_round(&mut self) {
         let now = self.clock.now();
         self.record_played(now);
-        self.playout.let_go(now);
         if let Some(progress) = self.playout.pump(now, &mut self.far_end) {
             self.feed(played(progress, now));
         }
@@ -281,12 +279,7 @@ impl Session {
             tts::Event::Failed(error) => {
                 let failure = self.voice.failed(error.to_string());
                 if let Some(failure) = failure {
-                    self.feed(Input::ProviderFailed {
-                        kind: ProviderKind::TextToSpeech,
-                        reply: Some(failure.reply),
-                        message: failure.message,
-                        fallback_left: false,
-                    });
+                    self.feed(super::carry_out::no_voice(failure));
                 }
             }
         }

@@ -1,13 +1,14 @@
 //! The agent's voice: which segments are being spoken, in which order.
 //!
 //! Segments of a reply are given to the text-to-speech provider one at a time and in order, so that their
-//! audio joins without gaps. A voice that fails on a segment is replaced once by the fallback voice.
-//! Knows no pacing: what comes back goes to [`super::playout`].
+//! audio joins without gaps. A voice that fails before it gave any audio is replaced at once, unnoticed; one
+//! that breaks in a segment is given up for the rest of the call, and the conversation is told, because only
+//! it knows which words are missing. Knows no pacing: what comes back goes to [`super::playout`].
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use parlance_conversation::{ReplyId, SegmentId, flow};
+use parlance_conversation::{ReplyId, SegmentId};
 use parlance_providers::tts::{self, TextToSpeech};
 
 use super::inbox::{Post, Posted};
@@ -47,12 +48,14 @@ pub struct Voice {
     post: Post,
     queue: VecDeque<Waiting>,
     current: Option<Current>,
+    /// The first of the speakers that was not given up.
+    first: usize,
 }
 
 impl Voice {
     /// Speaks with the first of `speakers`; the others are its fallbacks, in order. Not empty.
     pub fn new(speakers: Vec<Speaker>, post: Post) -> Self {
-        Self { speakers, post, queue: VecDeque::new(), current: None }
+        Self { speakers, post, queue: VecDeque::new(), current: None, first: 0 }
     }
 
     /// The rate of the audio that comes now for this segment, hertz; `None` if it is not spoken any more.
@@ -67,8 +70,7 @@ impl Voice {
 
     /// Queues a segment and starts it if nothing else is spoken. An error means no voice could start.
     pub fn speak(&mut self, reply: ReplyId, segment: SegmentId, text: &str) -> Option<Failure> {
-        let text = flow::normalize_for_speech(text);
-        self.queue.push_back(Waiting { reply, segment, text });
+        self.queue.push_back(Waiting { reply, segment, text: text.to_owned() });
         self.start_next()
     }
 
@@ -87,16 +89,18 @@ impl Voice {
         self.start_next()
     }
 
-    /// The provider failed on the segment being spoken. If none of it was delivered the next provider
-    /// tries; else, or if there is none, the failure is returned.
+    /// The provider failed on the segment being spoken and is given up. If none of it was delivered the next
+    /// provider tries; else, or if there is none, the failure is returned and the reply's segments are
+    /// forgotten.
     pub fn failed(&mut self, message: String) -> Option<Failure> {
         let current = self.current.take()?;
-        let next = current.speaker + 1;
-        if current.heard_from || next >= self.speakers.len() {
-            let failure = Failure { reply: current.waiting.reply, message };
-            return Some(failure);
+        self.first = current.speaker + 1;
+        let reply = current.waiting.reply;
+        if !current.heard_from && self.first < self.speakers.len() {
+            return self.start(current.waiting);
         }
-        self.start(current.waiting, next)
+        self.queue.retain(|waiting| waiting.reply != reply);
+        Some(Failure { reply, message, fallback_left: self.first < self.speakers.len() })
     }
 
     fn start_next(&mut self) -> Option<Failure> {
@@ -104,12 +108,12 @@ impl Voice {
             return None;
         }
         let waiting = self.queue.pop_front()?;
-        self.start(waiting, 0)
+        self.start(waiting)
     }
 
-    fn start(&mut self, waiting: Waiting, from: usize) -> Option<Failure> {
+    fn start(&mut self, waiting: Waiting) -> Option<Failure> {
         let mut message = String::from("no voice is configured");
-        for (index, speaker) in self.speakers.iter().enumerate().skip(from) {
+        for (index, speaker) in self.speakers.iter().enumerate().skip(self.first) {
             let request = tts::Request { text: waiting.text.clone(), voice: speaker.voice.clone() };
             match speaker.provider.speak(request, self.sink(waiting.reply, waiting.segment)) {
                 Ok(speech) => {
@@ -120,7 +124,7 @@ impl Voice {
                 Err(error) => message = error.to_string(),
             }
         }
-        Some(Failure { reply: waiting.reply, message })
+        Some(Failure { reply: waiting.reply, message, fallback_left: false })
     }
 
     fn sink(&self, reply: ReplyId, segment: SegmentId) -> tts::Sink {
@@ -136,4 +140,6 @@ pub struct Failure {
     pub reply: ReplyId,
     /// Why, for people.
     pub message: String,
+    /// Another voice can speak the missing words.
+    pub fallback_left: bool,
 }
