@@ -18,6 +18,8 @@ pub const RATE_HZ: u32 = 16_000;
 /// Samples of a frame of 20 ms.
 pub const FRAME: usize = 320;
 const STEP: usize = 64;
+/// Places in the room's tone that each clip is tried in.
+const PLACES: usize = 5;
 /// Mean amplitude from which a step counts as loud: about -38 dBFS.
 const LOUD: u32 = 400;
 const CLIPS: [&str; 8] = [
@@ -39,9 +41,9 @@ pub struct Clip {
     pub frames: Vec<Bytes>,
     /// Where its last voiced sample lies, from the beginning of its first frame.
     pub voice_end: Duration,
-    /// By how much the engine's voice detector puts that later, when it hears this clip after a second of the
-    /// room; negative if earlier, milliseconds.
-    pub placed_late_ms: f64,
+    /// By how much the engine's voice detector puts that later, for [`PLACES`] places of the clip in the room's
+    /// tone; negative if earlier, milliseconds.
+    pub placed_late_ms: Vec<f64>,
 }
 
 /// Everything the callers can send.
@@ -78,16 +80,18 @@ impl Clip {
         let said: Vec<i16> = mixed.take(length).collect();
         let frames = said.chunks_exact(FRAME).map(bytes_of).collect();
         let voice_end_us = parlance_media::samples_to_us(end as u64, RATE_HZ);
-        let placed_us = detected_end_us(&said, room).unwrap_or(voice_end_us);
-        let placed_late_ms = (placed_us as f64 - voice_end_us as f64) / 1_000.0;
+        let placed_us = (0..PLACES).filter_map(|place| detected_end_us(&said, room, place));
+        let placed_late_ms = placed_us.map(|us| (us as f64 - voice_end_us as f64) / 1_000.0).collect();
         Self { frames, voice_end: Duration::from_micros(voice_end_us), placed_late_ms }
     }
 }
 
 /// Where the detector puts the last voiced sample of `said`, in the middle of the room's tone.
-fn detected_end_us(said: &[i16], room: &[i16]) -> Option<u64> {
-    let second = room.iter().cycle().take(RATE_HZ as usize);
-    let heard: Vec<i16> = second.clone().chain(said).chain(second).copied().collect();
+fn detected_end_us(said: &[i16], room: &[i16], place: usize) -> Option<u64> {
+    let mut room = room.iter().cycle().skip(room.len() / PLACES * place);
+    let before: Vec<i16> = room.by_ref().take(RATE_HZ as usize).copied().collect();
+    let after = room.take(RATE_HZ as usize / 2);
+    let heard: Vec<i16> = before.iter().chain(said).chain(after).copied().collect();
     let mut detector = VoiceDetector::new();
     let frames = (0..).map(|frame| frame * FRAME_US).zip(heard.chunks_exact(FRAME));
     let ends = frames.filter_map(|(at_us, frame)| match detector.push(at_us, frame, true) {

@@ -71,7 +71,7 @@ pub struct Figures {
     pub own_share_by_engine_ms: Spread,
     /// By how much the client's figure is longer, turn by turn.
     pub client_minus_engine_ms: Spread,
-    /// By how much the engine's voice detector puts the end of the clips later than they have it, clip by clip.
+    /// By how much the engine's voice detector puts the end of the clips later than they have it, without a call: each clip in several places of the room's tone.
     pub voice_end_placed_late_ms: Spread,
     /// The whole turn by the client's clock, nothing taken out.
     pub turn_ms: Spread,
@@ -185,7 +185,7 @@ impl fmt::Display for Figures {
         row(to, "engine's own share of a turn", &self.own_share_ms)?;
         row(to, "  the same by the engine's waterfall", &self.own_share_by_engine_ms)?;
         row(to, "  client's figure minus engine's", &self.client_minus_engine_ms)?;
-        row(to, "  voice's end placed late, by clip", &self.voice_end_placed_late_ms)?;
+        row(to, "  detector puts a clip's end late by", &self.voice_end_placed_late_ms)?;
         for stage in STAGES {
             row(to, &format!("    {stage}"), &self.stages_ms[stage])?;
         }

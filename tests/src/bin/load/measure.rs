@@ -39,7 +39,8 @@ const STUCK_AFTER: Duration = Duration::from_secs(30);
 pub async fn run(arguments: &Arguments) -> Result<Figures, String> {
     let script = Script::default();
     let sounds = Sounds::load()?;
-    let voice_end_placed_late_ms = Spread::of(sounds.clips.iter().map(|clip| clip.placed_late_ms));
+    let voice_end_placed_late_ms =
+        Spread::of(sounds.clips.iter().flat_map(|clip| clip.placed_late_ms.iter().copied()));
     let engine = Engine::start(arguments.engine.as_deref(), !arguments.no_recording)?;
     check_script(&engine, &script)?;
     let channels = connect(&engine.endpoint, arguments.connections).await?;
