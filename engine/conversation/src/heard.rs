@@ -187,34 +187,59 @@ fn share(words: &[&str], from: Duration, to: Duration) -> Vec<(Duration, Duratio
 }
 
 /// Shown words beside spoken ones: "7:30" was said as "seven thirty". The same words are anchors;
-/// what lies between is shared out.
+/// what was said between two of them is shared out among what is shown there.
 fn align(shown: &[&str], said: &[Said<'_>], length: Duration) -> Vec<(Duration, Duration)> {
     if shown.len() == said.len() {
         return said.iter().map(|word| (word.start, word.end)).collect();
     }
     let mut next = 0;
-    let anchors: Vec<Option<(Duration, Duration)>> =
-        shown.iter().map(|word| anchor(word, said, &mut next)).collect();
+    let anchors: Vec<Option<usize>> = shown.iter().map(|word| anchor(word, said, &mut next)).collect();
     let mut spans: Vec<(Duration, Duration)> = Vec::with_capacity(shown.len());
+    let mut used = 0;
     while spans.len() < shown.len() {
         let first = spans.len();
-        if let Some(span) = anchors[first] {
-            spans.push(span);
+        if let Some(at) = anchors[first] {
+            spans.push((said[at].start, said[at].end));
+            used = at + 1;
             continue;
         }
         let gap = anchors[first..].iter().position(Option::is_some).map_or(shown.len(), |n| first + n);
-        let from = spans.last().map_or(Duration::ZERO, |span| span.1);
-        let to = anchors.get(gap).copied().flatten().map_or(length, |span| span.0).max(from);
+        let until = anchors.get(gap).copied().flatten().unwrap_or(said.len());
+        let (from, to) = match &said[used..until] {
+            [] => {
+                let from = spans.last().map_or(Duration::ZERO, |span| span.1);
+                (from, said.get(until).map_or(length, |word| word.start).max(from))
+            }
+            [only] => (only.start, only.end),
+            [one, .., last] => (one.start, last.end),
+        };
         spans.extend(share(&shown[first..gap], from, to));
     }
     spans
 }
 
-fn anchor(word: &str, said: &[Said<'_>], next: &mut usize) -> Option<(Duration, Duration)> {
+fn anchor(word: &str, said: &[Said<'_>], next: &mut usize) -> Option<usize> {
     let word = normal(word);
     let found =
         said.iter().skip(*next).take(ALIGN_AHEAD).position(|candidate| normal(candidate.text) == word)?;
     let at = *next + found;
     *next = at + 1;
-    Some((said[at].start, said[at].end))
+    Some(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_lasts_from_the_first_to_the_last_of_its_spoken_digits() {
+        let ms = Duration::from_millis;
+        let said = [("number", 0, 300), ("five", 400, 600), ("oh", 700, 900), ("please", 1_000, 1_300)]
+            .map(|(text, start, end)| Said { text, start: ms(start), end: ms(end) });
+        let length = ms(1_500);
+        let spans = align(&["number", "50", "please"], &said, length);
+        assert_eq!(spans, [(ms(0), ms(300)), (ms(400), ms(900)), (ms(1_000), ms(1_300))]);
+        let spans = align(&["number", "50."], &said[..3], length);
+        assert_eq!(spans[1], (ms(400), ms(900)), "the silence after it is not part of it");
+    }
 }

@@ -103,6 +103,8 @@ async fn routes(engine: &Arc<Engine>) -> Result<axum::Router, Error> {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(parlance_proto::DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            // So that tools can read the details of errors.
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
     let voice = VoiceServiceServer::new(voice::Voice::new(engine.clone()))
         .max_decoding_message_size(SESSION_MESSAGE_MAX);

@@ -26,6 +26,8 @@ pub const LEAD: Duration = Duration::from_millis(200);
 const LATENCY: Duration = Duration::from_millis(40);
 /// How often progress is told, and marks are set, in audio.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
+/// How much a report of the far end may lag behind what is known already and still count as merely slow.
+const REPORT_JITTER: Duration = Duration::from_millis(60);
 /// How late a frame may leave so that it can ride on the caller's next frame instead of a wake-up of its own.
 const SLACK: Duration = Duration::from_millis(12);
 
@@ -194,7 +196,11 @@ impl Playout {
         if position_us > samples_to_us(audio.cursor as u64, self.rate_hz) + 1_000 {
             return false;
         }
-        self.report = Some(Report { reply, position_us, at: now });
+        // A report that was only slow to come would shift the times of words to and fro; a held reply's is exact.
+        let known = self.position(now).filter(|known| known.0 == reply && !self.pacer.is_held());
+        let ahead_us = known.map_or(0, |known| known.1.saturating_sub(position_us));
+        let slow_us = if ahead_us <= REPORT_JITTER.as_micros() as u64 { ahead_us } else { 0 };
+        self.report = Some(Report { reply, position_us: position_us + slow_us, at: now });
         true
     }
 
