@@ -10,8 +10,8 @@ use parlance_proto::v1::voice_service_client::VoiceServiceClient;
 use parlance_proto::v1::voice_session_request::Request;
 use parlance_proto::v1::voice_session_response::Response;
 use parlance_proto::v1::{
-    CallerAudio, End, SessionControl, SessionStart, TurnEventType, VoiceSessionRequest, VoiceSessionResponse,
-    session_start,
+    AgentAudio, CallerAudio, End, SessionControl, SessionStart, TurnEventType, VoiceSessionRequest,
+    VoiceSessionResponse, session_start,
 };
 use tokio::sync::mpsc::{Sender, channel};
 use tokio::time::{Interval, interval_at, timeout};
@@ -173,18 +173,10 @@ impl Caller {
             self.seq = message.seq;
         }
         match message.response {
-            Some(Response::Audio(audio)) => {
-                if self.outcome.ear.hear(now, &audio) {
-                    self.answered(now, audio.reply_id);
-                }
-            }
+            Some(Response::Audio(audio)) => self.heard(now, &audio),
             Some(Response::Mark(mark)) => self.outcome.ear.mark(now, mark.reply_id, mark.position),
             Some(Response::Clear(_)) => self.outcome.ear.clear(now),
-            Some(Response::Turn(turn)) if turn.r#type() == TurnEventType::ReplyEnded => {
-                if let Phase::Listening { over } = &mut self.phase {
-                    *over = true;
-                }
-            }
+            Some(Response::Turn(turn)) if turn.r#type() == TurnEventType::ReplyEnded => self.reply_ended(),
             Some(Response::Waterfall(waterfall)) => {
                 let found = self.unexplained.iter().position(|turn| turn.0 == waterfall.reply_id);
                 if let Some((_, voice_end, first_frame)) =
@@ -195,6 +187,12 @@ impl Caller {
             }
             Some(Response::Error(error)) => self.error(format!("session error {}", error.reason)),
             _ => {}
+        }
+    }
+
+    fn heard(&mut self, now: Instant, audio: &AgentAudio) {
+        if self.outcome.ear.hear(now, audio) {
+            self.answered(now, audio.reply_id);
         }
     }
 
@@ -209,6 +207,12 @@ impl Caller {
         }
         if !matches!(self.phase, Phase::Speaking { .. }) {
             self.phase = Phase::Listening { over: false };
+        }
+    }
+
+    fn reply_ended(&mut self) {
+        if let Phase::Listening { over } = &mut self.phase {
+            *over = true;
         }
     }
 

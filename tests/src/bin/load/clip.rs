@@ -5,7 +5,7 @@
 //! so that a detector that skips digital silence gains nothing here, and one that follows the noise is not led
 //! astray by a room that comes and goes.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -101,7 +101,7 @@ fn detected_end_us(said: &[i16], room: &[i16], place: usize) -> Option<u64> {
     ends.last()?.checked_sub(1_000_000)
 }
 
-fn read(path: &PathBuf) -> Result<Vec<i16>, String> {
+fn read(path: &Path) -> Result<Vec<i16>, String> {
     let clip = wav::read(path).map_err(|error| format!("could not {error}: {}", path.display()))?;
     if clip.sample_rate_hz != RATE_HZ {
         return Err(format!(

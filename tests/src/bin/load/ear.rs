@@ -103,7 +103,9 @@ mod tests {
     #[test]
     fn the_lead_at_the_beginning_of_a_reply_is_no_jitter() {
         let (mut ear, start) = (Ear::default(), Instant::now());
-        (1..=11).for_each(|sequence| drop(ear.hear(start, &frame(sequence))));
+        for sequence in 1..=11 {
+            ear.hear(start, &frame(sequence));
+        }
         assert!(ear.jitter_ms.is_empty(), "{:?}", ear.jitter_ms);
         ear.hear(start + Duration::from_millis(25), &frame(12));
         assert_eq!(ear.jitter_ms, [5.0]);

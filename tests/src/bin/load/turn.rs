@@ -127,7 +127,7 @@ mod tests {
         let voice_end = Instant::now();
         let turn = Turn { voice_end, first_frame: voice_end + Duration::from_millis(800), waterfall };
         let share = turn.share(&delays).expect("all times are there");
-        assert_eq!((share.client, share.engine), (10.0, 7.0));
-        assert_eq!(share.stages, [2.0, 1.0, 2.0, 1.0, 1.0]);
+        assert_eq!((share.client.round(), share.engine.round()), (10.0, 7.0));
+        assert_eq!(share.stages.map(f64::round), [2.0, 1.0, 2.0, 1.0, 1.0]);
     }
 }
