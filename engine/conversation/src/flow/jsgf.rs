@@ -163,7 +163,9 @@ impl<'a> Situation<'a> {
             (SlotKind::Date, format!("[not <date>] <date>{}", if has_time { " [<time>]" } else { "" })),
             (SlotKind::Time, "[not <time>] <time>".to_owned()),
         ] {
-            if self.filled.contains(&&kind) && !self.asks(&kind) {
+            // "Can we make it eight fifteen" is also said by who was asked for the time: a grammar without it
+            // hears "may fifteenth".
+            if self.filled.contains(&&kind) || self.asks(&kind) {
                 swaps.push(swap);
             }
         }

@@ -215,10 +215,18 @@ fn a_deadline_counted_from_audio_waits_200_ms_for_a_caller_who_vanished() {
 }
 
 #[test]
-fn the_slice_of_a_decided_interim_is_late_and_no_new_turn() {
+fn the_slice_of_a_decided_interim_only_closes_it_and_is_no_new_turn() {
     // As an offline recogniser does: interim after finalize, slice at the next expectation.
     let mut call = Session::new(booking());
     call.voice(4_000, 4_500).plain(4_640, TranscriptKind::Interim, "Saturday", Some(4_640));
     call.plain(4_900, TranscriptKind::Slice, "Saturday", Some(4_640)).run(7_000);
-    call.in_order(&["ended t1 value_complete", "dropped late Saturday", "over r2 heard"]).never("turn t2");
+    call.in_order(&["ended t1 value_complete", "over r2 heard"]).never("turn t2").never("dropped");
+}
+
+#[test]
+fn a_slice_that_comes_late_with_other_words_is_told_as_late() {
+    let mut call = Session::new(booking());
+    call.voice(4_000, 4_500).plain(4_640, TranscriptKind::Interim, "Saturday", Some(4_640));
+    call.plain(4_900, TranscriptKind::Slice, "Sunday", Some(4_640)).run(7_000);
+    call.in_order(&["ended t1 value_complete", "dropped late Sunday", "over r2 heard"]).never("turn t2");
 }
