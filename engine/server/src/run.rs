@@ -37,11 +37,7 @@ pub async fn serve(config: Config) -> Result<ExitCode, Error> {
         "Stopping: no new calls; {calls} under way may go on for {} s. Again to end at once.",
         drain.as_secs()
     );
-    let engine = running.engine.clone();
-    tokio::select! {
-        () = running.stop(drain) => {}
-        () = async { stop.next().await; engine.close().await } => {}
-    }
+    running.stop(drain, stop.next()).await;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -30,11 +30,13 @@ use crate::engine::{self, Engine};
 use crate::rpc::{agent, call, voice};
 
 /// Largest message of a session: 64 KiB of audio, or a start with all its variables.
-const SESSION_MESSAGE_MAX: usize = 256 * 1024;
+const SESSION_MESSAGE_MAX: usize = 512 * 1024;
 /// Largest message of the other services: an agent with a large flow.
-const MESSAGE_MAX: usize = 1024 * 1024;
+const MESSAGE_MAX: usize = 4 * 1024 * 1024;
 /// How often a quiet HTTP/2 connection is asked for a sign of life, and how long it may take.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// How long calls that were told to end may take for it.
+const END_LIMIT: Duration = Duration::from_secs(15);
 
 /// Why the engine could not start.
 #[derive(Debug, thiserror::Error)]
@@ -79,18 +81,35 @@ pub async fn start(config: Config) -> Result<Running, Error> {
 }
 
 impl Running {
-    /// Takes no more calls, waits up to `drain` for those under way, ends the rest, closes the store.
-    pub async fn stop(self, drain: Duration) {
+    /// Takes no more calls, waits up to `drain` for those under way (or until `hurry` resolves), ends the
+    /// rest, closes the store.
+    pub async fn stop(self, drain: Duration, hurry: impl Future<Output = ()>) {
         self.engine.refuse_calls();
         tokio::select! {
             () = self.engine.wait_for_calls() => {}
             () = tokio::time::sleep(drain) => {}
+            () = hurry => {}
         }
-        self.engine.live.end_all(EndReason::Drained);
+        self.end_calls().await;
         self.stop.cancel();
         // The accept loop bounds its own end; a panic in it has been reported by then.
         self.accepting.await.ok();
         self.engine.close().await;
+    }
+}
+
+impl Running {
+    /// Ends what still lives, also a call that was being opened when the drain began.
+    async fn end_calls(&self) {
+        let ended = async {
+            while self.engine.live.count() > 0 {
+                self.engine.live.end_all(EndReason::Drained);
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        if tokio::time::timeout(END_LIMIT, ended).await.is_err() {
+            tracing::error!(calls = self.engine.live.count(), "calls did not end; their rows stay open");
+        }
     }
 }
 

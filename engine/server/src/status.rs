@@ -43,6 +43,11 @@ pub enum Refusal {
         /// For people.
         message: String,
     },
+    /// More than a client may send.
+    TooMany {
+        /// For people: the limit.
+        message: String,
+    },
     /// Nothing came in time.
     TooLate {
         /// For people.
@@ -67,11 +72,13 @@ impl Violations {
         self.0.push((field.into(), why.into()));
     }
 
-    /// Adds the field if `text` has more than `max` characters.
+    /// Adds the field if `text` has more than `max` characters, or one that no database keeps.
     pub fn longest(&mut self, field: impl Into<String>, text: &str, max: usize) {
         let length = text.chars().count();
         if length > max {
             self.add(field, format!("has {length} characters; at most {max} are allowed"));
+        } else if text.contains('\0') {
+            self.add(field, "holds a NUL character");
         }
     }
 
@@ -117,7 +124,7 @@ impl From<Refusal> for Status {
                 details.add_bad_request_violation(field, why);
             }
         }
-        if code == Code::Unavailable {
+        if matches!(code, Code::Unavailable | Code::ResourceExhausted) {
             details.set_retry_info(Some(std::time::Duration::from_secs(1)));
         }
         Status::with_error_details(code, message, details)
@@ -144,6 +151,7 @@ fn describe(refusal: &Refusal) -> (Code, &'static str, String) {
         }
         Refusal::WrongState { reason, message } => (Code::FailedPrecondition, reason, message.clone()),
         Refusal::Unavailable { message } => (Code::Unavailable, "UNAVAILABLE", message.clone()),
+        Refusal::TooMany { message } => (Code::ResourceExhausted, "TOO_MANY_MESSAGES", message.clone()),
         Refusal::TooLate { message } => (Code::DeadlineExceeded, "TOO_LATE", message.clone()),
         Refusal::Internal => {
             (Code::Internal, "INTERNAL", "the engine failed; the cause is in its log".to_owned())

@@ -366,7 +366,7 @@ async fn an_engine_that_stops_ends_its_calls_and_leaves_nothing() {
     caller.hears(Duration::from_millis(200)).await;
     let engine = house.running.engine.clone();
     let House { running, scope, .. } = house;
-    let stopping = tokio::spawn(running.stop(Duration::ZERO));
+    let stopping = tokio::spawn(running.stop(Duration::ZERO, std::future::pending()));
     let (ended, _) = caller.ends(SOON).await;
     assert_eq!(ended.reason(), EndReason::Drained, "{}", caller.history());
     tokio::time::timeout(SOON, stopping).await.expect("it stops").expect("without a panic");

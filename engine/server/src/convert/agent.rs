@@ -74,6 +74,9 @@ pub fn check(agent: &v1::Agent, offer: &Offer) -> Result<(), Refusal> {
     if let Some(model) = &agent.language_model {
         bad.longest("language_model.system_prompt", &model.system_prompt, PROMPT_MAX);
     }
+    if to_settings(agent)?.to_string().contains("\\u0000") {
+        bad.add("agent", "holds a NUL character");
+    }
     match &agent.flow {
         Some(wire) => check_flow(wire, &mut bad),
         None if !offer.has_model => {
@@ -116,7 +119,10 @@ pub fn policy(agent: &v1::Agent, offer: &Offer, scene: Scene) -> Result<Policy, 
         None => {
             return Err(Refusal::WrongState {
                 reason: "NO_LANGUAGE_MODEL",
-                message: format!("{} has no flow and the engine has no language model", agent.name),
+                message: format!(
+                    "agent `{}` has no flow and the engine has no language model",
+                    agent.display_name
+                ),
             });
         }
     };

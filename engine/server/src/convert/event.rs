@@ -55,7 +55,6 @@ pub fn wire(event: &Event) -> Option<Wire> {
         Event::ProviderFailed { kind, message } => Wire::Error(v1::SessionError {
             reason: format!("{}_failed", word(kind)),
             message: message.clone(),
-            fatal: false,
         }),
         Event::Ended { reason } => {
             Wire::Ended(v1::CallEnded { reason: end_reason(*reason).into(), message: String::new() })

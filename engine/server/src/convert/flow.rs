@@ -20,6 +20,9 @@ pub fn flow(wire: &v1::Flow, bad: &mut Violations) -> Flow {
     let mut nodes = BTreeMap::new();
     for (id, node) in &wire.nodes {
         let path = format!("flow.nodes[{id}]");
+        if !is_word(id) {
+            bad.add(path.clone(), "the id must match [a-z0-9_]{1,63}");
+        }
         match &node.kind {
             Some(kind) => {
                 nodes.insert(id.clone(), self::node(kind, &path, bad));
@@ -102,7 +105,14 @@ fn ask(ask: &v1::AskNode, path: &str, bad: &mut Violations) -> Ask {
     }
 }
 
+fn is_word(id: &str) -> bool {
+    (1..=63).contains(&id.len()) && id.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
+}
+
 fn slot(slot: &v1::Slot, path: &str, bad: &mut Violations) -> Option<Slot> {
+    if !is_word(&slot.name) {
+        bad.add(format!("{path}.name"), "must match [a-z0-9_]{1,63}");
+    }
     let kind = match v1::SlotKind::try_from(slot.kind) {
         Ok(v1::SlotKind::YesNo) => SlotKind::YesNo,
         Ok(v1::SlotKind::PartySize) => SlotKind::PartySize,

@@ -57,6 +57,8 @@ impl Calls {
                 let message = "ended before its session".to_owned();
                 let closing = Closing { reason: EndReason::ApiEnded, message, recording: None };
                 self.engine.journal.close(key, closing, std::time::Duration::from_secs(2)).await;
+                // A session may have begun in between.
+                self.engine.live.end(id, EndReason::ApiEnded);
             }
         }
         Ok(convert::call(&row))

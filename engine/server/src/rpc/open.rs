@@ -7,14 +7,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use parlance_conversation::{Conversation, Policy, Scene};
+use parlance_conversation::{Conversation, EndReason, Policy, Scene};
 use parlance_media::format::{AudioFormat, Encoding};
 use parlance_proto::v1;
 use parlance_proto::v1::session_start::Target;
 use parlance_proto::v1::voice_session_request::Request;
 use parlance_proto::v1::voice_session_response::Response;
 use parlance_providers::stt;
-use parlance_store::{CallId, OrganisationId, agents, calls};
+use parlance_store::{CallId, OrganisationId, Scope, agents, calls};
 use tokio::sync::mpsc;
 use tonic::Streaming;
 
@@ -67,8 +67,8 @@ struct Formats {
 pub struct Opened {
     /// The session.
     pub session: Session,
-    /// The call, to be let go afterwards.
-    pub call: CallId,
+    /// Its place among the live calls; drop it when the session is over.
+    pub seat: Seat,
     /// `ready`.
     pub ready: Response,
 }
@@ -105,16 +105,36 @@ pub async fn open(
     let mut variables: BTreeMap<String, String> = waiting.iter().flat_map(convert_call::variables).collect();
     variables.extend(start.dynamic_variables.clone());
     let started = engine.civil_now(organisation).await?;
-    let policy =
+    let mut policy =
         convert_agent::policy(&agent, &engine.offer, Scene { started, variables: variables.clone() })?;
-    let call = begin_call(engine, organisation, &row, waiting, &variables).await?;
+    if start.text_only {
+        // Who types thinks: silence says nothing.
+        policy.call_handling.reminder_max = 0;
+        policy.call_handling.silence_limit = policy.call_handling.max_duration;
+    }
+    let call = match waiting {
+        Some(waiting) => waiting.id,
+        None => calls::create(&scope, super::call::web_call(&row, &variables)).await?.id,
+    };
+    let key = CallKey { organisation, call };
+    // The seat before the row is live: whoever ends a live call must find it.
+    let inbox = Inbox::default();
+    let seat = Seat::take(engine, call, &inbox).ok_or_else(|| taken(call))?;
+    let begun = begin_call(&scope, call).await;
     let opened =
-        put_together(engine, CallKey { organisation, call }, &agent, policy, &start, formats, outgoing);
-    if opened.is_err() {
+        begun.and_then(|()| put_together(engine, key, inbox, &agent, policy, &start, formats, outgoing));
+    if opened
+        .as_ref()
+        .is_err_and(|refusal| !matches!(refusal, Refusal::WrongState { reason: "CALL_TAKEN", .. }))
+    {
         // The row must not stay behind as a call that seems to go on.
-        engine.close_unopened(CallKey { organisation, call }).await;
+        engine.close_unopened(key).await;
     }
     let session = opened?;
+    if engine.refuses_calls() {
+        // The drain began while this call was opened.
+        engine.live.end(call, EndReason::Drained);
+    }
     let ready = v1::SessionReady {
         call: format!("calls/{call}"),
         agent: format!("agents/{agent_id}"),
@@ -123,19 +143,39 @@ pub async fn open(
         playout_lead: Some(duration(playout::LEAD)),
         providers: engine.providers_line(&agent),
     };
-    Ok(Opened { session, call, ready: Response::Ready(ready) })
+    Ok(Opened { session, seat, ready: Response::Ready(ready) })
 }
 
+/// A place among the live calls, let go when it is dropped, also by a session that panicked.
+pub struct Seat {
+    engine: Arc<Engine>,
+    call: CallId,
+}
+
+impl Seat {
+    /// `None` if that call lives already.
+    fn take(engine: &Arc<Engine>, call: CallId, inbox: &Inbox) -> Option<Self> {
+        engine.live.enter(call, inbox.post()).then(|| Self { engine: engine.clone(), call })
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.engine.live.leave(self.call);
+    }
+}
+
+#[allow(clippy::too_many_arguments, reason = "the parts of a session, put together in one place")]
 fn put_together(
     engine: &Arc<Engine>,
     key: CallKey,
+    inbox: Inbox,
     agent: &v1::Agent,
     policy: Policy,
     start: &v1::SessionStart,
     formats: Formats,
     outgoing: mpsc::Sender<Outgoing>,
 ) -> Result<Session, Refusal> {
-    let inbox = Inbox::default();
     let post = inbox.post();
     let sink: stt::Sink = {
         let post = post.clone();
@@ -146,7 +186,6 @@ fn put_together(
         tracing::error!(%error, "the transcriber could not be opened");
         Refusal::WrongState { reason: "PROVIDER_MISSING", message: error.to_string() }
     })?;
-    engine.live.enter(key.call, post.clone());
     Ok(Session::new(Parts {
         clock: Clock::start(),
         conversation: Conversation::new(policy),
@@ -181,22 +220,11 @@ async fn waiting_call(
     }
 }
 
-/// The row of the call, live from now on.
-async fn begin_call(
-    engine: &Engine,
-    organisation: OrganisationId,
-    agent: &agents::Agent,
-    waiting: Option<calls::Call>,
-    variables: &BTreeMap<String, String>,
-) -> Result<CallId, Refusal> {
-    let scope = engine.store.scope(organisation);
-    let id = match waiting {
-        Some(row) => row.id,
-        None => calls::create(&scope, super::call::web_call(agent, variables)).await?.id,
-    };
-    match calls::mark_started(&scope, id, jiff::Timestamp::now()).await {
-        Ok(_) => Ok(id),
-        Err(parlance_store::Error::Conflict(_)) => Err(taken(id)),
+/// Takes the row live. Of two sessions that want the same call one gets it.
+async fn begin_call(scope: &Scope, call: CallId) -> Result<(), Refusal> {
+    match calls::mark_started(scope, call, jiff::Timestamp::now()).await {
+        Ok(_) => Ok(()),
+        Err(parlance_store::Error::Conflict(_)) => Err(taken(call)),
         Err(error) => Err(error.into()),
     }
 }
@@ -270,7 +298,6 @@ pub fn variables(field: &str, variables: &HashMap<String, String>) -> Result<(),
     bad.check()
 }
 
-/// The voice of an agent, then the fallbacks.
 impl Engine {
     /// With which voices an agent speaks: its own or the engine's default, then the other providers' defaults.
     pub fn speakers(&self, agent: &v1::Agent) -> Vec<Speaker> {

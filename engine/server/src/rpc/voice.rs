@@ -11,6 +11,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::{auth, open};
 use crate::engine::Engine;
 use crate::session::far_end::{CHANNEL, Outgoing};
+use crate::status::Refusal;
 
 /// The service.
 pub struct Voice {
@@ -40,17 +41,16 @@ impl VoiceService for Voice {
         // On a task of its own: a client that goes away while its call is made must not leave half of it.
         let opening = self.engine.calls.spawn(async move {
             let opened = open::open(&engine, organisation, start, outgoing).await?;
-            let (call, session, ready) = (opened.call, opened.session, opened.ready);
-            let calls = engine.calls.clone();
-            calls.spawn(async move {
+            let open::Opened { session, seat, ready } = opened;
+            engine.calls.spawn(async move {
                 Box::pin(session.run(incoming, ready)).await;
-                engine.live.leave(call);
+                drop(seat);
             });
             Ok::<(), Status>(())
         });
         opening.await.map_err(|error| {
             tracing::error!(%error, "opening a session failed");
-            Status::internal("the engine failed; the cause is in its log")
+            Status::from(Refusal::Internal)
         })??;
         Ok(Response::new(ReceiverStream::new(messages)))
     }

@@ -17,8 +17,10 @@ use parlance_media::vad::VoiceEvent;
 use parlance_media::{EAR_FRAME_SAMPLES, EAR_RATE_HZ, FRAME_US};
 use parlance_providers::stt::{Control, Expectation, Listener};
 
-/// Without audio for so long, silence stands in for it.
+/// Without audio for so long in the middle of the caller's voice, silence stands in for it.
 const MISSING_AFTER: Duration = Duration::from_secs(1);
+/// The same while the caller is silent: a client that sends only voice must not lose its pauses.
+const MISSING_IN_SILENCE: Duration = Duration::from_millis(300);
 /// How far behind the clock the silence that stands in is kept, so that late audio still finds its place.
 const STAND_IN_LAG: Duration = Duration::from_millis(200);
 /// Audio further ahead of the clock than this is not read yet: a client that sends a file at once is
@@ -105,7 +107,7 @@ impl CallerAudio {
         mut record: impl FnMut(CallTime, &[i16]),
     ) {
         let Some(start) = self.start else { return };
-        if now.since(self.until()) < MISSING_AFTER {
+        if now.since(self.until()) < self.patience() {
             return;
         }
         let silence = [0; EAR_FRAME_SAMPLES];
@@ -135,7 +137,11 @@ impl CallerAudio {
 
     /// When `stand_in` must be called at the latest.
     pub fn next_wake(&self) -> Option<CallTime> {
-        self.start.map(|_| self.until() + MISSING_AFTER)
+        self.start.map(|_| self.until() + self.patience())
+    }
+
+    fn patience(&self) -> Duration {
+        if self.line.ears.is_voiced() { MISSING_AFTER } else { MISSING_IN_SILENCE }
     }
 
     /// Asks the transcriber for what it has.

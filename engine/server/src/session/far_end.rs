@@ -29,19 +29,23 @@ pub struct FarEnd {
     seq: u64,
     pending: VecDeque<Response>,
     stalled_since: Option<CallTime>,
+    overrun: bool,
 }
 
 impl FarEnd {
     /// Sends into `sender`, a channel of [`CHANNEL`] places.
     pub fn new(sender: mpsc::Sender<Outgoing>) -> Self {
-        Self { sender, seq: 0, pending: VecDeque::new(), stalled_since: None }
+        Self { sender, seq: 0, pending: VecDeque::new(), stalled_since: None, overrun: false }
     }
 
     /// Sends an event, or keeps it until there is room.
     pub fn tell(&mut self, now: CallTime, response: Response) {
-        if self.pending.len() < PENDING_MAX {
-            self.pending.push_back(response);
+        if self.pending.len() >= PENDING_MAX {
+            // Nothing is left out silently: a reader so far behind is lost.
+            self.overrun = true;
+            return;
         }
+        self.pending.push_back(response);
         self.drain(now);
     }
 
@@ -77,7 +81,9 @@ impl FarEnd {
 
     /// Whether the far end is gone: the connection dropped its side, or reads nothing any more.
     pub fn is_lost(&self, now: CallTime) -> bool {
-        self.sender.is_closed() || self.stalled_since.is_some_and(|since| now.since(since) >= STALL_LIMIT)
+        self.sender.is_closed()
+            || self.overrun
+            || self.stalled_since.is_some_and(|since| now.since(since) >= STALL_LIMIT)
     }
 
     /// Resolves when the connection has dropped its side. Holds no borrow of the far end.

@@ -5,6 +5,7 @@
 //! the one from the agent's voice to paced frames, [`inbox`] where everybody else answers, [`journal`]
 //! what happened and why, written late but never waited for.
 
+pub mod allowance;
 pub mod caller_audio;
 pub mod carry_out;
 pub mod clock;
@@ -15,6 +16,7 @@ pub mod journal;
 pub mod live;
 pub mod playout;
 pub mod record;
+mod reply_audio;
 pub mod run;
 pub mod telling;
 pub mod voice;

@@ -11,12 +11,12 @@ use bytes::Bytes;
 use parlance_conversation::{CallTime, ReplyId, SegmentId};
 use parlance_media::format::AudioFormat;
 use parlance_media::pacer::Pacer;
-use parlance_media::resample::Resampler;
 use parlance_media::{samples_to_us, us_to_samples};
 use parlance_proto::v1::voice_session_response::Response;
 use parlance_proto::v1::{AgentAudio, ClearAudio, PlaybackMark};
 
 use super::far_end::FarEnd;
+use super::reply_audio::ReplyAudio;
 use crate::convert::duration;
 
 /// How far ahead of the far end's ear audio is sent at most.
@@ -31,20 +31,8 @@ const REPORT_JITTER: Duration = Duration::from_millis(60);
 /// How late a frame may leave so that it can ride on the caller's next frame instead of a wake-up of its own.
 const SLACK: Duration = Duration::from_millis(12);
 
-struct ReplyAudio {
-    reply: ReplyId,
-    samples: Vec<i16>,
-    /// Samples sent.
-    cursor: usize,
-    sequence: u32,
-    released: bool,
-    resampler: Option<(SegmentId, Resampler)>,
-    segment: Option<(SegmentId, usize)>,
-    drained_told: bool,
-    marked: usize,
-    /// Nothing more of it is played; it is kept until the recording has what was.
-    over: bool,
-}
+/// A far end that promised to report and said nothing for so long is taken to play as it should.
+const REPORT_MISSED: Duration = Duration::from_secs(2);
 
 /// A run of sent audio: from `total_us` of the pacer on, the reply was at `position_us`.
 struct Span {
@@ -53,11 +41,13 @@ struct Span {
     position_us: u64,
 }
 
-/// What the far end reported last.
+/// What the far end reported last, or where it begins.
 struct Report {
     reply: ReplyId,
     position_us: u64,
     at: CallTime,
+    /// It plays from there on. Not so before its first word of a reply: when it begins only it can tell.
+    plays: bool,
 }
 
 /// What the hall must know after looking at the playout.
@@ -146,9 +136,11 @@ impl Playout {
 
     /// Sends no more of the reply. A far end that reports is also cleared.
     pub fn hold(&mut self, now: CallTime, reply: ReplyId, far_end: &mut FarEnd) {
-        self.pacer.hold();
         if self.reports {
             self.freeze(now);
+        }
+        self.pacer.hold();
+        if self.reports {
             far_end.tell(now, Response::Clear(ClearAudio { reply_id: reply.0 }));
             self.pacer.flush(now.as_micros());
         }
@@ -156,9 +148,11 @@ impl Playout {
 
     /// Goes on from `position` of the reply.
     pub fn resume(&mut self, reply: ReplyId, position: Duration) {
-        let cursor = us_to_samples(position.as_micros() as u64, self.rate_hz) as usize;
+        let sample = us_to_samples(micros(position), self.rate_hz) as usize;
+        let frame = self.frame;
         if let Some(audio) = self.live_mut(reply) {
-            audio.cursor = cursor.min(audio.samples.len());
+            // Whole frames only: a tail shorter than one would never be sent.
+            audio.cursor = sample.min(audio.samples.len()) / frame * frame;
             audio.drained_told = false;
             audio.marked = audio.cursor;
         }
@@ -189,24 +183,25 @@ impl Playout {
         }
     }
 
-    /// The far end's own word. False if it can't be true: an unknown reply, or more than was sent.
+    /// The far end's own word. False if it can't be true: more than was sent. Of a reply that is over, or from
+    /// a far end that did not promise to report, it counts for nothing.
     pub fn reported(&mut self, now: CallTime, reply: ReplyId, position: Duration) -> bool {
-        let position_us = position.as_micros() as u64;
-        let Some(audio) = self.live(reply) else { return true };
-        if position_us > samples_to_us(audio.cursor as u64, self.rate_hz) + 1_000 {
+        let position_us = micros(position);
+        let Some(audio) = self.live(reply).filter(|_| self.reports) else { return true };
+        if position_us > samples_to_us(audio.furthest as u64, self.rate_hz) + 1_000 {
             return false;
         }
         // A report that was only slow to come would shift the times of words to and fro; a held reply's is exact.
         let known = self.position(now).filter(|known| known.0 == reply && !self.pacer.is_held());
         let ahead_us = known.map_or(0, |known| known.1.saturating_sub(position_us));
         let slow_us = if ahead_us <= REPORT_JITTER.as_micros() as u64 { ahead_us } else { 0 };
-        self.report = Some(Report { reply, position_us: position_us + slow_us, at: now });
+        self.report = Some(Report { reply, position_us: position_us + slow_us, at: now, plays: true });
         true
     }
 
-    /// Sends every frame that is due, as far as the far end has room. Tells when a reply's first frame left.
+    /// Sends the frames that are due, as far as the far end has room. Stops to tell when a reply's first frame
+    /// left: call it again then.
     pub fn pump(&mut self, now: CallTime, far_end: &mut FarEnd) -> Option<Progress> {
-        let mut started = None;
         let mut due = self.pacer.due(now.as_micros());
         while due > 0 {
             let Some(index) = self.next_to_send() else { break };
@@ -216,10 +211,10 @@ impl Playout {
             due -= 1;
             let audio = &self.replies[index];
             if audio.sequence == 1 {
-                started = Some(Progress::Started(audio.reply));
+                return Some(Progress::Started(audio.reply));
             }
         }
-        started
+        None
     }
 
     /// What the far end has played since it was last asked, if that is worth telling: each 100 ms of audio,
@@ -249,13 +244,13 @@ impl Playout {
         let send = send.map(|at| CallTime::from_micros(at) + SLACK);
         let report = self.position(now).and_then(|(reply, position_us)| {
             let audio = self.live(reply)?;
-            (!audio.drained_told && audio.sequence > 0).then(|| {
-                let step = PROGRESS_EVERY.as_micros() as u64;
-                let told = self.told.filter(|told| told.0 == reply).map_or(0, |told| told.1);
-                let sent_us = samples_to_us(audio.cursor as u64, self.rate_hz);
-                let target = (told + step).min(sent_us);
-                now + Duration::from_micros(target.saturating_sub(position_us).max(5_000))
-            })
+            let step = PROGRESS_EVERY.as_micros() as u64;
+            let told = self.told.filter(|told| told.0 == reply).map_or(0, |told| told.1);
+            let sent_us = samples_to_us(audio.cursor as u64, self.rate_hz);
+            let target = (told + step).min(sent_us);
+            // Nothing to come: a hold, or a far end that played all there is and was told of.
+            (!audio.drained_told && target > position_us)
+                .then(|| now + Duration::from_micros((target - position_us).max(5_000)))
         });
         match (send, report) {
             (Some(a), Some(b)) => Some(a.min(b)),
@@ -351,6 +346,10 @@ impl Playout {
         }
         audio.sequence += 1;
         audio.cursor += self.frame;
+        audio.furthest = audio.furthest.max(audio.cursor);
+        if self.reports && self.report.as_ref().is_none_or(|report| report.reply != audio.reply) {
+            self.report = Some(Report { reply: audio.reply, position_us, at: now, plays: false });
+        }
         let total_us = self.pacer.sent_us();
         let continues = self.spans.back().is_some_and(|span| {
             span.reply == audio.reply
@@ -383,13 +382,14 @@ impl Playout {
 
     /// Where the far end is now: its own word carried on to now, else the pacer's arithmetic.
     fn position(&self, now: CallTime) -> Option<(ReplyId, u64)> {
-        if let Some(report) = &self.report {
+        let held = self.pacer.is_held();
+        let given_up = |report: &Report| !held && now.since(report.at) >= REPORT_MISSED;
+        if let Some(report) = self.report.as_ref().filter(|report| !given_up(report)) {
             let audio = self.live(report.reply)?;
             let sent_us = samples_to_us(audio.cursor as u64, self.rate_hz);
-            let frozen = self.pacer.is_held();
-            let since = if frozen { 0 } else { now.since(report.at).as_micros() as u64 };
+            let since = if held || !report.plays { 0 } else { micros(now.since(report.at)) };
             // Carried on for a moment only: a far end that stops telling has perhaps stopped playing.
-            let carried = since.min(2 * PROGRESS_EVERY.as_micros() as u64);
+            let carried = since.min(2 * micros(PROGRESS_EVERY));
             return Some((report.reply, (report.position_us + carried).min(sent_us)));
         }
         let played = self.pacer.played_us(now.as_micros());
@@ -401,7 +401,7 @@ impl Playout {
     /// Keeps the far end's position as it is now, because it is about to be cleared.
     fn freeze(&mut self, now: CallTime) {
         if let Some((reply, position_us)) = self.position(now) {
-            self.report = Some(Report { reply, position_us, at: now });
+            self.report = Some(Report { reply, position_us, at: now, plays: false });
         }
     }
 
@@ -413,50 +413,9 @@ impl Playout {
     }
 }
 
-impl ReplyAudio {
-    fn new(reply: ReplyId) -> Self {
-        Self {
-            reply,
-            samples: Vec::new(),
-            cursor: 0,
-            sequence: 0,
-            released: false,
-            resampler: None,
-            segment: None,
-            drained_told: false,
-            marked: 0,
-            over: false,
-        }
-    }
-
-    fn begin_segment(&mut self, segment: SegmentId) {
-        if self.segment.is_none_or(|(current, _)| current != segment) {
-            self.segment = Some((segment, self.samples.len()));
-            self.resampler = None;
-        }
-    }
-
-    /// The segment's resampler and where its output goes. `None` for a rate it can't convert.
-    fn resampler_for(
-        &mut self,
-        segment: SegmentId,
-        from: u32,
-        to: u32,
-    ) -> Option<(&mut Resampler, &mut Vec<i16>)> {
-        if self.resampler.is_none() {
-            self.resampler = Resampler::new(from, to).ok().map(|resampler| (segment, resampler));
-        }
-        let (_, resampler) = self.resampler.as_mut()?;
-        Some((resampler, &mut self.samples))
-    }
-
-    /// Pushes silence through, so that the last samples come out.
-    fn flush_resampler(&mut self, rate_hz: u32) {
-        if let Some((_, mut resampler)) = self.resampler.take() {
-            let tail = us_to_samples(resampler.delay_us() + 1_000, rate_hz) as usize;
-            resampler.process(&vec![0; tail], &mut self.samples);
-        }
-    }
+/// Whole microseconds; a length no audio has stays longer than any.
+fn micros(length: Duration) -> u64 {
+    u64::try_from(length.as_micros()).unwrap_or(u64::MAX / 2)
 }
 
 #[cfg(test)]
@@ -478,12 +437,98 @@ mod tests {
         playout.collect(reply, segment, &[7; 3_200], 16_000);
         playout.finish_segment(reply, segment);
         playout.release(reply);
-        playout.pump(at(0), &mut far_end);
+        while playout.pump(at(0), &mut far_end).is_some() {}
         playout.forget(reply);
         let mut recorded = 0;
         playout.record(at(160), |block| recorded += block.samples.len());
         assert_eq!((recorded, playout.replies.len()), (2_560, 1), "40 ms are still on their way to the ear");
         playout.record(at(200), |block| recorded += block.samples.len());
         assert_eq!((recorded, playout.replies.len()), (3_200, 0));
+    }
+
+    /// A reply of one second, released; what is sent goes nowhere.
+    fn speaking(reports: bool) -> (Playout, FarEnd, mpsc::Receiver<super::super::far_end::Outgoing>) {
+        let format = AudioFormat::new(Encoding::Pcm16Le, 16_000).expect("16 kHz PCM is spoken");
+        let (sender, receiver) = mpsc::channel(1_000);
+        let mut playout = Playout::new(format, reports);
+        playout.collect(ReplyId(1), SegmentId(0), &[7; 16_000], 16_000);
+        playout.finish_segment(ReplyId(1), SegmentId(0));
+        playout.release(ReplyId(1));
+        (playout, FarEnd::new(sender), receiver)
+    }
+
+    fn pump_until(playout: &mut Playout, far_end: &mut FarEnd, from: u64, until: u64) {
+        for ms in (from..until).step_by(20) {
+            while playout.pump(at(ms), far_end).is_some() {}
+            playout.record(at(ms), |_| {});
+        }
+    }
+
+    fn heard_ms(playout: &mut Playout, now: u64) -> Option<u64> {
+        match playout.progress(at(now), true)? {
+            Progress::Played(_, position) => Some(position.as_millis() as u64),
+            Progress::Started(_) | Progress::Drained(_) => None,
+        }
+    }
+
+    #[test]
+    fn nothing_counts_as_heard_before_a_far_end_that_reports_says_so() {
+        let (mut playout, mut far_end, _receiver) = speaking(true);
+        pump_until(&mut playout, &mut far_end, 0, 200);
+        assert_eq!(heard_ms(&mut playout, 200), None);
+        assert!(playout.reported(at(200), ReplyId(1), Duration::from_millis(120)));
+        assert_eq!(heard_ms(&mut playout, 200), Some(120));
+        assert_eq!(heard_ms(&mut playout, 250), Some(170), "it plays on between its reports");
+    }
+
+    #[test]
+    fn a_far_end_that_stops_reporting_is_taken_to_play_on_and_the_reply_ends() {
+        let (mut playout, mut far_end, _receiver) = speaking(true);
+        pump_until(&mut playout, &mut far_end, 0, 100);
+        assert!(playout.reported(at(100), ReplyId(1), Duration::from_millis(80)));
+        pump_until(&mut playout, &mut far_end, 100, 1_500);
+        assert_eq!(heard_ms(&mut playout, 1_500), Some(280), "carried on for 200 ms and no more");
+        assert_eq!(heard_ms(&mut playout, 2_200), Some(1_000));
+        assert_eq!(playout.progress(at(2_200), false), Some(Progress::Drained(ReplyId(1))));
+    }
+
+    #[test]
+    fn a_report_of_before_a_hold_that_comes_after_the_resume_is_no_lie() {
+        let (mut playout, mut far_end, _receiver) = speaking(true);
+        pump_until(&mut playout, &mut far_end, 0, 400);
+        assert!(playout.reported(at(400), ReplyId(1), Duration::from_millis(380)));
+        playout.hold(at(400), ReplyId(1), &mut far_end);
+        playout.resume(ReplyId(1), Duration::from_millis(210));
+        assert!(playout.reported(at(410), ReplyId(1), Duration::from_millis(390)));
+        assert!(!playout.reported(at(410), ReplyId(1), Duration::from_millis(900)), "never sent so far");
+        assert!(!playout.reported(at(410), ReplyId(1), Duration::MAX));
+    }
+
+    #[test]
+    fn a_far_end_that_promised_no_reports_is_not_believed() {
+        let (mut playout, mut far_end, _receiver) = speaking(false);
+        pump_until(&mut playout, &mut far_end, 0, 300);
+        assert!(playout.reported(at(300), ReplyId(1), Duration::from_millis(20)));
+        assert_eq!(heard_ms(&mut playout, 300), Some(260), "by the clock, less the latency");
+    }
+
+    #[test]
+    fn a_resumed_reply_is_sent_to_its_end() {
+        let (mut playout, mut far_end, _receiver) = speaking(false);
+        pump_until(&mut playout, &mut far_end, 0, 400);
+        playout.hold(at(400), ReplyId(1), &mut far_end);
+        playout.resume(ReplyId(1), Duration::from_millis(333));
+        pump_until(&mut playout, &mut far_end, 400, 1_600);
+        assert_eq!(playout.live(ReplyId(1)).map(|audio| audio.cursor), Some(16_000));
+        assert_eq!(heard_ms(&mut playout, 1_600), Some(1_000));
+    }
+
+    #[test]
+    fn a_held_reply_asks_for_no_wake_ups_once_the_far_end_has_played_what_it_got() {
+        let (mut playout, mut far_end, _receiver) = speaking(false);
+        pump_until(&mut playout, &mut far_end, 0, 300);
+        playout.hold(at(300), ReplyId(1), &mut far_end);
+        while playout.progress(at(700), false).is_some() {}
+        assert_eq!(playout.next_wake(at(700)), None);
     }
 }

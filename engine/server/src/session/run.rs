@@ -4,6 +4,7 @@
 //! sends the frames that are due and tells how far the far end has played.
 
 use std::collections::{HashMap, VecDeque};
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use parlance_proto::v1::{self, VoiceSessionRequest};
 use parlance_providers::{llm, tts};
 use tonic::{Code, Status, Streaming};
 
+use super::allowance::Allowance;
 use super::caller_audio::{AHEAD_MAX, CallerAudio};
 use super::clock::Clock;
 use super::far_end::FarEnd;
@@ -70,6 +72,7 @@ pub struct Session {
     pub(super) ended: Option<EndReason>,
     actions: Vec<Action>,
     heard: Vec<Input>,
+    allowance: Allowance,
     hung_up: Option<CallTime>,
     refusal: Option<Status>,
 }
@@ -125,6 +128,7 @@ impl Session {
             ended: None,
             actions: Vec::new(),
             heard: Vec::new(),
+            allowance: Allowance::default(),
             hung_up: None,
             refusal: None,
         }
@@ -145,7 +149,8 @@ impl Session {
                 posted = self.inbox.next() => self.posted(posted),
                 () = &mut closed => self.feed(Input::FarEndLost { reason: EndReason::FarEndLost }),
                 message = incoming.message(), if self.reads() => self.received(message),
-                () = &mut alarm => self.woken(),
+                // Deadlines are looked at in the next round, so that a flood of messages can't starve them.
+                () = &mut alarm => {}
             }
         }
         drop(incoming);
@@ -190,7 +195,7 @@ impl Session {
     fn look_round(&mut self) {
         let now = self.clock.now();
         self.record_played(now);
-        if let Some(progress) = self.playout.pump(now, &mut self.far_end) {
+        while let Some(progress) = self.playout.pump(now, &mut self.far_end) {
             // Not by `feed`: the position it puts first lies some microseconds behind this very start.
             self.facts.push_back(played(progress, now));
             self.hand_over();
@@ -202,6 +207,9 @@ impl Session {
         self.stand_in(now);
         if self.conversation.audio_wanted().is_some_and(|wanted| wanted <= self.caller_audio.until()) {
             self.feed(Input::CallerAudioReached);
+        }
+        if self.conversation.next_deadline().is_some_and(|due| due <= now) {
+            self.feed(Input::DeadlineReached);
         }
         if self.inbox.overflowed() {
             self.feed(Input::FarEndLost { reason: EndReason::Overloaded });
@@ -238,12 +246,6 @@ impl Session {
         .fold(now + LOOK_ROUND, CallTime::min)
     }
 
-    fn woken(&mut self) {
-        if self.conversation.next_deadline().is_some_and(|due| due <= self.clock.now()) {
-            self.feed(Input::DeadlineReached);
-        }
-    }
-
     /// Whether the next message of the client is wanted now: not while its audio runs ahead of real time.
     fn reads(&self) -> bool {
         self.hung_up.is_none() && self.caller_audio.until() <= self.clock.now() + AHEAD_MAX
@@ -269,6 +271,7 @@ impl Session {
         let ready = |length, words, finished| Input::AudioReady { reply, segment, length, words, finished };
         match event {
             tts::Event::Audio(samples) => {
+                self.voice.delivered();
                 let length = self.playout.collect(reply, segment, &samples, rate_hz);
                 self.feed(ready(length, Vec::new(), false));
             }
@@ -303,9 +306,8 @@ impl Session {
                 self.hung_up = Some(self.clock.now());
                 self.stand_in(self.clock.now() + Duration::from_secs(2));
             }
-            Err(status)
-                if matches!(status.code(), Code::OutOfRange | Code::ResourceExhausted | Code::Internal) =>
-            {
+            // A status with a source is the transport's: the far end reset the stream or vanished.
+            Err(status) if status.source().is_none() && status.code() != Code::Cancelled => {
                 self.refuse_with(status);
             }
             Err(_) => self.feed(Input::FarEndLost { reason: EndReason::FarEndLost }),
@@ -313,7 +315,16 @@ impl Session {
     }
 
     fn requested(&mut self, request: Request) {
+        if !self.allowance.allows(self.clock.now(), &request) {
+            let message =
+                "too many messages beside the audio: text and control at most 10 a second, all others 100"
+                    .to_owned();
+            return self.refuse(Refusal::TooMany { message });
+        }
         match request {
+            Request::Audio(_) if self.options.text_only => {
+                self.refuse(Violations::one("audio", "the session was started with `text_only`").into());
+            }
             Request::Audio(audio) => self.heard_bytes(&audio.data),
             Request::Text(typed) => self.typed(typed.text),
             Request::Playback(progress) => self.played(progress),

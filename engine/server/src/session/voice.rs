@@ -38,7 +38,7 @@ struct Waiting {
 struct Current {
     waiting: Waiting,
     speaker: usize,
-    heard_from: bool,
+    delivered: bool,
     _speech: tts::Speech,
 }
 
@@ -59,13 +59,17 @@ impl Voice {
     }
 
     /// The rate of the audio that comes now for this segment, hertz; `None` if it is not spoken any more.
-    pub fn rate_of(&mut self, reply: ReplyId, segment: SegmentId) -> Option<u32> {
-        let current = self.current.as_mut()?;
-        if (current.waiting.reply, current.waiting.segment) != (reply, segment) {
-            return None;
+    pub fn rate_of(&self, reply: ReplyId, segment: SegmentId) -> Option<u32> {
+        let current = self.current.as_ref()?;
+        let speaks = (current.waiting.reply, current.waiting.segment) == (reply, segment);
+        speaks.then(|| self.speakers[current.speaker].sample_rate_hz())
+    }
+
+    /// Audio of the segment being spoken came: from now on another voice can't take it over unnoticed.
+    pub fn delivered(&mut self) {
+        if let Some(current) = &mut self.current {
+            current.delivered = true;
         }
-        current.heard_from = true;
-        Some(self.speakers[current.speaker].sample_rate_hz())
     }
 
     /// Queues a segment and starts it if nothing else is spoken. An error means no voice could start.
@@ -96,7 +100,7 @@ impl Voice {
         let current = self.current.take()?;
         self.first = current.speaker + 1;
         let reply = current.waiting.reply;
-        if !current.heard_from && self.first < self.speakers.len() {
+        if !current.delivered && self.first < self.speakers.len() {
             return self.start(current.waiting);
         }
         self.queue.retain(|waiting| waiting.reply != reply);
@@ -118,7 +122,7 @@ impl Voice {
             match speaker.provider.speak(request, self.sink(waiting.reply, waiting.segment)) {
                 Ok(speech) => {
                     self.current =
-                        Some(Current { waiting, speaker: index, heard_from: false, _speech: speech });
+                        Some(Current { waiting, speaker: index, delivered: false, _speech: speech });
                     return None;
                 }
                 Err(error) => message = error.to_string(),

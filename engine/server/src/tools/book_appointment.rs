@@ -55,17 +55,17 @@ async fn book(
     };
     Ok(match appointments::book(scope, wanted, Timestamp::now()).await? {
         Booking::Booked(appointment) | Booking::AlreadyBooked(appointment) => {
-            ToolOutcome::Succeeded { result: result(&appointment, wish.date, wish.time) }
+            ToolOutcome::Succeeded { result: result(&appointment, &start) }
         }
         Booking::Refused(refusal) => ToolOutcome::Failed { reason: refusal.to_string() },
     })
 }
 
-fn result(appointment: &Appointment, date: Date, time: Time) -> Value {
+fn result(appointment: &Appointment, start: &jiff::Zoned) -> Value {
     json!({
         "appointment": appointment.id.to_string(),
-        "date": date.to_string(),
-        "time": time.strftime("%H:%M").to_string(),
+        "date": start.date().to_string(),
+        "time": start.strftime("%H:%M").to_string(),
         "party_size": appointment.party_size,
         "customer_name": appointment.customer_name,
     })
