@@ -35,6 +35,8 @@ use crate::tools::Toolbox;
 
 /// How long a client may take to say what it wants.
 const START_WITHIN: Duration = Duration::from_secs(10);
+/// How long a caller who types may say nothing, at least.
+const TYPING_SILENCE: Duration = Duration::from_secs(600);
 const VARIABLES_MAX: usize = 100;
 const VARIABLE_MAX: usize = 1_000;
 
@@ -108,9 +110,9 @@ pub async fn open(
     let mut policy =
         convert_agent::policy(&agent, &engine.offer, Scene { started, variables: variables.clone() })?;
     if start.text_only {
-        // Who types thinks: silence says nothing.
+        // Who types thinks: silence says little.
         policy.call_handling.reminder_max = 0;
-        policy.call_handling.silence_limit = policy.call_handling.max_duration;
+        policy.call_handling.silence_limit = policy.call_handling.silence_limit.max(TYPING_SILENCE);
     }
     let call = match waiting {
         Some(waiting) => waiting.id,
