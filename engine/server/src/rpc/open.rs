@@ -115,6 +115,8 @@ pub async fn open(
         engine.close_unopened(CallKey { organisation, call }).await;
     }
     let session = opened?;
+    engine.metrics.call_started();
+    tracing::info!(call = %call, agent = %agent_id, %organisation, "call started");
     let ready = v1::SessionReady {
         call: format!("calls/{call}"),
         agent: format!("agents/{agent_id}"),
@@ -162,6 +164,7 @@ fn put_together(
             .as_ref()
             .map(|recorder| recorder.record(key.call, formats.output.sample_rate_hz())),
         options: Options { text_only: start.text_only, details: start.include_details },
+        metrics: engine.metrics.clone(),
         inbox,
     }))
 }
