@@ -182,7 +182,10 @@ fn data_dir(wanted: &Path) -> Result<std::path::PathBuf, Error> {
 pub fn database(config: &Config) -> Result<Database, Error> {
     Ok(match &config.database_url {
         Some(url) => Database::Url(DatabaseUrl::parse(url, false)?),
-        None => Database::Private(ClusterConfig::new(data_dir(&config.data_dir)?.join("postgres"))),
+        None => {
+            let cluster = ClusterConfig::new(data_dir(&config.data_dir)?.join("postgres"));
+            Database::Private(ClusterConfig { binaries: config.postgres_bin.clone(), ..cluster })
+        }
     })
 }
 
