@@ -14,6 +14,7 @@ pub mod show;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use clap::builder::Resettable;
@@ -21,6 +22,8 @@ use clap::{Arg, ArgAction, Command};
 
 /// The variable that names the file, as `--config` does.
 pub const FILE_VARIABLE: &str = "PARLANCE_CONFIG";
+/// The variable that tells clients where the engine is.
+const ENDPOINT_VARIABLE: &str = "PARLANCE_ENDPOINT";
 /// The file that is read if it is there and none is named.
 const FILE: &str = "parlance.toml";
 /// Variables that begin so are ours.
@@ -158,6 +161,7 @@ impl Settings {
         let path = named.clone().unwrap_or_else(|| PathBuf::from(FILE));
         let layer = file_layer(&known, &surroundings.folder.join(path), named.is_some())?;
         settings.layers.extend(layer);
+        settings.layers.extend(settings.engine_here());
         Ok(settings)
     }
 
@@ -177,6 +181,20 @@ impl Settings {
     /// Where the value of a variable comes from, flags aside.
     pub fn source(&self, variable: &str) -> Option<&Source> {
         self.find(variable).filter(|(_, written)| !written.value.is_empty()).map(|(source, _)| source)
+    }
+
+    /// Clients in the engine's folder look for it where it listens, unless they are told otherwise.
+    fn engine_here(&self) -> Option<Layer> {
+        let (source, Written { name, value }) = self.find("PORT")?;
+        let port = value.parse().ok().filter(|port| *port != 0)?;
+        let host = self.find("HOST").and_then(|(_, written)| written.value.parse().ok());
+        let host = host.filter(|host: &IpAddr| !host.is_unspecified()).unwrap_or(Ipv4Addr::LOCALHOST.into());
+        let value = format!("http://{}", SocketAddr::new(host, port));
+        let written = Written { name: name.clone(), value };
+        Some(Layer {
+            source: source.clone(),
+            values: BTreeMap::from([(ENDPOINT_VARIABLE.to_owned(), written)]),
+        })
     }
 
     fn find(&self, variable: &str) -> Option<(&Source, &Written)> {

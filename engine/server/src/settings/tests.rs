@@ -153,6 +153,21 @@ fn a_bad_value_of_another_command_stops_nobody() {
 }
 
 #[test]
+fn clients_look_for_the_engine_where_the_settings_let_it_listen() {
+    let endpoint = |dotenv: &str, environment: &[(&str, &str)]| {
+        let (_, matches) =
+            Place::new(&[(".env", dotenv)], environment).parse(&["config"]).expect("all is right");
+        matches.subcommand().and_then(|(_, matches)| matches.get_one::<String>("endpoint").cloned())
+    };
+    assert_eq!(endpoint("", &[]).as_deref(), Some("http://127.0.0.1:8080"));
+    assert_eq!(endpoint("PORT=9000\nHOST=0.0.0.0", &[]).as_deref(), Some("http://127.0.0.1:9000"));
+    assert_eq!(endpoint("PORT=9000\nHOST=::1", &[]).as_deref(), Some("http://[::1]:9000"));
+    let told = [("PARLANCE_ENDPOINT", "http://far:80")];
+    assert_eq!(endpoint("PORT=9000", &told).as_deref(), Some("http://far:80"));
+    assert_eq!(endpoint("PORT=9000", &[("PORT", "")]).as_deref(), Some("http://127.0.0.1:8080"));
+}
+
+#[test]
 fn a_file_that_was_named_must_be_there() {
     let mut place = Place::new(&[("other.toml", "port = 7")], &[]);
     assert_eq!(place.serve(&["--config", "other.toml"]).expect("it is there").port, 7);
