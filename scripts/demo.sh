@@ -5,7 +5,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh demo
 # An engine of the demo's own: it never touches a database or a data folder that somebody uses.
-unset DATABASE_URL PARLANCE_API_KEY
+# Empty, not unset: a `.env` here must not lead the demo to somebody's database either.
+export DATABASE_URL='' PARLANCE_API_KEY=''
 . scripts/engine.sh
 PARLANCE_DATA_DIR="$(data_folder)/demo"
 export PARLANCE_DATA_DIR

@@ -1,15 +1,18 @@
-//! What `parlance serve` can be told: flags, each with its environment variable.
+//! What `parlance serve` can be told: flags, each with its variable. Where else a value may stand is the business
+//! of [`settings`](crate::settings).
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
+
+use clap::builder::BoolishValueParser;
 
 /// Where the engine keeps its things and how it is reached.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Config {
     /// Address to listen on. Use 0.0.0.0 in a container.
-    #[arg(long, env = "HOST", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    #[arg(long, env = "HOST", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST), value_parser = host)]
     pub host: IpAddr,
-    /// Port for everything: gRPC, grpc-web, health. 0 takes a free one.
+    /// Port for everything: gRPC, grpc-web, health, metrics. 0 takes a free one.
     #[arg(long, env = "PORT", default_value_t = 8080)]
     pub port: u16,
     /// A Postgres to use (session mode or direct). Without it a private one is started in the data folder.
@@ -22,11 +25,37 @@ pub struct Config {
     #[arg(long, env = "PARLANCE_PROVIDERS", value_enum, default_value_t = Providers::Offline)]
     pub providers: Providers,
     /// Do not record calls.
-    #[arg(long, env = "PARLANCE_NO_RECORDING")]
+    #[arg(long, env = "PARLANCE_NO_RECORDING", value_parser = BoolishValueParser::new())]
     pub no_recording: bool,
     /// How long calls under way may go on after the first SIGTERM or Ctrl-C, seconds.
     #[arg(long, env = "PARLANCE_DRAIN_SECONDS", default_value_t = 30)]
     pub drain_seconds: u64,
+    /// Folder with `initdb` and `postgres` for the private Postgres. Default: looked for.
+    #[arg(long, env = "PARLANCE_POSTGRES_BIN", value_name = "DIR")]
+    pub postgres_bin: Option<PathBuf>,
+    /// What is logged: a level (error, warn, info, debug, trace), or levels by module.
+    #[arg(long, env = "RUST_LOG", default_value = "info", value_name = "FILTER")]
+    pub log: String,
+    /// How it is logged, on standard error.
+    #[arg(long, env = "PARLANCE_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line, for machines.
+    Json,
+}
+
+/// An address; `localhost` is one too.
+fn host(text: &str) -> Result<IpAddr, String> {
+    if text == "localhost" {
+        return Ok(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    }
+    text.parse().map_err(|_| "must be an IP address: 127.0.0.1, or 0.0.0.0 for every network".to_owned())
 }
 
 /// A choice of providers.

@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::{Config, Providers};
 use crate::convert::agent::Offer;
+use crate::metrics::{Backlog, Metrics};
 use crate::session::journal::{CallKey, Closing, Journal};
 use crate::session::live::LiveCalls;
 use crate::session::record::Recorder;
@@ -76,6 +77,8 @@ pub struct Engine {
     pub journal: Journal,
     /// Writes recordings, unless that is off.
     pub recorder: Option<Recorder>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
     /// Calls that live here.
     pub live: LiveCalls,
     /// Their tasks.
@@ -112,7 +115,8 @@ impl Engine {
         let offer = offer(&stack, &voices, config.providers == Providers::Offline);
         let refusing = AtomicBool::new(false);
         let live = LiveCalls::default();
-        Ok(Self { store, stack, voices, offer, journal, recorder, live, calls, first_key, refusing })
+        let metrics = Arc::default();
+        Ok(Self { store, stack, voices, offer, journal, recorder, metrics, live, calls, first_key, refusing })
     }
 
     /// Refuses new calls from now on.
@@ -123,6 +127,16 @@ impl Engine {
     /// Whether new calls are refused.
     pub fn refuses_calls(&self) -> bool {
         self.refusing.load(Ordering::Relaxed)
+    }
+
+    /// What lives and waits here at this moment, and what was lost.
+    pub fn backlog(&self) -> Backlog {
+        Backlog {
+            calls_live: self.live.count() as u64,
+            journal_waiting: self.journal.waiting(),
+            journal_lost: self.journal.lost(),
+            recording_lost: self.recorder.as_ref().map_or(0, Recorder::lost),
+        }
     }
 
     /// Resolves when no call lives here any more.
@@ -168,7 +182,10 @@ fn data_dir(wanted: &Path) -> Result<std::path::PathBuf, Error> {
 pub fn database(config: &Config) -> Result<Database, Error> {
     Ok(match &config.database_url {
         Some(url) => Database::Url(DatabaseUrl::parse(url, false)?),
-        None => Database::Private(ClusterConfig::new(data_dir(&config.data_dir)?.join("postgres"))),
+        None => {
+            let cluster = ClusterConfig::new(data_dir(&config.data_dir)?.join("postgres"));
+            Database::Private(ClusterConfig { binaries: config.postgres_bin.clone(), ..cluster })
+        }
     })
 }
 

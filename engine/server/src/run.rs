@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use parlance_store::Store;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing_subscriber::EnvFilter;
 
-use crate::config::Config;
+use crate::config::{Config, LogFormat};
 use crate::engine::{self, Engine, FirstKey};
 use crate::serve::{self, Running};
 
@@ -22,11 +23,19 @@ pub enum Error {
     /// Signals can't be waited for.
     #[error("could not wait for signals: {0}")]
     Signals(std::io::Error),
+    /// The filter of the log is none.
+    #[error("could not log by `{filter}`: {why}")]
+    LogFilter {
+        /// As it was given.
+        filter: String,
+        /// What is wrong with it.
+        why: String,
+    },
 }
 
 /// Runs the engine until the first signal, then drains; the second ends it at once.
 pub async fn serve(config: Config) -> Result<ExitCode, Error> {
-    log();
+    log(&config)?;
     let drain = Duration::from_secs(config.drain_seconds);
     let mut stop = Stop::new()?;
     let running = serve::start(config.clone()).await?;
@@ -43,7 +52,7 @@ pub async fn serve(config: Config) -> Result<ExitCode, Error> {
 
 /// Brings the database to this version.
 pub async fn migrate(config: &Config) -> Result<ExitCode, Error> {
-    log();
+    log(config)?;
     let database = engine::database(config)?;
     let migrated = Store::migrate(database).await.map_err(engine::Error::from)?;
     match migrated.applied.as_slice() {
@@ -73,11 +82,16 @@ impl Stop {
     }
 }
 
-fn log() {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+fn log(config: &Config) -> Result<(), Error> {
+    let filter = EnvFilter::try_new(&config.log)
+        .map_err(|error| Error::LogFilter { filter: config.log.clone(), why: error.to_string() })?;
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second call, as in tests, keeps the first.
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init().ok();
+    match config.log_format {
+        LogFormat::Text => lines.try_init().ok(),
+        LogFormat::Json => lines.json().flatten_event(true).try_init().ok(),
+    };
+    Ok(())
 }
 
 /// What `serve` prints: where it is, who may come in, who speaks and why, and a first call to copy.

@@ -9,8 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::{Request, Response, StatusCode, header};
-use axum::response::IntoResponse;
+use axum::http::{Request, Response, header};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -27,6 +26,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::config::Config;
 use crate::engine::{self, Engine};
+use crate::http;
 use crate::rpc::{agent, call, voice};
 
 /// Largest message of a session: 64 KiB of audio, or a start with all its variables.
@@ -76,7 +76,8 @@ pub async fn start(config: Config) -> Result<Running, Error> {
     let engine = Arc::new(Engine::open(&config).await?);
     let routes = routes(&engine).await?;
     let stop = CancellationToken::new();
-    let accepting = tokio::spawn(accept(listener, routes, stop.clone()));
+    let app = axum::Router::new().fallback(split(routes, http::routes(&engine))).layer(cors());
+    let accepting = tokio::spawn(accept(listener, app, stop.clone()));
     Ok(Running { address, engine, stop, accepting })
 }
 
@@ -140,9 +141,8 @@ async fn routes(engine: &Arc<Engine>) -> Result<axum::Router, Error> {
     Ok(routes.prepare().into_axum_router().layer(tonic_web::GrpcWebLayer::new()))
 }
 
-async fn accept(listener: TcpListener, routes: axum::Router, stop: CancellationToken) {
+async fn accept(listener: TcpListener, app: axum::Router, stop: CancellationToken) {
     let graceful = GracefulShutdown::new();
-    let app = axum::Router::new().fallback(split(routes)).layer(cors());
     loop {
         let stream = tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -181,26 +181,23 @@ fn serve_connection(stream: TcpStream, app: axum::Router, graceful: &GracefulShu
     });
 }
 
-/// gRPC to the services, everything else to a plain answer: tonic's own router would answer any path
-/// with an empty 200.
+/// gRPC to the services, everything else to plain HTTP: tonic's own router would answer any path with an
+/// empty 200.
 fn split(
-    routes: axum::Router,
+    services: axum::Router,
+    plain: axum::Router,
 ) -> impl Fn(Request<Body>) -> futures_util::future::BoxFuture<'static, Response<Body>> + Clone {
     move |request| {
         let is_grpc = request
             .headers()
             .get(header::CONTENT_TYPE)
             .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
-        let routes = routes.clone();
+        let routes = if is_grpc { services.clone() } else { plain.clone() };
         Box::pin(async move {
-            if is_grpc {
-                return match routes.oneshot(request).await {
-                    Ok(response) => response,
-                    Err(never) => match never {},
-                };
+            match routes.oneshot(request).await {
+                Ok(response) => response,
+                Err(never) => match never {},
             }
-            let text = "This port speaks gRPC and grpc-web: see parlance.v1.VoiceService.\n";
-            (StatusCode::NOT_FOUND, text).into_response()
         })
     }
 }

@@ -10,6 +10,7 @@ mod calls;
 mod formats;
 mod from_json;
 mod interruption;
+mod operate;
 mod recording;
 mod tidy;
 mod typed;

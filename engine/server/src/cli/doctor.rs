@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use super::Error;
 use parlance_providers::registry::{self, Availability, Kind};
-use parlance_store::private_cluster::BINARIES_SETTING;
+use parlance_store::DatabaseUrl;
 
 use super::connect::{ConnectArgs, connect};
 use super::terminal::{Paint, Tone};
@@ -21,9 +21,31 @@ use super::terminal::{Paint, Tone};
 pub struct DoctorArgs {
     #[command(flatten)]
     connect: ConnectArgs,
+    #[command(flatten)]
+    database: DatabaseArgs,
     /// Print nothing but the commands that bring what is missing, one a line.
     #[arg(long)]
     fixes: bool,
+}
+
+/// What `serve` would use for its database, and what hints at one.
+#[derive(Debug, Clone, Default, clap::Args)]
+struct DatabaseArgs {
+    /// A Postgres to use.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    database_url: Option<String>,
+    /// Folder with `initdb` and `postgres` for the private Postgres. Default: looked for.
+    #[arg(long, env = "PARLANCE_POSTGRES_BIN", value_name = "DIR")]
+    postgres_bin: Option<PathBuf>,
+    // Not ours: what a project that uses Supabase has set, so that it can be told what is missing.
+    #[arg(long, env = "SUPABASE_URL", hide = true)]
+    supabase_url: Option<String>,
+    #[arg(long, env = "SUPABASE_ANON_KEY", hide = true, hide_env_values = true)]
+    supabase_anon_key: Option<String>,
+    #[arg(long, env = "SUPABASE_KEY", hide = true, hide_env_values = true)]
+    supabase_key: Option<String>,
+    #[arg(long, env = "SUPABASE_SERVICE_ROLE_KEY", hide = true, hide_env_values = true)]
+    supabase_service_role_key: Option<String>,
 }
 
 /// What was found about one piece.
@@ -57,7 +79,8 @@ impl fmt::Display for Verdict {
 /// # Errors
 /// None: what can't be found out is a finding.
 pub async fn run(args: DoctorArgs) -> Result<ExitCode, Error> {
-    let mut findings = vec![postgres()];
+    let mut findings = vec![postgres(&args.database)];
+    findings.extend(supabase(&args.database));
     findings.extend(speech(&registry::offline()));
     findings.push(data_dir(&args.connect.data_dir));
     findings.push(engine(&args.connect).await);
@@ -81,21 +104,45 @@ pub async fn run(args: DoctorArgs) -> Result<ExitCode, Error> {
 }
 
 /// A database given, or the programs for a private one.
-fn postgres() -> Finding {
-    let verdict = if env::var_os("DATABASE_URL").is_some() {
-        Verdict::Present("DATABASE_URL is set: that database is used".to_owned())
-    } else {
-        match initdb() {
+fn postgres(args: &DatabaseArgs) -> Finding {
+    let verdict = match &args.database_url {
+        Some(url) => match DatabaseUrl::parse(url, false) {
+            Ok(url) => Verdict::Present(format!("DATABASE_URL is set: {url} is used")),
+            Err(error) => Verdict::Missing {
+                detail: format!("DATABASE_URL can't be used: could not {error}"),
+                fix: "export DATABASE_URL=postgresql://USER:PASSWORD@HOST:5432/DATABASE".to_owned(),
+            },
+        },
+        None => match initdb(args.postgres_bin.as_deref()) {
             Some(path) => Verdict::Present(format!("{} (a private cluster)", path.display())),
             None => missing("no initdb and no DATABASE_URL", "postgresql"),
-        }
+        },
     };
     Finding { what: "PostgreSQL", verdict }
 }
 
+/// Supabase's own variables lead to its HTTP API; the engine needs the Postgres behind it.
+fn supabase(args: &DatabaseArgs) -> Option<Finding> {
+    let keys = [&args.supabase_anon_key, &args.supabase_key, &args.supabase_service_role_key];
+    let is_used = args.supabase_url.is_some() || keys.into_iter().any(Option::is_some);
+    if args.database_url.is_some() || !is_used {
+        return None;
+    }
+    let host = args.supabase_url.as_deref().map(|url| url.trim_start_matches("https://"));
+    let project = host.and_then(|host| host.split('.').next()).unwrap_or("PROJECT");
+    let fix = format!(
+        "export DATABASE_URL='postgresql://postgres:PASSWORD@db.{project}.supabase.co:5432/postgres'"
+    );
+    let detail =
+        "SUPABASE_* does not say where the database is (without IPv6: the session pooler's address, from \
+                  Connect in Supabase's dashboard)"
+            .to_owned();
+    Some(Finding { what: "Supabase", verdict: Verdict::Absent { detail, fix } })
+}
+
 /// `initdb` where the engine looks: the setting, the path, the highest version under Debian's folder.
-fn initdb() -> Option<PathBuf> {
-    let set = env::var_os(BINARIES_SETTING).map(|dir| Path::new(&dir).join("initdb"));
+fn initdb(set: Option<&Path>) -> Option<PathBuf> {
+    let set = set.map(|dir| dir.join("initdb"));
     set.filter(|path| path.is_file()).or_else(|| on_path("initdb")).or_else(|| {
         let versions = Path::new("/usr/lib/postgresql").read_dir().ok()?.flatten();
         let found = versions.map(|version| version.path().join("bin/initdb")).filter(|path| path.is_file());
@@ -225,6 +272,22 @@ mod tests {
             "espeak: it is not there: apt-get install --no-install-recommends espeak-ng"
         );
         assert!(matches!(speech(&[voice("espeak", gone())])[0].verdict, Verdict::Missing { .. }));
+    }
+
+    #[test]
+    fn supabase_alone_is_told_which_database_url_to_set() {
+        let url = Some("https://abcd.supabase.co".to_owned());
+        let alone = DatabaseArgs { supabase_url: url, ..Default::default() };
+        let told = supabase(&alone).expect("something is missing").verdict.to_string();
+        assert!(
+            told.ends_with("'postgresql://postgres:PASSWORD@db.abcd.supabase.co:5432/postgres'"),
+            "{told}"
+        );
+        let both = DatabaseArgs { database_url: Some("postgres://db/calls".into()), ..alone };
+        assert!(supabase(&both).is_none());
+        let key = DatabaseArgs { supabase_anon_key: Some("ey".into()), ..Default::default() };
+        let told = supabase(&key).expect("something is missing").verdict.to_string();
+        assert!(told.contains("db.PROJECT.supabase.co"), "{told}");
     }
 
     #[test]

@@ -137,6 +137,8 @@ pub async fn open(
         // The drain began while this call was opened.
         engine.live.end(call, EndReason::Drained);
     }
+    engine.metrics.call_started();
+    tracing::info!(call = %call, agent = %agent_id, %organisation, "call started");
     let ready = v1::SessionReady {
         call: format!("calls/{call}"),
         agent: format!("agents/{agent_id}"),
@@ -203,6 +205,7 @@ fn put_together(
             .as_ref()
             .map(|recorder| recorder.record(key.call, formats.output.sample_rate_hz())),
         options: Options { text_only: start.text_only, details: start.include_details },
+        metrics: engine.metrics.clone(),
         inbox,
     }))
 }

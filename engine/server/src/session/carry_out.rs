@@ -41,6 +41,7 @@ impl Session {
             Action::Expect(expectation) => self.caller_audio.next_turn(listening_for(expectation)),
             Action::EndCall { reason } => self.ended = Some(reason),
             Action::Tell(event) => {
+                self.metrics.told(&event);
                 if let Event::ReplyEnded { reply, .. } = &event {
                     // Nobody goes back into its audio any more; a long call would else hold all that was said.
                     self.playout.forget(*reply);

@@ -72,6 +72,7 @@ enum Item {
 #[derive(Clone)]
 pub struct Journal {
     sender: mpsc::Sender<Item>,
+    waiting: Arc<AtomicU64>,
     lost: Arc<AtomicU64>,
 }
 
@@ -79,13 +80,18 @@ impl Journal {
     /// Starts the writing task; it ends when every `Journal` is gone and all is written.
     pub fn start(store: Store) -> (Self, tokio::task::JoinHandle<()>) {
         let (sender, receiver) = mpsc::channel(WAITING_MAX);
-        let writer = tokio::spawn(Writer { store, receiver, batch: Batch::default() }.run());
-        (Self { sender, lost: Arc::default() }, writer)
+        let waiting = Arc::<AtomicU64>::default();
+        let batch = Batch { waiting: waiting.clone(), ..Batch::default() };
+        let writer = tokio::spawn(Writer { store, receiver, batch }.run());
+        (Self { sender, waiting, lost: Arc::default() }, writer)
     }
 
     /// Hands an entry over. Never waits; when the bound is reached the entry is lost and counted.
     pub fn append(&self, key: CallKey, entry: Entry) {
+        // Counted first: the writer may have it, and take it off again, before this returns.
+        self.waiting.fetch_add(1, Ordering::Relaxed);
         if self.sender.try_send(Item::Entry(key, entry)).is_err() {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
             let lost = self.lost.fetch_add(1, Ordering::Relaxed);
             if lost.is_multiple_of(1_000) {
                 tracing::error!(lost = lost + 1, "journal entries lost: the database is away for too long");
@@ -105,6 +111,16 @@ impl Journal {
 }
 
 impl Journal {
+    /// Entries handed over and not yet in Postgres.
+    pub fn waiting(&self) -> u64 {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Entries lost because too many waited, since the start.
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
     /// Resolves when everything handed over so far is written, or after `limit`.
     pub async fn flush(&self, limit: Duration) {
         let (done, wait) = oneshot::channel();
@@ -119,9 +135,16 @@ struct Batch {
     entries: BTreeMap<CallKey, Vec<Entry>>,
     closings: Vec<(CallKey, Closing, oneshot::Sender<()>)>,
     flushed: Vec<oneshot::Sender<()>>,
+    waiting: Arc<AtomicU64>,
 }
 
 impl Batch {
+    /// Lets a call's entries go: they are written, or can't be.
+    fn settled(&mut self, key: CallKey) {
+        let entries = self.entries.remove(&key).map_or(0, |entries| entries.len() as u64);
+        self.waiting.fetch_sub(entries, Ordering::Relaxed);
+    }
+
     fn is_empty(&self) -> bool {
         self.entries.is_empty() && self.closings.is_empty() && self.flushed.is_empty()
     }

@@ -34,7 +34,7 @@ async fn entries(store: &Store, batch: &mut Batch) -> Result<(), Error> {
         if !said.is_empty() {
             settle(transcripts::upsert(&store.scope(key.organisation), key.call, &said).await)?;
         }
-        batch.entries.remove(&key);
+        batch.settled(key);
     }
     Ok(())
 }

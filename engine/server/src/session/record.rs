@@ -5,6 +5,8 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 use parlance_conversation::CallTime;
@@ -30,6 +32,7 @@ enum Job {
 pub struct Recorder {
     folder: PathBuf,
     jobs: SyncSender<Job>,
+    lost: Arc<AtomicU64>,
 }
 
 impl Recorder {
@@ -38,12 +41,17 @@ impl Recorder {
         std::fs::create_dir_all(folder)?;
         let (jobs, queue) = sync_channel(QUEUE);
         std::thread::Builder::new().name("recorder".into()).spawn(move || write(&queue))?;
-        Ok(Self { folder: folder.to_owned(), jobs })
+        Ok(Self { folder: folder.to_owned(), jobs, lost: Arc::default() })
     }
 
     /// Where recordings are kept.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// Blocks lost because the disk did not keep up, all calls together, since the start.
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
     }
 
     /// Begins to record a call whose agent speaks at `agent_rate_hz`. Its file is made with the first sample.
@@ -54,6 +62,7 @@ impl Recorder {
             call,
             path: self.folder.join(format!("{call}.wav")),
             jobs: self.jobs.clone(),
+            lost: self.lost.clone(),
             begun: false,
             caller: Gathered::default(),
             agent: Gathered::default(),
@@ -74,6 +83,7 @@ pub struct Recording {
     call: CallId,
     path: PathBuf,
     jobs: SyncSender<Job>,
+    lost: Arc<AtomicU64>,
     begun: bool,
     caller: Gathered,
     agent: Gathered,
@@ -147,6 +157,7 @@ impl Recording {
 
     fn enqueue(&self, job: Job) {
         if let Err(TrySendError::Full(_)) = self.jobs.try_send(job) {
+            self.lost.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(call = %self.call, "a piece of the recording is lost: the disk does not keep up");
         }
     }

@@ -30,6 +30,7 @@ use super::telling::CallJournal;
 use super::voice::Voice;
 use super::{carry_out, facts};
 use crate::convert::{event, length};
+use crate::metrics::Metrics;
 use crate::status::{Refusal, Violations};
 use crate::tools::Toolbox;
 
@@ -68,6 +69,7 @@ pub struct Session {
     pub(super) journal: CallJournal,
     pub(super) recording: Option<Recording>,
     pub(super) options: Options,
+    pub(super) metrics: Arc<Metrics>,
     pub(super) facts: VecDeque<Input>,
     pub(super) ended: Option<EndReason>,
     actions: Vec<Action>,
@@ -103,6 +105,8 @@ pub struct Parts {
     pub recording: Option<Recording>,
     /// What the client asked for.
     pub options: Options,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
 }
 
 impl Session {
@@ -124,6 +128,7 @@ impl Session {
             journal: parts.journal,
             recording: parts.recording,
             options: parts.options,
+            metrics: parts.metrics,
             facts: VecDeque::new(),
             ended: None,
             actions: Vec::new(),
@@ -440,6 +445,9 @@ impl Session {
             None => None,
         };
         let (journal, key) = self.journal.into_parts();
+        self.metrics.call_ended(reason);
+        let (why, seconds) = (event::word(&reason), now.as_micros() / 1_000_000);
+        tracing::info!(call = %key.call, reason = why, seconds, "call ended");
         let closing = Closing { reason, message: message.clone(), recording };
         journal.close(key, closing, carry_out::CLOSE_WAIT).await;
         let ended = v1::CallEnded { reason: event::end_reason(reason).into(), message };

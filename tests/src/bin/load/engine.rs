@@ -164,11 +164,11 @@ fn spawn(program: &Path, folder: &Path, recording: bool) -> io::Result<Child> {
     if !recording {
         command.arg("--no-recording");
     }
-    // The surroundings must not lead it to another database or port.
+    // The surroundings, a `.env` among them, must not lead it to another database or port.
     for name in
         ["HOST", "PORT", "DATABASE_URL", "PARLANCE_DATA_DIR", "PARLANCE_PROVIDERS", "PARLANCE_NO_RECORDING"]
     {
-        command.env_remove(name);
+        command.env(name, "");
     }
     command.env("RUST_LOG", "warn").env("NO_COLOR", "1").stdin(Stdio::null()).stdout(Stdio::piped());
     command.stderr(fs::File::create(folder.join("log"))?).spawn()

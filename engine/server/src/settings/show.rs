@@ -1,0 +1,56 @@
+//! `parlance config`: every setting of the engine and of the client, its value, and where that comes from.
+//!
+//! Secrets are never printed; of a database's address everything but the password's part is.
+
+use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches, Args, Command};
+use parlance_store::DatabaseUrl;
+
+use super::{Settings, variable};
+use crate::config::Config;
+
+/// Arguments of `parlance config`: those of `serve` and of the clients, so that any of them can be tried.
+#[derive(Debug, clap::Args)]
+pub struct ShowArgs {
+    /// The engine's.
+    #[command(flatten)]
+    pub config: Config,
+    /// Where clients look for the engine.
+    #[arg(long, env = "PARLANCE_ENDPOINT", default_value = "http://127.0.0.1:8080", value_name = "URL")]
+    pub endpoint: String,
+    /// The clients' API key. Default: the engine's own, from its data folder.
+    #[arg(long, env = "PARLANCE_API_KEY", hide_env_values = true)]
+    pub key: Option<String>,
+}
+
+/// One line a setting: the file's name for it, the value, the source.
+pub fn text(settings: &Settings, matches: &ArgMatches) -> String {
+    // Not the command that was parsed: there a flag whose value was found has no variable any more.
+    let command = ShowArgs::augment_args(Command::new("config"));
+    let settings_of = command.get_arguments().filter_map(|arg| Some((arg, variable(arg)?.to_owned())));
+    settings_of.fold(String::new(), |text, (arg, variable)| {
+        let name = arg.get_long().unwrap_or_default().replace('-', "_");
+        let (value, source) = (value(arg, &variable, matches), source(settings, arg, &variable, matches));
+        text + &format!("{name:<14} {value:<28} {source} ({variable})\n")
+    })
+}
+
+fn value(arg: &Arg, variable: &str, matches: &ArgMatches) -> String {
+    let raw = matches.get_raw(arg.get_id().as_str()).and_then(|mut values| values.next());
+    let Some(raw) = raw.map(|raw| raw.to_string_lossy().into_owned()) else { return "-".to_owned() };
+    match (variable, arg.is_hide_env_values_set()) {
+        ("DATABASE_URL", _) => {
+            DatabaseUrl::parse(&raw, false).map_or("(not readable)".to_owned(), |url| url.to_string())
+        }
+        (_, true) => "(hidden)".to_owned(),
+        (_, false) => raw,
+    }
+}
+
+fn source(settings: &Settings, arg: &Arg, variable: &str, matches: &ArgMatches) -> String {
+    match matches.value_source(arg.get_id().as_str()) {
+        Some(ValueSource::CommandLine) => "flag".to_owned(),
+        Some(ValueSource::EnvVariable) => "the environment".to_owned(),
+        _ => settings.source(variable).map_or("default".to_owned(), ToString::to_string),
+    }
+}
