@@ -4,12 +4,14 @@
 //! name is the promise. `tidy` is the exception: it reads the sources and keeps the house in order.
 
 mod agents;
+mod appointments;
 mod bad_input;
 mod bookings;
 mod calls;
 mod formats;
 mod from_json;
 mod interruption;
+mod phone_numbers;
 mod recording;
 mod tidy;
 mod typed;
