@@ -196,16 +196,17 @@ in_both_setups! {
         let evening = book_evening(&scope, Some(call)).await;
         book(&scope, "noon", "2026-06-05T12:00:00Z").await;
         let noon = all(&scope).await.remove(0);
-        let evening_on = Some(evening.start_time);
         let filter = AppointmentFilter::default;
-        assert_eq!(found(&scope, AppointmentFilter { starts_from: evening_on, ..filter() }).await, [evening.clone()]);
-        assert_eq!(found(&scope, AppointmentFilter { starts_before: evening_on, ..filter() }).await, [noon.clone()]);
-        assert_eq!(found(&scope, AppointmentFilter { call_id: Some(call), ..filter() }).await, [evening.clone()]);
-        assert_eq!(found(&scope, AppointmentFilter { call_id: Some(CallId::new()), ..filter() }).await, []);
-        let noon = cancelled(&scope, noon.id).await;
+        let ids = async |filter| found(&scope, filter).await.iter().map(|row| row.id).collect::<Vec<_>>();
+        let evening_on = Some(evening.start_time);
+        assert_eq!(ids(AppointmentFilter { starts_from: evening_on, ..filter() }).await, [evening.id]);
+        assert_eq!(ids(AppointmentFilter { starts_before: evening_on, ..filter() }).await, [noon.id]);
+        assert_eq!(ids(AppointmentFilter { call_id: Some(call), ..filter() }).await, [evening.id]);
+        assert_eq!(ids(AppointmentFilter { call_id: Some(CallId::new()), ..filter() }).await, []);
+        cancelled(&scope, noon.id).await;
         let state = |state| AppointmentFilter { state: Some(state), ..filter() };
-        assert_eq!(found(&scope, state(AppointmentState::Booked)).await, [evening]);
-        assert_eq!(found(&scope, state(AppointmentState::Cancelled)).await, [noon]);
+        assert_eq!(ids(state(AppointmentState::Booked)).await, [evening.id]);
+        assert_eq!(ids(state(AppointmentState::Cancelled)).await, [noon.id]);
     }
 
     async fn a_cancelled_appointment_stays_in_the_book_but_frees_its_time(store: Store) {
@@ -284,7 +285,7 @@ in_both_setups! {
         let to = NewTime { start: evening.start_time, duration: None };
         let late = appointments::reschedule(&scope, evening.id, to, old, time(NOW)).await;
         assert!(matches!(late, Err(Error::Conflict(_))), "{late:?}");
-        assert_eq!(all(&scope).await, [moved.clone()]);
+        assert_eq!(all(&scope).await.as_slice(), std::slice::from_ref(&moved));
         let fresh = appointments::cancel(&scope, evening.id, Some(&moved.etag)).await;
         assert!(matches!(fresh, Ok(Change::Made(_))), "{fresh:?}");
     }
