@@ -3,8 +3,13 @@
 
 use std::{env, error::Error, fs, path::PathBuf};
 
-const FILES: [&str; 3] =
-    ["parlance/v1/agent_service.proto", "parlance/v1/call_service.proto", "parlance/v1/voice_service.proto"];
+const FILES: [&str; 5] = [
+    "parlance/v1/agent_service.proto",
+    "parlance/v1/appointment_service.proto",
+    "parlance/v1/call_service.proto",
+    "parlance/v1/phone_number_service.proto",
+    "parlance/v1/voice_service.proto",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=parlance");

@@ -11,7 +11,7 @@ use parlance::cli::connect::{self, ConnectArgs};
 use parlance::config::Config;
 use parlance::serve::{self, Running};
 use parlance_proto::v1;
-use parlance_store::appointments::Appointment;
+use parlance_store::appointments::{Appointment, AppointmentFilter};
 use parlance_store::calls::{CallFilter, CallState};
 use parlance_store::organisations::{self, OpeningHours};
 use parlance_store::{CallId, PageRequest, Scope, appointments, calls, keys};
@@ -148,7 +148,8 @@ impl House {
     /// When the database refuses.
     pub async fn appointments(&self, call: &str) -> Vec<Appointment> {
         let id: CallId = call.trim_start_matches("calls/").parse().expect("a call's name holds its id");
-        let page = appointments::list(&self.scope, Some(id), &PageRequest::default()).await;
+        let filter = AppointmentFilter { call_id: Some(id), ..Default::default() };
+        let page = appointments::list(&self.scope, &filter, &PageRequest::default()).await;
         page.expect("the store lists appointments").items
     }
 

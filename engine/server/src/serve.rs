@@ -16,7 +16,9 @@ use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use parlance_conversation::EndReason;
 use parlance_proto::v1::agent_service_server::AgentServiceServer;
+use parlance_proto::v1::appointment_service_server::AppointmentServiceServer;
 use parlance_proto::v1::call_service_server::CallServiceServer;
+use parlance_proto::v1::phone_number_service_server::PhoneNumberServiceServer;
 use parlance_proto::v1::voice_service_server::VoiceServiceServer;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -27,7 +29,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use crate::config::Config;
 use crate::engine::{self, Engine};
 use crate::http;
-use crate::rpc::{agent, call, voice};
+use crate::rpc::{agent, appointment, call, phone_number, voice};
 
 /// Largest message of a session: 64 KiB of audio, or a start with all its variables.
 const SESSION_MESSAGE_MAX: usize = 512 * 1024;
@@ -119,6 +121,8 @@ async fn routes(engine: &Arc<Engine>) -> Result<axum::Router, Error> {
     health.set_serving::<VoiceServiceServer<voice::Voice>>().await;
     health.set_serving::<AgentServiceServer<agent::Agents>>().await;
     health.set_serving::<CallServiceServer<call::Calls>>().await;
+    health.set_serving::<PhoneNumberServiceServer<phone_number::PhoneNumbers>>().await;
+    health.set_serving::<AppointmentServiceServer<appointment::Appointments>>().await;
     let describe = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(parlance_proto::DESCRIPTOR_SET)
@@ -132,9 +136,15 @@ async fn routes(engine: &Arc<Engine>) -> Result<axum::Router, Error> {
         AgentServiceServer::new(agent::Agents::new(engine.clone())).max_decoding_message_size(MESSAGE_MAX);
     let calls =
         CallServiceServer::new(call::Calls::new(engine.clone())).max_decoding_message_size(MESSAGE_MAX);
+    let phone_numbers = PhoneNumberServiceServer::new(phone_number::PhoneNumbers::new(engine.clone()))
+        .max_decoding_message_size(MESSAGE_MAX);
+    let appointments = AppointmentServiceServer::new(appointment::Appointments::new(engine.clone()))
+        .max_decoding_message_size(MESSAGE_MAX);
     let routes = Routes::new(voice)
         .add_service(agents)
         .add_service(calls)
+        .add_service(phone_numbers)
+        .add_service(appointments)
         .add_service(health_service)
         .add_service(describe().build_v1()?)
         .add_service(describe().build_v1alpha()?);

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::page::{parse_time_key, time_key};
 use crate::schema::agents;
 use crate::time::PgTime;
-use crate::{AgentId, Error, Page, PageRequest, Result, Scope, Work};
+use crate::{AgentId, Page, PageRequest, Result, Scope, Work, etag, phone_numbers};
 
 /// An agent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Queryable, Selectable)]
@@ -58,14 +58,14 @@ pub struct AgentUpdate {
 /// Makes an agent.
 ///
 /// # Errors
-/// [`Error::AlreadyExists`] when the id is taken.
+/// [`crate::Error::AlreadyExists`] when the id is taken.
 pub async fn create(scope: &Scope, new: NewAgent) -> Result<Agent> {
     let row = (
         agents::organisation_id.eq(scope.organisation()),
         agents::id.eq(new.id),
         agents::display_name.eq(new.display_name),
         agents::settings.eq(new.settings),
-        agents::etag.eq(new_etag()),
+        agents::etag.eq(etag::new()),
     );
     let insert = diesel::insert_into(agents::table).values(row).returning(Agent::as_returning());
     let made: Result<Agent> =
@@ -76,7 +76,7 @@ pub async fn create(scope: &Scope, new: NewAgent) -> Result<Agent> {
 /// The agent with that id.
 ///
 /// # Errors
-/// [`Error::NotFound`] when there is none.
+/// [`crate::Error::NotFound`] when there is none.
 pub async fn get(scope: &Scope, id: &AgentId) -> Result<Agent> {
     let found: Result<Agent> = scope
         .run(|conn| {
@@ -92,7 +92,7 @@ pub async fn get(scope: &Scope, id: &AgentId) -> Result<Agent> {
 /// A page of the agents, oldest first.
 ///
 /// # Errors
-/// [`Error::Invalid`] when the page token is not from this list.
+/// [`crate::Error::Invalid`] when the page token is not from this list.
 pub async fn list(scope: &Scope, request: &PageRequest) -> Result<Page<Agent>> {
     const QUERY: &str = "agents";
     let after = request.after(QUERY)?.map(|key| parse_time_key::<String>(&key)).transpose()?;
@@ -116,13 +116,13 @@ pub async fn list(scope: &Scope, request: &PageRequest) -> Result<Page<Agent>> {
 /// Changes an agent; with `etag`, only if it is still as it was.
 ///
 /// # Errors
-/// [`Error::NotFound`] when there is none, [`Error::Conflict`] when the etag is another by now.
+/// [`crate::Error::NotFound`] when there is none, [`crate::Error::Conflict`] when the etag is another by now.
 pub async fn update(scope: &Scope, id: &AgentId, change: AgentUpdate, etag: Option<&str>) -> Result<Agent> {
     scope
         .run(|conn| {
             Box::pin(async move {
                 lock(conn, id, etag).await?;
-                let touched = (agents::etag.eq(new_etag()), agents::update_time.eq(diesel::dsl::now));
+                let touched = (agents::etag.eq(etag::new()), agents::update_time.eq(diesel::dsl::now));
                 let row = agents::table.filter(agents::id.eq(id));
                 let update = diesel::update(row).set((&change, touched)).returning(Agent::as_returning());
                 Ok(update.get_result(conn).await?)
@@ -131,15 +131,16 @@ pub async fn update(scope: &Scope, id: &AgentId, change: AgentUpdate, etag: Opti
         .await
 }
 
-/// Deletes an agent for good; with `etag`, only if it is still as it was.
+/// Deletes an agent for good and takes it off its phone numbers; with `etag`, only if it is still as it was.
 ///
 /// # Errors
-/// [`Error::NotFound`] when there is none, [`Error::Conflict`] when the etag is another by now.
+/// [`crate::Error::NotFound`] when there is none, [`crate::Error::Conflict`] when the etag is another by now.
 pub async fn delete(scope: &Scope, id: &AgentId, etag: Option<&str>) -> Result<()> {
     scope
         .run(|conn| {
             Box::pin(async move {
                 lock(conn, id, etag).await?;
+                phone_numbers::let_go_of(conn, id).await?;
                 diesel::delete(agents::table.filter(agents::id.eq(id))).execute(conn).await?;
                 Ok(())
             })
@@ -151,15 +152,12 @@ pub async fn delete(scope: &Scope, id: &AgentId, etag: Option<&str>) -> Result<(
 async fn lock(conn: &mut Work<'_>, id: &AgentId, etag: Option<&str>) -> Result<()> {
     let query = agents::table.filter(agents::id.eq(id)).select(agents::etag);
     let found: Option<String> = query.for_update().first(conn).await.optional()?;
-    match (found, etag) {
-        (None, _) => Err(Error::NotFound("agent")),
-        (Some(found), Some(etag)) if found != etag => {
-            Err(Error::Conflict("the agent was changed by somebody else since its etag was read"))
-        }
-        (Some(_), _) => Ok(()),
-    }
+    etag::check(found.as_deref(), etag, "agent")
 }
 
-fn new_etag() -> String {
-    uuid::Uuid::new_v4().simple().to_string()
+/// Keeps an agent from being deleted until the transaction ends.
+pub(crate) async fn hold(conn: &mut Work<'_>, id: &AgentId) -> Result<bool> {
+    let query = agents::table.filter(agents::id.eq(id)).select(agents::id);
+    let found: Option<AgentId> = query.for_key_share().first(conn).await.optional()?;
+    Ok(found.is_some())
 }

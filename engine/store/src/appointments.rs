@@ -1,9 +1,11 @@
-//! Appointments: booked once per idempotency key, one at a time per organisation, refused with a reason to say.
+//! Appointments: booked once per idempotency key and moved one at a time per organisation, refused with a reason
+//! to say.
 //!
 //! What is refused is decided in `booking`; here is what makes the answer true when many ask at once: a lock on
 //! the organisation's row. Two appointments clash when more than the organisation's capacity would overlap at one
 //! instant. Times go in and out as instants; refusals speak local time.
 
+use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use jiff::tz::TimeZone;
@@ -16,7 +18,7 @@ use crate::page::{parse_time_key, time_key};
 use crate::schema::{appointments, organisations as organisation_rows};
 use crate::text_enum::text_enum;
 use crate::time::PgTime;
-use crate::{AppointmentId, CallId, Error, Page, PageRequest, Result, Scope, Work};
+use crate::{AppointmentId, CallId, Error, Page, PageRequest, Result, Scope, Work, etag};
 
 const LONGEST: SignedDuration = SignedDuration::from_hours(24);
 const LARGEST_PARTY: i32 = 1_000;
@@ -58,6 +60,11 @@ pub struct Appointment {
     /// When it was booked.
     #[diesel(deserialize_as = PgTime)]
     pub create_time: Timestamp,
+    /// Differs after every change.
+    pub etag: String,
+    /// When it was last cancelled or moved, else when it was booked.
+    #[diesel(deserialize_as = PgTime)]
+    pub update_time: Timestamp,
 }
 
 /// An appointment that is wanted.
@@ -92,6 +99,39 @@ pub enum Booking {
     Refused(Refusal),
 }
 
+/// When an appointment shall be instead.
+#[derive(Debug, Clone, Copy)]
+pub struct NewTime {
+    /// When it begins.
+    pub start: Timestamp,
+    /// How long it lasts: above zero, at most 24 h. None: as long as before.
+    pub duration: Option<SignedDuration>,
+}
+
+/// How a wish to change an appointment went.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    /// Changed; here as it is now.
+    Made(Appointment),
+    /// Nothing was changed: it is cancelled already.
+    AlreadyCancelled,
+    /// Nothing was changed: it can't be had at the new time.
+    Refused(Refusal),
+}
+
+/// Which appointments to list.
+#[derive(Debug, Clone, Default)]
+pub struct AppointmentFilter {
+    /// Only those that begin then or later.
+    pub starts_from: Option<Timestamp>,
+    /// Only those that begin before then.
+    pub starts_before: Option<Timestamp>,
+    /// Only those made in this call.
+    pub call_id: Option<CallId>,
+    /// Only those in this state.
+    pub state: Option<AppointmentState>,
+}
+
 /// Books an appointment, unless it is in the past, outside opening hours or taken. `now` is the present.
 ///
 /// # Errors
@@ -106,7 +146,7 @@ pub async fn book(scope: &Scope, wanted: NewAppointment, now: Timestamp) -> Resu
                 if let Some(known) = find_by_key(conn, &wanted.idempotency_key).await? {
                     return Ok(Booking::AlreadyBooked(known));
                 }
-                if let Some(refusal) = refusal(conn, &organisation, stretch, now).await? {
+                if let Some(refusal) = refusal(conn, &organisation, (stretch, None), now).await? {
                     return Ok(Booking::Refused(refusal));
                 }
                 insert(conn, scope, &wanted, stretch).await.map(Booking::Booked)
@@ -123,12 +163,15 @@ fn check(wanted: &NewAppointment) -> Result<Stretch> {
     if !(1..=LARGEST_PARTY).contains(&wanted.party_size) {
         return Err(Error::invalid("party_size", "must be 1 to 1000"));
     }
-    if wanted.duration <= SignedDuration::ZERO || wanted.duration > LONGEST {
+    stretch(wanted.start, wanted.duration)
+}
+
+fn stretch(start: Timestamp, duration: SignedDuration) -> Result<Stretch> {
+    if duration <= SignedDuration::ZERO || duration > LONGEST {
         return Err(Error::invalid("duration", "must be above zero and at most 24 hours"));
     }
-    let end = wanted.start.checked_add(wanted.duration);
-    let end = end.map_err(|e| Error::invalid("start", e.to_string()))?;
-    Ok(Stretch { start: wanted.start, end })
+    let end = start.checked_add(duration).map_err(|e| Error::invalid("start", e.to_string()))?;
+    Ok(Stretch { start, end })
 }
 
 /// Makes bookings of one organisation take turns. Rows that merely refer to it don't wait.
@@ -143,28 +186,38 @@ async fn find_by_key(conn: &mut Work<'_>, key: &str) -> Result<Option<Appointmen
     Ok(query.select(Appointment::as_select()).first(conn).await.optional()?)
 }
 
+/// Why the stretch can't be had; the appointment beside it, if any, is the one that would move there.
 async fn refusal(
     conn: &mut Work<'_>,
     organisation: &Organisation,
-    wanted: Stretch,
+    (wanted, moving): (Stretch, Option<AppointmentId>),
     now: Timestamp,
 ) -> Result<Option<Refusal>> {
     let zone = TimeZone::get(&organisation.time_zone)
         .map_err(|e| Error::Setup(format!("know the time zone {}: {e}", organisation.time_zone)))?;
     let week = organisations::load_hours(conn).await?;
-    let booked = bookings_around(conn, wanted).await?;
+    let booked = bookings_around(conn, wanted, moving).await?;
     let capacity = usize::try_from(organisation.appointment_capacity).unwrap_or_default();
     Ok(Diary { zone: &zone, week: &week, capacity, booked: &booked }.refusal(now, wanted))
 }
 
 /// Wide enough to hold the rest of the opening period, so that the next free time is found.
-async fn bookings_around(conn: &mut Work<'_>, wanted: Stretch) -> Result<Vec<Stretch>> {
+async fn bookings_around(
+    conn: &mut Work<'_>,
+    wanted: Stretch,
+    except: Option<AppointmentId>,
+) -> Result<Vec<Stretch>> {
     let until = wanted.end.checked_add(LONGEST).unwrap_or(wanted.end);
     let query = appointments::table
         .filter(appointments::state.eq(AppointmentState::Booked))
         .filter(appointments::end_time.gt(PgTime(wanted.start)))
         .filter(appointments::start_time.lt(PgTime(until)))
-        .select((appointments::start_time, appointments::end_time));
+        .select((appointments::start_time, appointments::end_time))
+        .into_boxed();
+    let query = match except {
+        Some(id) => query.filter(appointments::id.ne(id)),
+        None => query,
+    };
     let rows: Vec<(PgTime, PgTime)> = query.load(conn).await?;
     Ok(rows.into_iter().map(|(start, end)| Stretch { start: start.0, end: end.0 }).collect())
 }
@@ -192,20 +245,110 @@ async fn insert(
     Ok(insert.returning(Appointment::as_returning()).get_result(conn).await?)
 }
 
-/// A page of the organisation's appointments by their start; with `call`, only those made in it.
+/// The appointment with that id.
 ///
 /// # Errors
-/// [`Error::Invalid`] when the page token is not from this list.
-pub async fn list(scope: &Scope, call: Option<CallId>, request: &PageRequest) -> Result<Page<Appointment>> {
-    let mark = format!("appointments {call:?}");
+/// [`Error::NotFound`] when there is none.
+pub async fn get(scope: &Scope, id: AppointmentId) -> Result<Appointment> {
+    let found: Result<Appointment> = scope
+        .run(|conn| {
+            Box::pin(async move {
+                Ok(appointments::table.find(id).select(Appointment::as_select()).first(conn).await?)
+            })
+        })
+        .await;
+    found.map_err(|e| e.about("appointment"))
+}
+
+/// Takes an appointment back, so that its time is free again; with `etag`, only if it is still as it was.
+///
+/// # Errors
+/// [`Error::NotFound`] when there is none, [`Error::Conflict`] when the etag is another by now.
+pub async fn cancel(scope: &Scope, id: AppointmentId, etag: Option<&str>) -> Result<Change> {
+    scope
+        .run(|conn| {
+            Box::pin(async move {
+                if lock(conn, id, etag).await?.state == AppointmentState::Cancelled {
+                    return Ok(Change::AlreadyCancelled);
+                }
+                let change = (
+                    appointments::state.eq(AppointmentState::Cancelled),
+                    appointments::etag.eq(etag::new()),
+                    appointments::update_time.eq(diesel::dsl::now),
+                );
+                let update = diesel::update(appointments::table.find(id)).set(change);
+                Ok(Change::Made(update.returning(Appointment::as_returning()).get_result(conn).await?))
+            })
+        })
+        .await
+}
+
+/// Moves an appointment by the rules of [`book`], in which it is no obstacle to itself; with `etag`, only if it is
+/// still as it was. `now` is the present.
+///
+/// # Errors
+/// [`Error::NotFound`] when there is none, [`Error::Conflict`] when the etag is another by now, [`Error::Invalid`]
+/// when the new time makes no sense at any time.
+pub async fn reschedule(
+    scope: &Scope,
+    id: AppointmentId,
+    to: NewTime,
+    etag: Option<&str>,
+    now: Timestamp,
+) -> Result<Change> {
+    scope
+        .run(|conn| {
+            Box::pin(async move {
+                let organisation = lock_organisation(conn, scope).await?;
+                let old = lock(conn, id, etag).await?;
+                if old.state == AppointmentState::Cancelled {
+                    return Ok(Change::AlreadyCancelled);
+                }
+                let duration = to.duration.unwrap_or(old.end_time.duration_since(old.start_time));
+                let wanted = stretch(to.start, duration)?;
+                if let Some(refusal) = refusal(conn, &organisation, (wanted, Some(id)), now).await? {
+                    return Ok(Change::Refused(refusal));
+                }
+                move_to(conn, id, wanted).await.map(Change::Made)
+            })
+        })
+        .await
+}
+
+async fn move_to(conn: &mut Work<'_>, id: AppointmentId, stretch: Stretch) -> Result<Appointment> {
+    let change = (
+        appointments::start_time.eq(PgTime(stretch.start)),
+        appointments::end_time.eq(PgTime(stretch.end)),
+        appointments::etag.eq(etag::new()),
+        appointments::update_time.eq(diesel::dsl::now),
+    );
+    let update = diesel::update(appointments::table.find(id)).set(change);
+    Ok(update.returning(Appointment::as_returning()).get_result(conn).await?)
+}
+
+/// Keeps others off the row until the transaction ends, and compares etags.
+async fn lock(conn: &mut Work<'_>, id: AppointmentId, etag: Option<&str>) -> Result<Appointment> {
+    let query = appointments::table.find(id).select(Appointment::as_select());
+    let found: Option<Appointment> = query.for_update().first(conn).await.optional()?;
+    etag::check(found.as_ref().map(|row| row.etag.as_str()), etag, "appointment")?;
+    found.ok_or(Error::NotFound("appointment"))
+}
+
+/// A page of the organisation's appointments by their start.
+///
+/// # Errors
+/// [`Error::Invalid`] when the page token is not from this list with this filter.
+pub async fn list(
+    scope: &Scope,
+    filter: &AppointmentFilter,
+    request: &PageRequest,
+) -> Result<Page<Appointment>> {
+    let mark = format!("appointments {filter:?}");
     let after = request.after(&mark)?.map(|key| parse_time_key::<AppointmentId>(&key)).transpose()?;
     let rows = scope
         .run(|conn| {
             Box::pin(async move {
-                let mut query = appointments::table.select(Appointment::as_select()).into_boxed();
-                if let Some(call) = call {
-                    query = query.filter(appointments::call_id.eq(call));
-                }
+                let mut query = matching(filter).select(Appointment::as_select());
                 if let Some((start, id)) = after {
                     let same_start = appointments::start_time.eq(PgTime(start)).and(appointments::id.gt(id));
                     query = query.filter(appointments::start_time.gt(PgTime(start)).or(same_start));
@@ -216,4 +359,21 @@ pub async fn list(scope: &Scope, call: Option<CallId>, request: &PageRequest) ->
         })
         .await?;
     Ok(request.page(rows, &mark, |last| time_key(last.start_time, last.id)))
+}
+
+fn matching(filter: &AppointmentFilter) -> appointments::BoxedQuery<'_, Pg> {
+    let mut query = appointments::table.into_boxed();
+    if let Some(from) = filter.starts_from {
+        query = query.filter(appointments::start_time.ge(PgTime(from)));
+    }
+    if let Some(before) = filter.starts_before {
+        query = query.filter(appointments::start_time.lt(PgTime(before)));
+    }
+    if let Some(call) = filter.call_id {
+        query = query.filter(appointments::call_id.eq(call));
+    }
+    if let Some(state) = filter.state {
+        query = query.filter(appointments::state.eq(state));
+    }
+    query
 }

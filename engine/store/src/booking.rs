@@ -142,7 +142,8 @@ impl Diary<'_> {
     fn next_free(&self, period: Stretch, wanted: Stretch) -> Option<Timestamp> {
         let length = wanted.end.duration_since(wanted.start);
         let starts = self.booked.iter().map(|booking| booking.end).filter(|end| *end > wanted.start);
-        let candidates = starts.map(|start| Stretch { start, end: start + length });
+        let candidates =
+            starts.filter_map(|start| Some(Stretch { start, end: start.checked_add(length).ok()? }));
         candidates.filter(|it| period.holds(it) && self.has_room(*it)).map(|it| it.start).min()
     }
 }

@@ -122,5 +122,21 @@ diesel::table! {
         notes -> Text,
         state -> Text,
         create_time -> Timestamptz,
+        etag -> Text,
+        update_time -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    phone_numbers (organisation_id, id) {
+        organisation_id -> Uuid,
+        id -> Text,
+        display_name -> Text,
+        state -> Text,
+        inbound_agent_id -> Nullable<Text>,
+        outbound_agent_id -> Nullable<Text>,
+        etag -> Text,
+        create_time -> Timestamptz,
+        update_time -> Timestamptz,
     }
 }

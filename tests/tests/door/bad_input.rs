@@ -113,6 +113,16 @@ async fn no_key_and_a_wrong_key_are_unauthenticated_at_every_door() {
         let mut calls = v1::call_service_client::CallServiceClient::with_interceptor(channel.clone(), show);
         let refused = calls.list_calls(v1::ListCallsRequest::default()).await.expect_err("no valid key");
         assert_refused(&refused, Code::Unauthenticated, "INVALID_KEY");
+        let mut numbers = v1::phone_number_service_client::PhoneNumberServiceClient::with_interceptor(
+            channel.clone(),
+            show,
+        );
+        let refused = numbers.list_phone_numbers(v1::ListPhoneNumbersRequest::default()).await;
+        assert_refused(&refused.expect_err("no valid key"), Code::Unauthenticated, "INVALID_KEY");
+        let mut appointments =
+            v1::appointment_service_client::AppointmentServiceClient::with_interceptor(channel.clone(), show);
+        let refused = appointments.list_appointments(v1::ListAppointmentsRequest::default()).await;
+        assert_refused(&refused.expect_err("no valid key"), Code::Unauthenticated, "INVALID_KEY");
     }
     house.is_empty().await;
 }

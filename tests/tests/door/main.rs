@@ -4,6 +4,7 @@
 //! name is the promise. `tidy` is the exception: it reads the sources and keeps the house in order.
 
 mod agents;
+mod appointments;
 mod bad_input;
 mod bookings;
 mod calls;
@@ -11,6 +12,7 @@ mod formats;
 mod from_json;
 mod interruption;
 mod operate;
+mod phone_numbers;
 mod recording;
 mod tidy;
 mod typed;

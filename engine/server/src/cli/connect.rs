@@ -105,6 +105,24 @@ impl Engine {
         )
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
+
+    /// The keeper of phone numbers.
+    #[must_use]
+    pub fn phone_numbers(&self) -> v1::phone_number_service_client::PhoneNumberServiceClient<Authorised> {
+        v1::phone_number_service_client::PhoneNumberServiceClient::with_interceptor(
+            self.channel.clone(),
+            self.bearer.clone(),
+        )
+    }
+
+    /// The keeper of appointments.
+    #[must_use]
+    pub fn appointments(&self) -> v1::appointment_service_client::AppointmentServiceClient<Authorised> {
+        v1::appointment_service_client::AppointmentServiceClient::with_interceptor(
+            self.channel.clone(),
+            self.bearer.clone(),
+        )
+    }
 }
 
 /// The key by flag or environment, else from the data folder.

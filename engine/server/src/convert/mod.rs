@@ -1,10 +1,12 @@
 //! The contract's words for ours: one file per noun, in both directions where both are needed.
 
 pub mod agent;
+pub mod appointment;
 pub mod call;
 pub mod event;
 pub mod flow;
 pub mod json;
+pub mod phone_number;
 
 use parlance_conversation::CallTime;
 use prost_types::{Duration, Timestamp};
@@ -29,4 +31,11 @@ pub fn length(duration: &Duration) -> Option<std::time::Duration> {
 /// A moment in the world.
 pub fn timestamp(at: jiff::Timestamp) -> Timestamp {
     Timestamp { seconds: at.as_second(), nanos: at.subsec_nanosecond() }
+}
+
+/// A moment in the world from the wire; `None` if it is malformed or not in the years 1 to 9999.
+pub fn moment(wire: &Timestamp) -> Option<jiff::Timestamp> {
+    const YEAR_1: i64 = -62_135_596_800;
+    let nanos = Some(wire.nanos).filter(|nanos| (0..1_000_000_000).contains(nanos))?;
+    jiff::Timestamp::new(wire.seconds, nanos).ok().filter(|at| at.as_second() >= YEAR_1)
 }

@@ -1,9 +1,11 @@
 //! The front desk: parse, authorise, call, wrap. A file per proto service, and who may come in.
 
 pub mod agent;
+pub mod appointment;
 pub mod auth;
 pub mod call;
 pub mod name;
 pub mod open;
 pub mod page;
+pub mod phone_number;
 pub mod voice;

@@ -1,23 +1,42 @@
-//! Resource names: `agents/{agent}` and `calls/{call}`, parsed once and strictly.
+//! Resource names: `agents/{agent}`, `calls/{call}` and their like, parsed once and strictly.
 
-use parlance_store::{AgentId, CallId};
+use parlance_store::{AgentId, AppointmentId, CallId, PhoneNumberId};
 
 use crate::status::{Refusal, Violations};
 
+const AGENT: &str = "agents/{agent}, where {agent} matches [a-z0-9-]{1,63}";
+const CALL: &str = "calls/{call}, where {call} is a UUID";
+
 /// The agent of `agents/{agent}` in `field`.
 pub fn agent(field: &str, name: &str) -> Result<AgentId, Refusal> {
-    match name.strip_prefix("agents/").and_then(|id| AgentId::parse(id).ok()) {
-        Some(id) => Ok(id),
-        None => Err(wrong(field, name, "agents/{agent}, where {agent} matches [a-z0-9-]{1,63}")),
-    }
+    parse("agents/", name).ok_or_else(|| wrong(field, name, AGENT))
+}
+
+/// The agent of `agents/{agent}` in `field`, none if it is empty; what is neither goes to `bad`.
+pub fn optional_agent(field: &str, name: &str, bad: &mut Violations) -> Option<AgentId> {
+    optional(field, name, bad, ("agents/", AGENT))
 }
 
 /// The call of `calls/{call}` in `field`.
 pub fn call(field: &str, name: &str) -> Result<CallId, Refusal> {
-    match name.strip_prefix("calls/").and_then(|id| id.parse().ok()) {
-        Some(id) => Ok(id),
-        None => Err(wrong(field, name, "calls/{call}, where {call} is a UUID")),
-    }
+    parse("calls/", name).ok_or_else(|| wrong(field, name, CALL))
+}
+
+/// The call of `calls/{call}` in `field`, none if it is empty; what is neither goes to `bad`.
+pub fn optional_call(field: &str, name: &str, bad: &mut Violations) -> Option<CallId> {
+    optional(field, name, bad, ("calls/", CALL))
+}
+
+/// The phone number of `phoneNumbers/{phone_number}` in `field`.
+pub fn phone_number(field: &str, name: &str) -> Result<PhoneNumberId, Refusal> {
+    let form = "phoneNumbers/{phone_number}, where {phone_number} is 7 to 15 digits, the first not 0";
+    parse("phoneNumbers/", name).ok_or_else(|| wrong(field, name, form))
+}
+
+/// The appointment of `appointments/{appointment}` in `field`.
+pub fn appointment(field: &str, name: &str) -> Result<AppointmentId, Refusal> {
+    let form = "appointments/{appointment}, where {appointment} is a UUID";
+    parse("appointments/", name).ok_or_else(|| wrong(field, name, form))
 }
 
 /// An agent id made from a display name: lower case, other characters as dashes.
@@ -32,6 +51,23 @@ pub fn slug(display_name: &str) -> String {
     }
     slug.truncate(63);
     slug.trim_end_matches('-').to_owned()
+}
+
+fn parse<Id: std::str::FromStr>(collection: &str, name: &str) -> Option<Id> {
+    name.strip_prefix(collection).and_then(|id| id.parse().ok())
+}
+
+fn optional<Id: std::str::FromStr>(
+    field: &str,
+    name: &str,
+    bad: &mut Violations,
+    (collection, form): (&str, &str),
+) -> Option<Id> {
+    let id = parse(collection, name);
+    if id.is_none() && !name.is_empty() {
+        bad.add(field, format!("must be {form}"));
+    }
+    id
 }
 
 fn wrong(field: &str, name: &str, form: &str) -> Refusal {
@@ -56,5 +92,9 @@ mod tests {
             assert!(matches!(agent("name", name), Err(Refusal::Invalid(_))), "{name}");
         }
         assert!(matches!(call("name", "calls/42"), Err(Refusal::Invalid(_))));
+        for name in ["", "493012345678", "phoneNumbers/+493012345678", "phoneNumbers/front-desk"] {
+            assert!(matches!(phone_number("name", name), Err(Refusal::Invalid(_))), "{name}");
+        }
+        assert!(matches!(appointment("name", "appointments/42"), Err(Refusal::Invalid(_))));
     }
 }

@@ -1,8 +1,12 @@
 //! Appointments: once per key, never twice in one place, with a reason to say.
 
 use jiff::{SignedDuration, Timestamp};
-use parlance_store::appointments::{self, Appointment, Booking, NewAppointment};
-use parlance_store::{CallId, Error, OrganisationId, PageRequest, Refusal, Scope, Store, organisations};
+use parlance_store::appointments::{
+    self, Appointment, AppointmentFilter, AppointmentState, Booking, Change, NewAppointment, NewTime,
+};
+use parlance_store::{
+    AppointmentId, CallId, Error, OrganisationId, PageRequest, Refusal, Scope, Store, organisations,
+};
 
 use crate::setup::{in_both_setups, new_call, new_organisation};
 
@@ -31,7 +35,23 @@ async fn book(scope: &Scope, key: &str, start: &str) -> Booking {
 }
 
 async fn all(scope: &Scope) -> Vec<Appointment> {
-    appointments::list(scope, None, &PageRequest::default()).await.unwrap().items
+    found(scope, AppointmentFilter::default()).await
+}
+
+async fn found(scope: &Scope, filter: AppointmentFilter) -> Vec<Appointment> {
+    appointments::list(scope, &filter, &PageRequest::default()).await.unwrap().items
+}
+
+async fn cancelled(scope: &Scope, id: AppointmentId) -> Appointment {
+    match appointments::cancel(scope, id, None).await.unwrap() {
+        Change::Made(appointment) => appointment,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn reschedule(scope: &Scope, id: AppointmentId, start: &str) -> Change {
+    let to = NewTime { start: time(start), duration: None };
+    appointments::reschedule(scope, id, to, None, time(NOW)).await.unwrap()
 }
 
 pub async fn book_evening(scope: &Scope, call: Option<CallId>) -> Appointment {
@@ -50,10 +70,8 @@ in_both_setups! {
         assert_eq!((booked.customer_name.as_str(), booked.party_size), ("Ada Lovelace", 4));
         assert_eq!((booked.start_time, booked.end_time), (time("2026-06-05T19:00:00Z"), time("2026-06-05T20:30:00Z")));
         assert_eq!(all(&scope).await.as_slice(), std::slice::from_ref(&booked));
-        let of_call = appointments::list(&scope, Some(call), &PageRequest::default()).await.unwrap();
-        assert_eq!(of_call.items, [booked]);
-        let of_another = appointments::list(&scope, Some(CallId::new()), &PageRequest::default()).await.unwrap();
-        assert_eq!(of_another.items, []);
+        assert_eq!(appointments::get(&scope, booked.id).await.unwrap(), booked);
+        assert_eq!(booked.update_time, booked.create_time);
     }
 
     async fn the_same_key_gives_the_same_appointment_and_books_no_second(store: Store) {
@@ -165,10 +183,110 @@ in_both_setups! {
             book(&scope, key, &format!("2026-06-0{day}T19:00:00Z")).await;
         }
         let mut request = PageRequest { size: 2, token: None };
-        let first = appointments::list(&scope, None, &request).await.unwrap();
+        let first = appointments::list(&scope, &AppointmentFilter::default(), &request).await.unwrap();
         request.token = first.next_token.clone();
-        let second = appointments::list(&scope, None, &request).await.unwrap();
+        let second = appointments::list(&scope, &AppointmentFilter::default(), &request).await.unwrap();
         let starts: Vec<_> = first.items.iter().chain(&second.items).map(|item| item.start_time).collect();
         assert_eq!((first.items.len(), starts.len(), starts.is_sorted()), (2, 3, true));
+    }
+
+    async fn lists_go_by_start_call_and_state(store: Store) {
+        let scope = new_organisation(&store).await;
+        let call = new_call(&scope).await;
+        let evening = book_evening(&scope, Some(call)).await;
+        book(&scope, "noon", "2026-06-05T12:00:00Z").await;
+        let noon = all(&scope).await.remove(0);
+        let filter = AppointmentFilter::default;
+        let ids = async |filter| found(&scope, filter).await.iter().map(|row| row.id).collect::<Vec<_>>();
+        let evening_on = Some(evening.start_time);
+        assert_eq!(ids(AppointmentFilter { starts_from: evening_on, ..filter() }).await, [evening.id]);
+        assert_eq!(ids(AppointmentFilter { starts_before: evening_on, ..filter() }).await, [noon.id]);
+        assert_eq!(ids(AppointmentFilter { call_id: Some(call), ..filter() }).await, [evening.id]);
+        assert_eq!(ids(AppointmentFilter { call_id: Some(CallId::new()), ..filter() }).await, []);
+        cancelled(&scope, noon.id).await;
+        let state = |state| AppointmentFilter { state: Some(state), ..filter() };
+        assert_eq!(ids(state(AppointmentState::Booked)).await, [evening.id]);
+        assert_eq!(ids(state(AppointmentState::Cancelled)).await, [noon.id]);
+    }
+
+    async fn a_cancelled_appointment_stays_in_the_book_but_frees_its_time(store: Store) {
+        let scope = new_organisation(&store).await;
+        let evening = book_evening(&scope, None).await;
+        let gone = cancelled(&scope, evening.id).await;
+        assert_eq!((gone.state, gone.start_time), (AppointmentState::Cancelled, evening.start_time));
+        assert!(gone.etag != evening.etag && gone.update_time > evening.update_time, "{gone:?}");
+        assert_eq!(appointments::cancel(&scope, evening.id, None).await.unwrap(), Change::AlreadyCancelled);
+        assert_eq!(reschedule(&scope, evening.id, "2026-06-05T12:00:00Z").await, Change::AlreadyCancelled);
+        assert!(matches!(book(&scope, "next", "2026-06-05T19:00:00Z").await, Booking::Booked(_)));
+    }
+
+    async fn a_moved_appointment_keeps_its_length_and_frees_its_old_time(store: Store) {
+        let scope = new_organisation(&store).await;
+        let evening = book_evening(&scope, None).await;
+        // Half an hour later: it overlaps nothing but itself.
+        let Change::Made(moved) = reschedule(&scope, evening.id, "2026-06-05T19:30:00Z").await else {
+            panic!("it was not moved");
+        };
+        assert_eq!((moved.start_time, moved.end_time), (time("2026-06-05T19:30:00Z"), time("2026-06-05T21:00:00Z")));
+        assert!(moved.etag != evening.etag && moved.customer_name == evening.customer_name, "{moved:?}");
+        assert!(matches!(book(&scope, "before", "2026-06-05T18:00:00Z").await, Booking::Booked(_)));
+        let shorter = NewTime { start: moved.start_time, duration: Some(SignedDuration::from_mins(30)) };
+        let Change::Made(short) = appointments::reschedule(&scope, moved.id, shorter, None, time(NOW)).await.unwrap()
+        else { panic!("it was not shortened") };
+        assert_eq!(short.end_time, time("2026-06-05T20:00:00Z"));
+    }
+
+    async fn a_move_is_refused_by_the_rules_of_booking_and_changes_nothing(store: Store) {
+        let scope = new_organisation(&store).await;
+        let evening = book_evening(&scope, None).await;
+        book(&scope, "noon", "2026-06-05T12:00:00Z").await;
+        let before = all(&scope).await;
+        let refusals = [
+            reschedule(&scope, evening.id, "2026-05-31T19:00:00Z").await,
+            reschedule(&scope, evening.id, "2026-06-05T21:00:00Z").await,
+            reschedule(&scope, evening.id, "2026-06-05T12:30:00Z").await,
+        ];
+        let [Change::Refused(Refusal::Past { .. }), Change::Refused(Refusal::Closed { .. }),
+             Change::Refused(Refusal::Taken { next_free: Some(_) })] = &refusals
+        else { panic!("{refusals:?}") };
+        assert_eq!(all(&scope).await, before);
+        let endless = NewTime { start: time("2026-06-05T12:30:00Z"), duration: Some(SignedDuration::from_hours(25)) };
+        let senseless = appointments::reschedule(&scope, evening.id, endless, None, time(NOW)).await;
+        assert!(matches!(senseless, Err(Error::Invalid { field: "duration", .. })), "{senseless:?}");
+    }
+
+    async fn of_two_who_move_to_the_last_place_at_once_exactly_one_gets_it(store: Store) {
+        let scope = new_organisation(&store).await;
+        book(&scope, "noon", "2026-06-05T12:00:00Z").await;
+        book_evening(&scope, None).await;
+        let tasks: Vec<_> = all(&scope).await.into_iter().map(|appointment| {
+            let scope = scope.clone();
+            tokio::spawn(async move { reschedule(&scope, appointment.id, "2026-06-05T15:00:00Z").await })
+        }).collect();
+        let mut moved = 0;
+        for task in tasks {
+            match task.await.unwrap() {
+                Change::Made(_) => moved += 1,
+                other => assert!(matches!(other, Change::Refused(Refusal::Taken { .. })), "{other:?}"),
+            }
+        }
+        assert_eq!(moved, 1);
+    }
+
+    async fn a_stale_etag_neither_cancels_nor_moves(store: Store) {
+        let scope = new_organisation(&store).await;
+        let evening = book_evening(&scope, None).await;
+        let Change::Made(moved) = reschedule(&scope, evening.id, "2026-06-05T19:30:00Z").await else {
+            panic!("it was not moved");
+        };
+        let old = Some(evening.etag.as_str());
+        let late = appointments::cancel(&scope, evening.id, old).await;
+        assert!(matches!(late, Err(Error::Conflict(_))), "{late:?}");
+        let to = NewTime { start: evening.start_time, duration: None };
+        let late = appointments::reschedule(&scope, evening.id, to, old, time(NOW)).await;
+        assert!(matches!(late, Err(Error::Conflict(_))), "{late:?}");
+        assert_eq!(all(&scope).await.as_slice(), std::slice::from_ref(&moved));
+        let fresh = appointments::cancel(&scope, evening.id, Some(&moved.etag)).await;
+        assert!(matches!(fresh, Ok(Change::Made(_))), "{fresh:?}");
     }
 }

@@ -6,6 +6,7 @@ use parlance_store::Error;
 
 use crate::setup::{as_login, cluster_url, open, ordinary_owner, try_open, url_of};
 
+const MIGRATIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations");
 const COUNT_TABLES: &str = "SELECT count(*) FROM pg_class WHERE relnamespace = 'parlance'::regnamespace \
                             AND relkind = 'r' AND relname <> '__diesel_schema_migrations'";
 
@@ -49,13 +50,44 @@ async fn every_migration_can_be_taken_back_and_made_again() {
 
     let mut conn = connect(&url).await;
     conn.batch_execute("SET search_path TO parlance").await.unwrap();
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations");
-    let migrations = FileBasedMigrations::from_path(folder).unwrap();
+    let migrations = FileBasedMigrations::from_path(MIGRATIONS).unwrap();
     AsyncMigrationHarness::new(conn).revert_all_migrations(migrations).unwrap();
     assert_eq!(as_login(&url, &[COUNT_TABLES]).await.unwrap(), ["0"]);
 
     assert_eq!(open(&url, 1).await.migrated().applied, first);
     assert_eq!(as_login(&url, &[COUNT_TABLES]).await.unwrap(), made);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn appointments_of_an_older_version_were_last_changed_when_they_were_booked() {
+    // An ordinary owner is held to the policies, in migrations too.
+    let url = ordinary_owner("older", "CREATEROLE").await;
+    open(&url, 1).await;
+    revert_to_before("20260120000002", &url).await;
+    let id = parlance_store::OrganisationId::new();
+    let own = format!("SELECT set_config('app.organization', '{id}', false)");
+    let organisation =
+        format!("INSERT INTO parlance.organisations (id, display_name) VALUES ('{id}', 'Old')");
+    let booked = format!(
+        "INSERT INTO parlance.appointments (id, organisation_id, idempotency_key, customer_name, party_size, \
+         start_time, end_time, state, create_time) \
+         VALUES (gen_random_uuid(), '{id}', 'old', 'Ada', 2, now(), now() + interval '1 hour', 'booked', \
+         '2026-01-02 03:04:05Z')"
+    );
+    as_login(&url, &[&own, &organisation, &booked]).await.unwrap();
+
+    open(&url, 1).await;
+    let select = "SELECT (update_time = create_time AND etag <> '')::text FROM parlance.appointments";
+    assert_eq!(as_login(&url, &[&own, select]).await.unwrap()[1..], ["true"]);
+}
+
+/// Takes back the migration of that version and all after it.
+async fn revert_to_before(version: &str, url: &str) {
+    let mut conn = connect(url).await;
+    conn.batch_execute("SET search_path TO parlance").await.unwrap();
+    let mut harness = AsyncMigrationHarness::new(conn);
+    let migrations = FileBasedMigrations::from_path(MIGRATIONS).unwrap();
+    while harness.revert_last_migration(migrations.clone()).unwrap().to_string() != version {}
 }
 
 async fn connect(url: &str) -> AsyncPgConnection {

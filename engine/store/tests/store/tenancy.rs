@@ -44,6 +44,7 @@ async fn full_organisation(store: &Store) -> Scope {
     crate::transcripts::one_entry(&scope, call).await;
     tools::begin(&scope, call, "once").await;
     appointments::book_evening(&scope, Some(call)).await;
+    crate::phone_numbers::new_number(&scope, "493012345678").await;
     scope
 }
 
@@ -87,7 +88,7 @@ in_both_setups! {
         let audit = store.tenancy_audit().await.unwrap();
         assert!(audit.is_sound(), "{audit:#?}");
         assert_eq!((audit.role.as_str(), audit.owned_objects), ("parlance_engine", 0));
-        assert!(audit.tables.len() >= 9, "{audit:#?}");
+        assert!(audit.tables.len() >= 10, "{audit:#?}");
         for table in &audit.tables {
             assert!(rows_in(&full, &table.name).await > 0, "{} was empty to begin with", table.name);
         }
@@ -137,10 +138,16 @@ in_both_setups! {
         let (first, second) = (new_organisation(&store).await, new_organisation(&store).await);
         let call = setup::new_call(&first).await;
         let agent = crate::agents::new_agent(&first, "bella").await;
+        let number = crate::phone_numbers::new_number(&first, "493012345678").await;
+        let booked = appointments::book_evening(&first, None).await;
         let gone = [
             parlance_store::calls::get(&second, call).await.err(),
             parlance_store::agents::get(&second, &agent.id).await.err(),
             parlance_store::agents::delete(&second, &agent.id, None).await.err(),
+            parlance_store::phone_numbers::get(&second, &number.id).await.err(),
+            parlance_store::phone_numbers::delete(&second, &number.id, None).await.err(),
+            parlance_store::appointments::get(&second, booked.id).await.err(),
+            parlance_store::appointments::cancel(&second, booked.id, None).await.err(),
         ];
         assert!(gone.iter().all(|error| matches!(error, Some(Error::NotFound(_)))), "{gone:?}");
     }

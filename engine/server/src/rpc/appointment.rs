@@ -1,0 +1,172 @@
+//! `AppointmentService`: reads, cancels and reschedules appointments.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use parlance_proto::v1;
+use parlance_proto::v1::appointment_service_server::AppointmentService;
+use parlance_store::appointments::{self, AppointmentFilter, Change, NewTime};
+use parlance_store::{AppointmentId, Error as StoreError, Refusal as BookingRefusal, Scope};
+use tonic::{Request, Response, Status};
+
+use super::{auth, name, page};
+use crate::convert::{appointment as convert, length, moment};
+use crate::engine::Engine;
+use crate::status::{Refusal, Violations};
+
+const LONGEST: SignedDuration = SignedDuration::from_hours(24);
+const TIME: &str = "must be a time in the years 1 to 9999";
+
+/// The service.
+pub struct Appointments {
+    engine: Arc<Engine>,
+}
+
+impl Appointments {
+    /// Appointments are kept by `engine`'s store.
+    pub fn new(engine: Arc<Engine>) -> Self {
+        Self { engine }
+    }
+
+    async fn scope<T>(&self, request: &Request<T>) -> Result<Scope, Refusal> {
+        Ok(self.engine.store.scope(auth::organisation(&self.engine.store, request.metadata()).await?))
+    }
+}
+
+#[tonic::async_trait]
+impl AppointmentService for Appointments {
+    async fn get_appointment(
+        &self,
+        request: Request<v1::GetAppointmentRequest>,
+    ) -> Result<Response<v1::GetAppointmentResponse>, Status> {
+        let scope = self.scope(&request).await?;
+        let id = name::appointment("name", &request.get_ref().name)?;
+        let row = appointments::get(&scope, id).await.map_err(|error| refused(error, id))?;
+        Ok(Response::new(v1::GetAppointmentResponse { appointment: Some(convert::appointment(&row)) }))
+    }
+
+    async fn list_appointments(
+        &self,
+        request: Request<v1::ListAppointmentsRequest>,
+    ) -> Result<Response<v1::ListAppointmentsResponse>, Status> {
+        let scope = self.scope(&request).await?;
+        let request = request.into_inner();
+        let filter = filter(&request)?;
+        let wanted = page::request(request.page_size, request.page_token)?;
+        let page = appointments::list(&scope, &filter, &wanted).await.map_err(page::refused)?;
+        Ok(Response::new(v1::ListAppointmentsResponse {
+            appointments: page.items.iter().map(convert::appointment).collect(),
+            next_page_token: page.next_token.unwrap_or_default(),
+        }))
+    }
+
+    async fn cancel_appointment(
+        &self,
+        request: Request<v1::CancelAppointmentRequest>,
+    ) -> Result<Response<v1::CancelAppointmentResponse>, Status> {
+        let scope = self.scope(&request).await?;
+        let request = request.into_inner();
+        let id = name::appointment("name", &request.name)?;
+        let change = appointments::cancel(&scope, id, given(&request.etag)).await;
+        let appointment = outcome(change.map_err(|error| refused(error, id))?, id)?;
+        Ok(Response::new(v1::CancelAppointmentResponse { appointment: Some(appointment) }))
+    }
+
+    async fn reschedule_appointment(
+        &self,
+        request: Request<v1::RescheduleAppointmentRequest>,
+    ) -> Result<Response<v1::RescheduleAppointmentResponse>, Status> {
+        let scope = self.scope(&request).await?;
+        let request = request.into_inner();
+        let id = name::appointment("name", &request.name)?;
+        let to = new_time(&request)?;
+        let etag = given(&request.etag);
+        let change = appointments::reschedule(&scope, id, to, etag, Timestamp::now()).await;
+        let appointment = outcome(change.map_err(|error| refused(error, id))?, id)?;
+        Ok(Response::new(v1::RescheduleAppointmentResponse { appointment: Some(appointment) }))
+    }
+}
+
+fn filter(request: &v1::ListAppointmentsRequest) -> Result<AppointmentFilter, Refusal> {
+    let mut bad = Violations::default();
+    let filter = AppointmentFilter {
+        starts_from: optional_moment("starts_from", request.starts_from.as_ref(), &mut bad),
+        starts_before: optional_moment("starts_before", request.starts_before.as_ref(), &mut bad),
+        call_id: name::optional_call("call", &request.call, &mut bad),
+        state: convert::state(request.state).unwrap_or_else(|_| {
+            bad.add("state", "must be one of the named states");
+            None
+        }),
+    };
+    if let (Some(from), Some(before)) = (filter.starts_from, filter.starts_before)
+        && before <= from
+    {
+        bad.add("starts_before", "must be after starts_from");
+    }
+    bad.check().map(|()| filter)
+}
+
+fn optional_moment(
+    field: &str,
+    wire: Option<&prost_types::Timestamp>,
+    bad: &mut Violations,
+) -> Option<Timestamp> {
+    let at = moment(wire?);
+    if at.is_none() {
+        bad.add(field, TIME);
+    }
+    at
+}
+
+fn new_time(request: &v1::RescheduleAppointmentRequest) -> Result<NewTime, Refusal> {
+    let mut bad = Violations::default();
+    if request.start_time.is_none() {
+        bad.add("start_time", "is required");
+    }
+    let start = optional_moment("start_time", request.start_time.as_ref(), &mut bad);
+    let duration = request.duration.as_ref().and_then(|wire| {
+        let duration = length(wire).and_then(|length| SignedDuration::try_from(length).ok());
+        let fits = duration.filter(|length| *length > SignedDuration::ZERO && *length <= LONGEST);
+        if fits.is_none() {
+            bad.add("duration", "must be above zero and at most 24 h");
+        }
+        fits
+    });
+    match start {
+        Some(start) if bad.is_empty() => Ok(NewTime { start, duration }),
+        _ => Err(bad.into()),
+    }
+}
+
+fn given(text: &str) -> Option<&str> {
+    Some(text).filter(|text| !text.is_empty())
+}
+
+fn outcome(change: Change, id: AppointmentId) -> Result<v1::Appointment, Refusal> {
+    let wrong = |reason, message| Err(Refusal::WrongState { reason, message });
+    match change {
+        Change::Made(row) => Ok(convert::appointment(&row)),
+        Change::AlreadyCancelled => {
+            wrong("APPOINTMENT_CANCELLED", format!("appointments/{id} is cancelled already"))
+        }
+        Change::Refused(refusal) => wrong(
+            match refusal {
+                BookingRefusal::Past { .. } => "TIME_PAST",
+                BookingRefusal::Closed { .. } => "TIME_CLOSED",
+                BookingRefusal::Taken { .. } => "TIME_TAKEN",
+            },
+            refusal.to_string(),
+        ),
+    }
+}
+
+/// What the store said about this appointment.
+fn refused(error: StoreError, id: AppointmentId) -> Refusal {
+    match error {
+        StoreError::NotFound("appointment") => Refusal::NotFound { name: format!("appointments/{id}") },
+        StoreError::Conflict(_) => Refusal::EtagMismatch { name: format!("appointments/{id}") },
+        // The one thing left to be wrong: an end after the last year there is.
+        StoreError::Invalid { field: "start", message } => Violations::one("start_time", message).into(),
+        other => other.into(),
+    }
+}

@@ -1,0 +1,219 @@
+//! `PhoneNumberService`: creates, reads, changes and deletes phone numbers.
+
+use std::sync::Arc;
+
+use parlance_proto::v1;
+use parlance_proto::v1::phone_number_service_server::PhoneNumberService;
+use parlance_store::phone_numbers::{self, INBOUND_AGENT, OUTBOUND_AGENT, PhoneNumberState};
+use parlance_store::{AgentId, Error as StoreError, PhoneNumberId, Scope};
+use tonic::{Request, Response, Status};
+
+use super::{auth, name, page};
+use crate::convert::phone_number as convert;
+use crate::engine::Engine;
+use crate::status::{Refusal, Violations};
+
+const NAME_MAX: usize = 200;
+
+/// The service.
+pub struct PhoneNumbers {
+    engine: Arc<Engine>,
+}
+
+impl PhoneNumbers {
+    /// Phone numbers are kept by `engine`'s store.
+    pub fn new(engine: Arc<Engine>) -> Self {
+        Self { engine }
+    }
+
+    async fn scope<T>(&self, request: &Request<T>) -> Result<Scope, Refusal> {
+        Ok(self.engine.store.scope(auth::organisation(&self.engine.store, request.metadata()).await?))
+    }
+}
+
+#[tonic::async_trait]
+impl PhoneNumberService for PhoneNumbers {
+    async fn create_phone_number(
+        &self,
+        request: Request<v1::CreatePhoneNumberRequest>,
+    ) -> Result<Response<v1::CreatePhoneNumberResponse>, Status> {
+        let scope = self.scope(&request).await?;
+        let phone_number = create(&scope, request.into_inner()).await?;
+        Ok(Response::new(v1::CreatePhoneNumberResponse { phone_number: Some(phone_number) }))
+    }
+
+    async fn get_phone_number(
+        &self,
+        request: Request<v1::GetPhoneNumberRequest>,
+    ) -> Result<Response<v1::GetPhoneNumberResponse>, Status> {
+        let scope = self.scope(&request).await?;
+        let id = name::phone_number("name", &request.get_ref().name)?;
+        let row = phone_numbers::get(&scope, &id).await.map_err(|error| missing(error, &id))?;
+        let phone_number = Some(convert::phone_number(&row));
+        Ok(Response::new(v1::GetPhoneNumberResponse { phone_number }))
+    }
+
+    async fn list_phone_numbers(
+        &self,
+        request: Request<v1::ListPhoneNumbersRequest>,
+    ) -> Result<Response<v1::ListPhoneNumbersResponse>, Status> {
+        let scope = self.scope(&request).await?;
+        let request = request.into_inner();
+        let filter = filter(&request)?;
+        let wanted = page::request(request.page_size, request.page_token)?;
+        let (page, total) = phone_numbers::list(&scope, &filter, &wanted).await.map_err(page::refused)?;
+        Ok(Response::new(v1::ListPhoneNumbersResponse {
+            phone_numbers: page.items.iter().map(convert::phone_number).collect(),
+            next_page_token: page.next_token.unwrap_or_default(),
+            total_size: i32::try_from(total).unwrap_or(i32::MAX),
+        }))
+    }
+
+    async fn update_phone_number(
+        &self,
+        request: Request<v1::UpdatePhoneNumberRequest>,
+    ) -> Result<Response<v1::UpdatePhoneNumberResponse>, Status> {
+        let scope = self.scope(&request).await?;
+        let phone_number = update(&scope, request.into_inner()).await?;
+        Ok(Response::new(v1::UpdatePhoneNumberResponse { phone_number: Some(phone_number) }))
+    }
+
+    async fn delete_phone_number(
+        &self,
+        request: Request<v1::DeletePhoneNumberRequest>,
+    ) -> Result<Response<v1::DeletePhoneNumberResponse>, Status> {
+        let scope = self.scope(&request).await?;
+        let request = request.into_inner();
+        let id = name::phone_number("name", &request.name)?;
+        match phone_numbers::delete(&scope, &id, given(&request.etag)).await {
+            Err(StoreError::NotFound(_)) if request.allow_missing => {}
+            done => done.map_err(|error| missing(error, &id))?,
+        }
+        Ok(Response::new(v1::DeletePhoneNumberResponse {}))
+    }
+}
+
+async fn create(scope: &Scope, request: v1::CreatePhoneNumberRequest) -> Result<v1::PhoneNumber, Refusal> {
+    let wire = request.phone_number.ok_or_else(|| Violations::one("phone_number", "is required"))?;
+    let mut bad = Violations::default();
+    let values = Values::read(&wire, &mut bad);
+    let Ok(id) = PhoneNumberId::from_number(&wire.number) else {
+        bad.add("phone_number.number", "must be `+` and 7 to 15 digits, the first not 0");
+        return Err(bad.into());
+    };
+    bad.check()?;
+    let new = phone_numbers::NewPhoneNumber {
+        id: id.clone(),
+        display_name: wire.display_name.clone(),
+        state: values.state.unwrap_or(PhoneNumberState::Active),
+        inbound_agent_id: values.inbound_agent,
+        outbound_agent_id: values.outbound_agent,
+    };
+    let row = phone_numbers::create(scope, new).await.map_err(|error| refused(error, &id, &wire))?;
+    Ok(convert::phone_number(&row))
+}
+
+async fn update(scope: &Scope, request: v1::UpdatePhoneNumberRequest) -> Result<v1::PhoneNumber, Refusal> {
+    let wire = request.phone_number.ok_or_else(|| Violations::one("phone_number", "is required"))?;
+    let id = name::phone_number("phone_number.name", &wire.name)?;
+    let paths = request.update_mask.map(|mask| mask.paths).filter(|paths| !paths.is_empty());
+    let mut bad = Violations::default();
+    if paths.is_none() && !wire.number.is_empty() && wire.number != id.number() {
+        bad.add("phone_number.number", "can't be changed: create the other number");
+    }
+    let change = change(&wire, paths, &mut bad);
+    bad.check()?;
+    let updated = phone_numbers::update(scope, &id, change, given(&wire.etag)).await;
+    Ok(convert::phone_number(&updated.map_err(|error| refused(error, &id, &wire))?))
+}
+
+/// What the masked fields say; without a mask every field that is set.
+fn change(
+    wire: &v1::PhoneNumber,
+    paths: Option<Vec<String>>,
+    bad: &mut Violations,
+) -> phone_numbers::PhoneNumberUpdate {
+    let values = Values::read(wire, bad);
+    let Some(paths) = paths else {
+        return phone_numbers::PhoneNumberUpdate {
+            display_name: given(&wire.display_name).map(str::to_owned),
+            state: values.state,
+            inbound_agent_id: values.inbound_agent.map(Some),
+            outbound_agent_id: values.outbound_agent.map(Some),
+        };
+    };
+    let mut change = phone_numbers::PhoneNumberUpdate::default();
+    for path in paths {
+        match path.as_str() {
+            "display_name" => change.display_name = Some(wire.display_name.clone()),
+            "state" => change.state = Some(values.state.unwrap_or(PhoneNumberState::Active)),
+            "inbound_agent" => change.inbound_agent_id = Some(values.inbound_agent.clone()),
+            "outbound_agent" => change.outbound_agent_id = Some(values.outbound_agent.clone()),
+            other => bad.add(
+                "update_mask",
+                format!(
+                    "`{other}` is not a field that can be changed: display_name, state, inbound_agent, \
+                     outbound_agent"
+                ),
+            ),
+        }
+    }
+    change
+}
+
+/// The fields that are not taken as they are.
+struct Values {
+    state: Option<PhoneNumberState>,
+    inbound_agent: Option<AgentId>,
+    outbound_agent: Option<AgentId>,
+}
+
+impl Values {
+    fn read(wire: &v1::PhoneNumber, bad: &mut Violations) -> Self {
+        bad.longest("phone_number.display_name", &wire.display_name, NAME_MAX);
+        Self {
+            state: state("phone_number.state", wire.state, bad),
+            inbound_agent: name::optional_agent("phone_number.inbound_agent", &wire.inbound_agent, bad),
+            outbound_agent: name::optional_agent("phone_number.outbound_agent", &wire.outbound_agent, bad),
+        }
+    }
+}
+
+fn filter(request: &v1::ListPhoneNumbersRequest) -> Result<phone_numbers::PhoneNumberFilter, Refusal> {
+    let mut bad = Violations::default();
+    let filter = phone_numbers::PhoneNumberFilter {
+        agent_id: name::optional_agent("agent", &request.agent, &mut bad),
+        state: state("state", request.state, &mut bad),
+    };
+    bad.check().map(|()| filter)
+}
+
+/// The state in `field`, none if it is not set.
+fn state(field: &str, wire: i32, bad: &mut Violations) -> Option<PhoneNumberState> {
+    convert::state(wire).unwrap_or_else(|_| {
+        bad.add(field, "must be one of the named states");
+        None
+    })
+}
+
+fn given(text: &str) -> Option<&str> {
+    Some(text).filter(|text| !text.is_empty())
+}
+
+/// What the store said about this number as the client gave it.
+fn refused(error: StoreError, id: &PhoneNumberId, wire: &v1::PhoneNumber) -> Refusal {
+    match error {
+        StoreError::NotFound(INBOUND_AGENT) => Refusal::NotFound { name: wire.inbound_agent.clone() },
+        StoreError::NotFound(OUTBOUND_AGENT) => Refusal::NotFound { name: wire.outbound_agent.clone() },
+        StoreError::AlreadyExists(_) => Refusal::AlreadyExists { name: format!("phoneNumbers/{id}") },
+        other => missing(other, id),
+    }
+}
+
+fn missing(error: StoreError, id: &PhoneNumberId) -> Refusal {
+    match error {
+        StoreError::NotFound(_) => Refusal::NotFound { name: format!("phoneNumbers/{id}") },
+        StoreError::Conflict(_) => Refusal::EtagMismatch { name: format!("phoneNumbers/{id}") },
+        other => other.into(),
+    }
+}
