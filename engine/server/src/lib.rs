@@ -8,6 +8,7 @@ pub mod cli;
 pub mod config;
 pub mod convert;
 pub mod engine;
+mod key_file;
 pub mod rpc;
 pub mod run;
 pub mod serve;

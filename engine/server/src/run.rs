@@ -38,11 +38,12 @@ pub async fn serve(config: Config) -> Result<ExitCode, Error> {
         drain.as_secs()
     );
     let engine = running.engine.clone();
-    tokio::select! {
-        () = running.stop(drain) => {}
-        () = async { stop.next().await; engine.close().await } => {}
-    }
-    Ok(ExitCode::SUCCESS)
+    let written = tokio::select! {
+        written = running.stop(drain) => written,
+        written = async { stop.next().await; engine.close().await } => written,
+    };
+    // What is missing was logged.
+    Ok(if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Brings the database to this version.

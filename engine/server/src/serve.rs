@@ -28,6 +28,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use crate::config::Config;
 use crate::engine::{self, Engine};
 use crate::rpc::{agent, call, voice};
+use crate::session::journal::Unwritten;
 
 /// Largest message of a session: 64 KiB of audio, or a start with all its variables.
 const SESSION_MESSAGE_MAX: usize = 256 * 1024;
@@ -80,7 +81,10 @@ pub async fn start(config: Config) -> Result<Running, Error> {
 
 impl Running {
     /// Takes no more calls, waits up to `drain` for those under way, ends the rest, closes the store.
-    pub async fn stop(self, drain: Duration) {
+    ///
+    /// # Errors
+    /// As [`Engine::close`].
+    pub async fn stop(self, drain: Duration) -> Result<(), Unwritten> {
         self.engine.refuse_calls();
         tokio::select! {
             () = self.engine.wait_for_calls() => {}
@@ -90,7 +94,7 @@ impl Running {
         self.stop.cancel();
         // The accept loop bounds its own end; a panic in it has been reported by then.
         self.accepting.await.ok();
-        self.engine.close().await;
+        self.engine.close().await
     }
 }
 

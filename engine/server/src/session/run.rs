@@ -420,7 +420,7 @@ impl Session {
 
     /// Stores the end, then tells it.
     async fn finish(mut self) {
-        let now = self.clock.now();
+        let (now, at) = (self.clock.now(), jiff::Timestamp::now());
         self.record_played(now);
         let reason = self.ended.unwrap_or(EndReason::FarEndLost);
         let message = self.refusal.as_ref().map_or(String::new(), |status| status.message().to_owned());
@@ -429,7 +429,7 @@ impl Session {
             None => None,
         };
         let (journal, key) = self.journal.into_parts();
-        let closing = Closing { reason, message: message.clone(), recording };
+        let closing = Closing { at, reason, message: message.clone(), recording };
         journal.close(key, closing, carry_out::CLOSE_WAIT).await;
         let ended = v1::CallEnded { reason: event::end_reason(reason).into(), message };
         self.far_end.finish(Response::Ended(ended), self.refusal, carry_out::CLOSE_WAIT).await;
