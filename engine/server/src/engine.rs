@@ -13,8 +13,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::{Config, Providers};
 use crate::convert::agent::Offer;
+use crate::key_file::KeyFile;
 use crate::metrics::{Backlog, Metrics};
-use crate::session::journal::{CallKey, Closing, Journal};
+use crate::session::journal::{CallKey, Closing, Journal, Unwritten};
 use crate::session::live::LiveCalls;
 use crate::session::record::Recorder;
 use crate::session::voice::Speaker;
@@ -22,6 +23,13 @@ use crate::status::Refusal;
 
 /// How long the end of a call that never began is waited for.
 const CLOSE_WAIT: Duration = Duration::from_secs(2);
+
+/// How long the last calls may take to let go when the engine closes: their recordings, ends and last messages.
+const CALLS_WAIT: Duration = Duration::from_secs(15);
+/// How long tools under way may take when the engine closes.
+const TOOLS_WAIT: Duration = Duration::from_secs(10);
+/// How long the journal may take when the engine closes.
+const JOURNAL_WAIT: Duration = Duration::from_secs(10);
 
 /// Why the engine could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +91,8 @@ pub struct Engine {
     pub live: LiveCalls,
     /// Their tasks.
     pub calls: TaskTracker,
+    /// Tool runs under way: they may outlive their call and need the store to the end.
+    pub tools: TaskTracker,
     /// What became of the first key.
     pub first_key: FirstKey,
     refusing: AtomicBool,
@@ -116,7 +126,21 @@ impl Engine {
         let refusing = AtomicBool::new(false);
         let live = LiveCalls::default();
         let metrics = Arc::default();
-        Ok(Self { store, stack, voices, offer, journal, recorder, metrics, live, calls, first_key, refusing })
+        let tools = TaskTracker::new();
+        Ok(Self {
+            store,
+            stack,
+            voices,
+            offer,
+            journal,
+            recorder,
+            metrics,
+            live,
+            calls,
+            tools,
+            first_key,
+            refusing,
+        })
     }
 
     /// Refuses new calls from now on.
@@ -159,17 +183,38 @@ impl Engine {
     /// Closes a call whose session could not be opened.
     pub async fn close_unopened(&self, key: CallKey) {
         let message = "the session could not be opened".to_owned();
-        let closing = Closing { reason: EndReason::ProviderFailed, message, recording: None };
+        let at = jiff::Timestamp::now();
+        let closing = Closing { at, reason: EndReason::ProviderFailed, message, recording: None };
         self.journal.close(key, closing, CLOSE_WAIT).await;
     }
 
-    /// Waits for the last calls and their journal, then closes the store.
-    pub async fn close(&self) {
-        self.wait_for_calls().await;
-        self.journal.flush(CLOSE_WAIT).await;
+    /// Ends the calls that are left, waits for them, their tools and their journal, then closes the store.
+    /// Each wait is bounded; together they take half a minute at most.
+    ///
+    /// # Errors
+    /// What of the journal could not be written; the store is closed all the same.
+    pub async fn close(&self) -> Result<(), Unwritten> {
+        self.refuse_calls();
+        self.live.end_all(EndReason::Drained);
+        if tokio::time::timeout(CALLS_WAIT, self.wait_for_calls()).await.is_err() {
+            tracing::error!(calls = self.live.count(), "calls did not end");
+        }
+        self.tools.close();
+        if tokio::time::timeout(TOOLS_WAIT, self.tools.wait()).await.is_err() {
+            tracing::error!(runs = self.tools.len(), "tool runs did not end; their outcome is unknown");
+        }
+        let flushed = self.journal.flush(JOURNAL_WAIT).await;
+        if let Err(left) = &flushed {
+            tracing::error!(
+                entries = left.entries,
+                ends = left.ends,
+                "the journal could not be written to its end"
+            );
+        }
         if let Err(error) = self.store.close().await {
             tracing::warn!(%error, "the database was not stopped in order");
         }
+        flushed
     }
 }
 
@@ -191,29 +236,20 @@ pub fn database(config: &Config) -> Result<Database, Error> {
 
 /// Makes the default organisation's first key at first start and keeps it where the client side finds it.
 async fn first_key(store: &Store, path: &Path) -> Result<FirstKey, Error> {
-    let scope = store.scope(OrganisationId::DEFAULT);
-    if let Some(made) = keys::create_first(&scope, &["admin".to_owned()]).await? {
-        write_secret(path, &made.secret).map_err(|cause| file_error(path, cause))?;
-        return Ok(FirstKey::Made(made.secret));
-    }
     let kept = std::fs::read_to_string(path).unwrap_or_default();
-    match keys::find(store, kept.trim()).await? {
-        Some(_) => Ok(FirstKey::Known),
+    if keys::find(store, kept.trim()).await?.is_some() {
+        return Ok(FirstKey::Known);
+    }
+    // Before the key is made: once it is committed nobody can have its secret again.
+    let file = KeyFile::prepare(path).map_err(|cause| file_error(path, cause))?;
+    let scope = store.scope(OrganisationId::DEFAULT);
+    match keys::create_first(&scope, &["admin".to_owned()]).await? {
+        Some(made) => {
+            file.save(&made.secret).map_err(|cause| file_error(path, cause))?;
+            Ok(FirstKey::Made(made.secret))
+        }
         None => Ok(FirstKey::Elsewhere),
     }
-}
-
-/// Writes a key file that only its owner can read.
-pub fn write_secret(path: &Path, secret: &str) -> std::io::Result<()> {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
-    // Removed first: the mode counts only for a file that is made.
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    writeln!(file, "{secret}")
 }
 
 fn known_voices(stack: &Stack) -> Vec<KnownVoice> {

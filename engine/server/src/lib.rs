@@ -9,6 +9,7 @@ pub mod config;
 pub mod convert;
 pub mod engine;
 pub mod http;
+mod key_file;
 pub mod metrics;
 pub mod rpc;
 pub mod run;

@@ -46,8 +46,9 @@ pub async fn serve(config: Config) -> Result<ExitCode, Error> {
         "Stopping: no new calls; {calls} under way may go on for {} s. Again to end at once.",
         drain.as_secs()
     );
-    running.stop(drain, stop.next()).await;
-    Ok(ExitCode::SUCCESS)
+    // What is missing was logged.
+    let written = running.stop(drain, stop.next()).await;
+    Ok(if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Brings the database to this version.

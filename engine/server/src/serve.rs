@@ -30,6 +30,7 @@ use crate::config::Config;
 use crate::engine::{self, Engine};
 use crate::http;
 use crate::rpc::{agent, appointment, call, phone_number, voice};
+use crate::session::journal::Unwritten;
 
 /// Largest message of a session: 64 KiB of audio, or a start with all its variables.
 const SESSION_MESSAGE_MAX: usize = 512 * 1024;
@@ -86,7 +87,10 @@ pub async fn start(config: Config) -> Result<Running, Error> {
 impl Running {
     /// Takes no more calls, waits up to `drain` for those under way (or until `hurry` resolves), ends the
     /// rest, closes the store.
-    pub async fn stop(self, drain: Duration, hurry: impl Future<Output = ()>) {
+    ///
+    /// # Errors
+    /// As [`Engine::close`].
+    pub async fn stop(self, drain: Duration, hurry: impl Future<Output = ()>) -> Result<(), Unwritten> {
         self.engine.refuse_calls();
         tokio::select! {
             () = self.engine.wait_for_calls() => {}
@@ -97,7 +101,7 @@ impl Running {
         self.stop.cancel();
         // The accept loop bounds its own end; a panic in it has been reported by then.
         self.accepting.await.ok();
-        self.engine.close().await;
+        self.engine.close().await
     }
 }
 

@@ -1,6 +1,7 @@
 //! How the store fails: one error for the crate, with a variant only where somebody acts on it.
 //!
-//! Decides which failures of Postgres are worth another try. Maps nothing to the wire.
+//! Decides which failures of Postgres are worth another try, and which the data itself causes. Maps nothing to
+//! the wire.
 
 use diesel::result::{ConnectionError, DatabaseErrorKind, Error as Diesel};
 
@@ -50,6 +51,24 @@ impl Error {
         matches!(self, Self::Unavailable(_))
     }
 
+    /// Whether the values given are to blame, so that the same work never succeeds however well the database is.
+    /// Neither this nor retryable: a mistake of ours, or a trouble of the server that we don't know by name.
+    pub fn is_caused_by_data(&self) -> bool {
+        match self {
+            Self::NotFound(_) | Self::AlreadyExists(_) | Self::Conflict(_) | Self::Invalid { .. } => true,
+            Self::Unavailable(_) | Self::Setup(_) | Self::Cluster(_) => false,
+            Self::Query(Diesel::DatabaseError(kind, info)) => match kind {
+                DatabaseErrorKind::NotNullViolation
+                | DatabaseErrorKind::CheckViolation
+                | DatabaseErrorKind::ExclusionViolation
+                | DatabaseErrorKind::RestrictViolation => true,
+                DatabaseErrorKind::Unknown => is_refused_value(info.message()),
+                _ => false,
+            },
+            Self::Query(error) => matches!(error, Diesel::SerializationError(_) | Diesel::InvalidCString(_)),
+        }
+    }
+
     /// Names the row where only the database has spoken so far.
     pub(crate) fn about(self, what: &'static str) -> Self {
         match self {
@@ -92,9 +111,96 @@ impl From<ConnectionError> for Error {
     }
 }
 
-/// Diesel passes no SQLSTATE on, so a server that stops, starts or has no slot left is known by its words.
+/// Diesel passes no SQLSTATE on, so a server that stops, starts, is full or has cut us off is known by its words.
 fn is_going_away(message: &str) -> bool {
-    ["terminating connection", "the database system is", "canceling statement", "sorry, too many clients"]
-        .iter()
-        .any(|start| message.starts_with(start))
+    const STARTS: &[&str] = &[
+        "terminating connection",
+        "the database system is",
+        "sorry, too many clients",
+        "remaining connection slots",
+        "too many connections",
+        // A time-out, a conflict with recovery, an operator.
+        "canceling ",
+        "deadlock detected",
+        "could not obtain lock",
+        "out of memory",
+        "out of shared memory",
+        "could not extend file",
+        "could not write",
+        "could not open file",
+        "could not resize shared memory",
+        "could not access status",
+    ];
+    STARTS.iter().any(|start| message.starts_with(start)) || message.contains("No space left on device")
+}
+
+/// The classes "data exception" and "program limit exceeded", as far as values of ours can bring them about.
+fn is_refused_value(message: &str) -> bool {
+    const STARTS: &[&str] = &[
+        "unsupported Unicode escape sequence",
+        "invalid byte sequence for encoding",
+        "invalid input syntax",
+        "invalid memory alloc request size",
+        "value too long",
+        "string too long",
+        "total size of jsonb",
+        "number of jsonb",
+        "index row size",
+        "division by zero",
+        "row is too big",
+    ];
+    STARTS.iter().any(|start| message.starts_with(start)) || message.contains("out of range")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(kind: DatabaseErrorKind, message: &str) -> Error {
+        Diesel::DatabaseError(kind, Box::new(message.to_owned())).into()
+    }
+
+    #[test]
+    fn a_server_in_trouble_is_worth_another_try_and_blames_no_data() {
+        for message in [
+            "could not extend file \"base/5/16384\": No space left on device",
+            "could not write to file \"pg_wal/xlogtemp.1\": No space left on device",
+            "out of memory",
+            "deadlock detected",
+            "canceling statement due to conflict with recovery",
+            "canceling autovacuum task",
+            "terminating connection due to administrator command",
+            "remaining connection slots are reserved for roles with the SUPERUSER attribute",
+        ] {
+            let error = said(DatabaseErrorKind::Unknown, message);
+            assert!(error.is_retryable() && !error.is_caused_by_data(), "{message}");
+        }
+    }
+
+    #[test]
+    fn values_that_postgres_refuses_are_to_blame_themselves() {
+        for message in [
+            "unsupported Unicode escape sequence",
+            "invalid byte sequence for encoding \"UTF8\": 0x00",
+            "value \"99999999999\" is out of range for type integer",
+        ] {
+            let error = said(DatabaseErrorKind::Unknown, message);
+            assert!(error.is_caused_by_data() && !error.is_retryable(), "{message}");
+        }
+        let of_rows = [
+            DatabaseErrorKind::CheckViolation,
+            DatabaseErrorKind::NotNullViolation,
+            DatabaseErrorKind::ForeignKeyViolation,
+            DatabaseErrorKind::UniqueViolation,
+        ];
+        for kind in of_rows {
+            assert!(said(kind, "a row is refused").is_caused_by_data());
+        }
+    }
+
+    #[test]
+    fn a_trouble_nobody_has_named_blames_no_data() {
+        assert!(!said(DatabaseErrorKind::Unknown, "permission denied for table journal").is_caused_by_data());
+        assert!(!said(DatabaseErrorKind::Unknown, "cached plan must not change").is_caused_by_data());
+    }
 }

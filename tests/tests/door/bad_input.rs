@@ -377,7 +377,8 @@ async fn an_engine_that_stops_ends_its_calls_and_leaves_nothing() {
     let stopping = tokio::spawn(running.stop(Duration::ZERO, std::future::pending()));
     let (ended, _) = caller.ends(SOON).await;
     assert_eq!(ended.reason(), EndReason::Drained, "{}", caller.history());
-    tokio::time::timeout(SOON, stopping).await.expect("it stops").expect("without a panic");
+    let written = tokio::time::timeout(SOON, stopping).await.expect("it stops").expect("without a panic");
+    written.expect("all of the journal");
     assert_eq!(engine.live.count(), 0);
     let id = caller.ready.call.trim_start_matches("calls/").parse().expect("an id");
     let row = parlance_store::calls::get(&scope, id).await.expect("the row is there");

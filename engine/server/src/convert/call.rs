@@ -44,13 +44,14 @@ pub fn state(state: calls::CallState) -> v1::CallState {
     }
 }
 
-/// A tool run, the `number`th of its call.
-pub fn invocation(number: u32, row: &invocations::Invocation, call: &calls::Call) -> v1::ToolInvocation {
+/// A tool run; its number in the call is the end of its idempotency key.
+pub fn invocation(row: &invocations::Invocation, call: &calls::Call) -> v1::ToolInvocation {
     use invocations::InvocationState as State;
     let state = match row.state {
-        State::Pending | State::Running | State::Unknown => v1::ToolState::Running,
+        State::Pending | State::Running => v1::ToolState::Running,
         State::Succeeded => v1::ToolState::Succeeded,
         State::Failed => v1::ToolState::Failed,
+        State::Unknown => v1::ToolState::TimedOut,
     };
     let result = row.result.as_ref();
     let reason = result.and_then(|result| result.get("reason")).and_then(|reason| reason.as_str());
@@ -60,7 +61,7 @@ pub fn invocation(number: u32, row: &invocations::Invocation, call: &calls::Call
         offset(CallTime::from_micros(micros))
     };
     v1::ToolInvocation {
-        invocation_id: number,
+        invocation_id: run_number(&row.idempotency_key),
         tool: row.tool.clone(),
         arguments: Some(json::to_struct(&row.arguments)),
         state: state.into(),
@@ -68,6 +69,44 @@ pub fn invocation(number: u32, row: &invocations::Invocation, call: &calls::Call
         reason: reason.filter(|_| row.state == State::Failed).unwrap_or_default().to_owned(),
         start_offset: Some(since_start(row.create_time)),
         end_offset: row.finish_time.map(since_start),
+    }
+}
+
+/// The key under which a call's run of that number happens once.
+pub fn run_key(call: parlance_store::CallId, number: u32) -> String {
+    format!("{call}/{number}")
+}
+
+/// The number in such a key; 0 for a key that somebody else has made.
+fn run_number(key: &str) -> u32 {
+    key.rsplit_once('/').and_then(|(_, number)| number.parse().ok()).unwrap_or(0)
+}
+
+/// A text without what Postgres refuses: the character NUL becomes the replacement character.
+pub fn storable(text: &str) -> String {
+    text.replace('\0', "\u{FFFD}")
+}
+
+/// Makes every text and every name in it [`storable`].
+pub fn make_storable(json: &mut serde_json::Value) {
+    use serde_json::Value;
+    match json {
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        Value::String(text) => {
+            if text.contains('\0') {
+                *text = storable(text);
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(make_storable),
+        Value::Object(fields) => {
+            fields.values_mut().for_each(make_storable);
+            if fields.keys().any(|name| name.contains('\0')) {
+                *fields = std::mem::take(fields)
+                    .into_iter()
+                    .map(|(name, value)| (storable(&name), value))
+                    .collect();
+            }
+        }
     }
 }
 
@@ -86,6 +125,8 @@ pub fn journal_event(row: &journal::JournalEntry) -> Option<v1::CallEvent> {
 
 /// An utterance as it is kept.
 pub fn transcript_row(entry: &Entry) -> transcripts::TranscriptEntry {
+    let mut words = serde_json::to_value(&entry.words).unwrap_or_default();
+    make_storable(&mut words);
     transcripts::TranscriptEntry {
         sequence: i32::try_from(entry.sequence).unwrap_or(i32::MAX),
         role: match entry.speaker {
@@ -94,11 +135,11 @@ pub fn transcript_row(entry: &Entry) -> transcripts::TranscriptEntry {
         },
         turn_id: entry.turn.map(|turn| turn.0 as i32),
         reply_id: entry.reply.map(|reply| reply.0 as i32),
-        text: entry.text.clone(),
-        unheard_text: entry.unheard.clone(),
+        text: storable(&entry.text),
+        unheard_text: storable(&entry.unheard),
         start_us: entry.start.as_micros() as i64,
         end_us: entry.end.as_micros() as i64,
-        words: serde_json::to_value(&entry.words).unwrap_or_default(),
+        words,
         words_estimated: entry.estimated,
         interrupted_us: entry.interrupted_at.map(|at| at.as_micros() as i64),
         typed: entry.typed,
@@ -130,4 +171,62 @@ pub fn entry(row: &transcripts::TranscriptEntry) -> Entry {
 fn end_reason(word: &str) -> v1::EndReason {
     let reason: Result<EndReason, _> = serde_json::from_value(serde_json::Value::String(word.to_owned()));
     reason.map_or(v1::EndReason::Unspecified, event::end_reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(key: &str, state: invocations::InvocationState) -> invocations::Invocation {
+        invocations::Invocation {
+            id: parlance_store::InvocationId::new(),
+            call_id: parlance_store::CallId::new(),
+            idempotency_key: key.to_owned(),
+            tool: "book_appointment".to_owned(),
+            arguments: serde_json::json!({}),
+            state,
+            result: None,
+            create_time: jiff::Timestamp::UNIX_EPOCH,
+            finish_time: None,
+        }
+    }
+
+    fn web_call() -> calls::Call {
+        calls::Call {
+            id: parlance_store::CallId::new(),
+            agent_id: parlance_store::AgentId::parse("bella").expect("it is an id"),
+            agent_display_name: String::new(),
+            call_type: calls::CallType::Web,
+            direction: calls::Direction::Inbound,
+            state: calls::CallState::Ongoing,
+            create_time: jiff::Timestamp::UNIX_EPOCH,
+            start_time: None,
+            end_time: None,
+            end_reason: None,
+            end_message: None,
+            dynamic_variables: serde_json::json!({}),
+            recording_path: None,
+        }
+    }
+
+    #[test]
+    fn a_run_keeps_the_number_it_had_in_the_call() {
+        let key = run_key(parlance_store::CallId::new(), 7);
+        let wire = invocation(&run(&key, invocations::InvocationState::Succeeded), &web_call());
+        assert_eq!(wire.invocation_id, 7);
+    }
+
+    #[test]
+    fn a_run_of_unknown_outcome_timed_out() {
+        let wire = invocation(&run("c/1", invocations::InvocationState::Unknown), &web_call());
+        assert_eq!(wire.state(), v1::ToolState::TimedOut);
+    }
+
+    #[test]
+    fn no_nul_is_left_anywhere_in_what_is_stored() {
+        let mut json = serde_json::json!({"a\0": ["b\0", {"c": "\0"}], "d": 1});
+        make_storable(&mut json);
+        let clean = serde_json::json!({"a\u{FFFD}": ["b\u{FFFD}", {"c": "\u{FFFD}"}], "d": 1});
+        assert_eq!(json, clean);
+    }
 }

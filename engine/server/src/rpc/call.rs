@@ -55,7 +55,12 @@ impl Calls {
             calls::CallState::Created | calls::CallState::Ongoing => {
                 let key = CallKey { organisation: scope.organisation(), call: id };
                 let message = "ended before its session".to_owned();
-                let closing = Closing { reason: EndReason::ApiEnded, message, recording: None };
+                let closing = Closing {
+                    at: jiff::Timestamp::now(),
+                    reason: EndReason::ApiEnded,
+                    message,
+                    recording: None,
+                };
                 self.engine.journal.close(key, closing, std::time::Duration::from_secs(2)).await;
                 // A session may have begun in between.
                 self.engine.live.end(id, EndReason::ApiEnded);
@@ -84,8 +89,7 @@ impl CallService for Calls {
         let id = name::call("name", &request.get_ref().name)?;
         let row = calls::get(&scope, id).await.map_err(|error| missing(error, id))?;
         let runs = invocations::list(&scope, id).await.map_err(Refusal::from)?;
-        let tool_invocations =
-            (1..).zip(&runs).map(|(number, run)| convert::invocation(number, run, &row)).collect();
+        let tool_invocations = runs.iter().map(|run| convert::invocation(run, &row)).collect();
         let call = v1::Call { tool_invocations, ..convert::call(&row) };
         Ok(Response::new(v1::GetCallResponse { call: Some(call) }))
     }

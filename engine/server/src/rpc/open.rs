@@ -198,7 +198,7 @@ fn put_together(
         playout: Playout::new(formats.output, start.reports_playback),
         voice: Voice::new(engine.speakers(agent), post),
         model: engine.stack.llm.clone(),
-        toolbox: Toolbox::new(engine.store.scope(key.organisation), key),
+        toolbox: Toolbox::new(engine.store.scope(key.organisation), key, engine.tools.clone()),
         journal: CallJournal::new(engine.journal.clone(), key),
         recording: engine
             .recorder

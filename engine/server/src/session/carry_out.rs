@@ -35,7 +35,7 @@ impl Session {
                 self.playout.flush(now, reply, &mut self.far_end);
             }
             Action::RunTool { invocation, tool, arguments, .. } => {
-                self.toolbox.run(invocation, tool, arguments, now, self.post.clone());
+                self.toolbox.run(invocation, tool, arguments, self.post.clone());
             }
             Action::FinalizeTranscript => self.caller_audio.finalize(),
             Action::Expect(expectation) => self.caller_audio.next_turn(listening_for(expectation)),

@@ -1,12 +1,15 @@
 //! The journal of live calls: what went in and what was decided, written by one task at most a second late.
 //!
-//! The hall hands entries over without waiting; they wait in memory, bounded, while Postgres is away and
-//! are written in order when it is back. A call is closed through the same queue, so its end never
-//! overtakes its last entries. Turning a fact into JSON happens here, not in the hall.
+//! The hall hands entries over without waiting; they wait in memory, bounded for each call and for all, while
+//! Postgres is away and are written in order when it is back. A call is closed through the same queue, so its end
+//! never overtakes its last entries. Turning a fact into JSON happens in the writing task, not in the hall.
+//! Enter at [`Journal::start`]; a call notes through its own [`CallLine`].
+
+mod write;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parlance_conversation::{EndReason, Event, Input, Now};
@@ -14,8 +17,12 @@ use parlance_store::{CallId, OrganisationId, Store};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior};
 
+use write::Shelf;
+
 /// Entries that may wait for Postgres, all calls together: a minute of a hundred busy calls.
 const WAITING_MAX: usize = 200_000;
+/// Entries of one call that may wait: ten minutes of a busy one. The rest of the room is for the others.
+const WAITING_MAX_OF_CALL: usize = 20_000;
 /// How often waiting entries are written.
 const FLUSH_EVERY: Duration = Duration::from_millis(500);
 /// The kind of entries that say what went in.
@@ -54,6 +61,8 @@ pub enum Record {
 
 /// How a call is closed.
 pub struct Closing {
+    /// When it ended, taken by whoever closes it: the row may be written much later.
+    pub at: jiff::Timestamp,
     /// Why it ended.
     pub reason: EndReason,
     /// More, for people.
@@ -62,109 +71,197 @@ pub struct Closing {
     pub recording: Option<String>,
 }
 
+/// What a flush left unwritten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("write {entries} journal entries and {ends} ends of calls")]
+pub struct Unwritten {
+    /// Journal entries.
+    pub entries: usize,
+    /// Ends of calls.
+    pub ends: usize,
+}
+
 enum Item {
-    Entry(CallKey, Entry),
+    Entry(Arc<Line>, Entry),
     Close(CallKey, Closing, oneshot::Sender<()>),
     Flush(oneshot::Sender<()>),
 }
 
-/// Where halls hand their entries over.
+/// What waits, all calls together.
+#[derive(Default)]
+struct Waiting {
+    entries: AtomicUsize,
+    ends: AtomicUsize,
+    /// Entries that found no place, ever.
+    lost: AtomicU64,
+}
+
+/// One call's share of what waits.
+struct Line {
+    key: CallKey,
+    waiting: AtomicUsize,
+    lost: AtomicU64,
+    all: Arc<Waiting>,
+}
+
+impl Line {
+    /// Takes a place for an entry; none when this call or all together have had their share.
+    fn enter(&self) -> bool {
+        if self.waiting.load(Ordering::Relaxed) >= WAITING_MAX_OF_CALL
+            || self.all.entries.load(Ordering::Relaxed) >= WAITING_MAX
+        {
+            return false;
+        }
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        self.all.entries.fetch_add(1, Ordering::Relaxed);
+        true
+    }
+
+    fn leave(&self, entries: usize) {
+        self.waiting.fetch_sub(entries, Ordering::Relaxed);
+        self.all.entries.fetch_sub(entries, Ordering::Relaxed);
+    }
+}
+
+/// Where calls are closed, and where each gets its line.
 #[derive(Clone)]
 pub struct Journal {
-    sender: mpsc::Sender<Item>,
-    waiting: Arc<AtomicU64>,
-    lost: Arc<AtomicU64>,
+    // Unbounded, so that nobody ever waits to hand over: entries are bounded by their count, ends by the calls.
+    sender: mpsc::UnboundedSender<Item>,
+    waiting: Arc<Waiting>,
 }
 
 impl Journal {
-    /// Starts the writing task; it ends when every `Journal` is gone and all is written.
+    /// Starts the writing task; it ends when every `Journal` and [`CallLine`] is gone and all is written.
     pub fn start(store: Store) -> (Self, tokio::task::JoinHandle<()>) {
-        let (sender, receiver) = mpsc::channel(WAITING_MAX);
-        let waiting = Arc::<AtomicU64>::default();
-        let batch = Batch { waiting: waiting.clone(), ..Batch::default() };
-        let writer = tokio::spawn(Writer { store, receiver, batch }.run());
-        (Self { sender, waiting, lost: Arc::default() }, writer)
+        Self::start_on(store)
     }
 
-    /// Hands an entry over. Never waits; when the bound is reached the entry is lost and counted.
-    pub fn append(&self, key: CallKey, entry: Entry) {
-        // Counted first: the writer may have it, and take it off again, before this returns.
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        if self.sender.try_send(Item::Entry(key, entry)).is_err() {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
-            let lost = self.lost.fetch_add(1, Ordering::Relaxed);
-            if lost.is_multiple_of(1_000) {
-                tracing::error!(lost = lost + 1, "journal entries lost: the database is away for too long");
-            }
-        }
+    fn start_on(shelf: impl Shelf) -> (Self, tokio::task::JoinHandle<()>) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let waiting = Arc::<Waiting>::default();
+        let batch = Batch::new(waiting.clone());
+        let writer = tokio::spawn(Writer { shelf, receiver, batch }.run());
+        (Self { sender, waiting }, writer)
+    }
+
+    /// The line of a call; one for each call, or its bound counts for nothing.
+    pub fn for_call(&self, key: CallKey) -> CallLine {
+        let line =
+            Line { key, waiting: AtomicUsize::new(0), lost: AtomicU64::new(0), all: self.waiting.clone() };
+        CallLine { sender: self.sender.clone(), line: Arc::new(line) }
+    }
+
+    /// How many entries wait to be written, all calls together.
+    pub fn waiting(&self) -> u64 {
+        self.waiting.entries.load(Ordering::Relaxed) as u64
+    }
+
+    /// How many entries were lost since the start.
+    pub fn lost(&self) -> u64 {
+        self.waiting.lost.load(Ordering::Relaxed)
     }
 
     /// Closes a call after its last entry. Resolves when Postgres has it, or gives up waiting after `limit`
     /// (the writer goes on trying).
     pub async fn close(&self, key: CallKey, closing: Closing, limit: Duration) {
         let (done, wait) = oneshot::channel();
-        if self.sender.send(Item::Close(key, closing, done)).await.is_ok() {
+        self.waiting.ends.fetch_add(1, Ordering::Relaxed);
+        if self.sender.send(Item::Close(key, closing, done)).is_ok() {
             // An error here is only the time-out; the writer keeps the item.
             tokio::time::timeout(limit, wait).await.ok();
         }
     }
+
+    /// Resolves when everything handed over so far is written.
+    ///
+    /// # Errors
+    /// What still waits after `limit`.
+    pub async fn flush(&self, limit: Duration) -> Result<(), Unwritten> {
+        let (done, wait) = oneshot::channel();
+        if self.sender.send(Item::Flush(done)).is_ok()
+            && let Ok(Ok(())) = tokio::time::timeout(limit, wait).await
+        {
+            return Ok(());
+        }
+        Err(Unwritten {
+            entries: self.waiting.entries.load(Ordering::Relaxed),
+            ends: self.waiting.ends.load(Ordering::Relaxed),
+        })
+    }
 }
 
-impl Journal {
-    /// Entries handed over and not yet in Postgres.
-    pub fn waiting(&self) -> u64 {
-        self.waiting.load(Ordering::Relaxed)
-    }
+/// Where one call hands its entries over.
+pub struct CallLine {
+    sender: mpsc::UnboundedSender<Item>,
+    line: Arc<Line>,
+}
 
-    /// Entries lost because too many waited, since the start.
-    pub fn lost(&self) -> u64 {
-        self.lost.load(Ordering::Relaxed)
-    }
-
-    /// Resolves when everything handed over so far is written, or after `limit`.
-    pub async fn flush(&self, limit: Duration) {
-        let (done, wait) = oneshot::channel();
-        if self.sender.send(Item::Flush(done)).await.is_ok() {
-            tokio::time::timeout(limit, wait).await.ok();
+impl CallLine {
+    /// Hands an entry over. Never waits; when a bound is reached the entry is lost and counted.
+    pub fn append(&self, entry: Entry) {
+        let offset = entry.offset;
+        if self.line.enter() && self.sender.send(Item::Entry(self.line.clone(), entry)).is_ok() {
+            return;
+        }
+        self.line.all.lost.fetch_add(1, Ordering::Relaxed);
+        if self.line.lost.fetch_add(1, Ordering::Relaxed) == 0 {
+            let call = self.line.key.call;
+            tracing::error!(%call, offset, "journal entries are lost from here: too many wait for the database");
         }
     }
 }
 
-#[derive(Default)]
+impl Drop for CallLine {
+    fn drop(&mut self) {
+        let lost = self.line.lost.load(Ordering::Relaxed);
+        if lost > 0 {
+            tracing::error!(call = %self.line.key.call, lost, "journal entries of the call were lost");
+        }
+    }
+}
+
+/// What waits of one call.
+struct Lane {
+    line: Arc<Line>,
+    entries: Vec<Entry>,
+}
+
 struct Batch {
-    entries: BTreeMap<CallKey, Vec<Entry>>,
+    lanes: BTreeMap<CallKey, Lane>,
     closings: Vec<(CallKey, Closing, oneshot::Sender<()>)>,
     flushed: Vec<oneshot::Sender<()>>,
-    waiting: Arc<AtomicU64>,
+    waiting: Arc<Waiting>,
 }
 
 impl Batch {
-    /// Lets a call's entries go: they are written, or can't be.
-    fn settled(&mut self, key: CallKey) {
-        let entries = self.entries.remove(&key).map_or(0, |entries| entries.len() as u64);
-        self.waiting.fetch_sub(entries, Ordering::Relaxed);
+    fn new(waiting: Arc<Waiting>) -> Self {
+        Self { lanes: BTreeMap::new(), closings: Vec::new(), flushed: Vec::new(), waiting }
     }
 
     fn is_empty(&self) -> bool {
-        self.entries.is_empty() && self.closings.is_empty() && self.flushed.is_empty()
+        self.lanes.is_empty() && self.closings.is_empty() && self.flushed.is_empty()
     }
 
     fn add(&mut self, item: Item) {
         match item {
-            Item::Entry(key, entry) => self.entries.entry(key).or_default().push(entry),
+            Item::Entry(line, entry) => {
+                let lane = self.lanes.entry(line.key).or_insert_with(|| Lane { line, entries: Vec::new() });
+                lane.entries.push(entry);
+            }
             Item::Close(key, closing, done) => self.closings.push((key, closing, done)),
             Item::Flush(done) => self.flushed.push(done),
         }
     }
 }
 
-struct Writer {
-    store: Store,
-    receiver: mpsc::Receiver<Item>,
+struct Writer<S> {
+    shelf: S,
+    receiver: mpsc::UnboundedReceiver<Item>,
     batch: Batch,
 }
 
-impl Writer {
+impl<S: Shelf> Writer<S> {
     async fn run(mut self) {
         let mut tick = tokio::time::interval_at(Instant::now() + FLUSH_EVERY, FLUSH_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -187,21 +284,19 @@ impl Writer {
     }
 
     /// Writes everything that waits; tries again for ever, because the entries behind it must not overtake.
+    /// What comes in meanwhile is taken along: one call in trouble holds up no other.
     async fn flush(&mut self) {
-        while let Ok(item) = self.receiver.try_recv() {
-            self.batch.add(item);
-        }
-        while !self.batch.is_empty() {
-            match write::batch(&self.store, &mut self.batch).await {
-                Ok(()) => return,
-                Err(error) => {
-                    tracing::warn!(%error, "journal waits for the database");
-                    tokio::time::sleep(RETRY_EVERY).await;
-                }
+        loop {
+            while let Ok(item) = self.receiver.try_recv() {
+                self.batch.add(item);
+            }
+            if self.batch.is_empty() {
+                return;
+            }
+            if let Err(error) = write::batch(&self.shelf, &mut self.batch).await {
+                tracing::warn!(%error, "journal waits for the database");
+                tokio::time::sleep(RETRY_EVERY).await;
             }
         }
     }
 }
-
-#[path = "journal_write.rs"]
-mod write;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::time::Duration;
 
 use parlance_conversation::CallTime;
 use parlance_media::EAR_RATE_HZ;
@@ -20,6 +21,8 @@ use tokio::sync::oneshot;
 const QUEUE: usize = 2_048;
 /// Samples gathered before a block goes to the thread: half a second.
 const GATHER: usize = EAR_RATE_HZ as usize / 2;
+/// How long a call's end waits for the disk.
+const FINISH_WAIT: Duration = Duration::from_secs(2);
 
 enum Job {
     Begin { call: CallId, path: PathBuf },
@@ -121,8 +124,13 @@ impl Recording {
         }
     }
 
-    /// Completes the file; its address, or `None` if there is nothing to hear or it could not be written.
-    pub async fn finish(mut self) -> Option<String> {
+    /// Completes the file; its address, or `None` if there is nothing to hear, it could not be written, or the disk
+    /// takes longer than 2 s: then it is completed later, without anybody who knows its address.
+    pub async fn finish(self) -> Option<String> {
+        self.finish_within(FINISH_WAIT).await
+    }
+
+    async fn finish_within(mut self, limit: Duration) -> Option<String> {
         if !self.begun {
             return None;
         }
@@ -130,10 +138,14 @@ impl Recording {
         let (done, wait) = oneshot::channel();
         let job = Job::Finish { call: self.call, done };
         self.begun = false;
-        let jobs = self.jobs.clone();
-        // A full queue is waited for off the runtime: the hall is over, nobody else waits.
-        tokio::task::spawn_blocking(move || jobs.send(job).is_ok()).await.ok()?;
-        wait.await.unwrap_or(false).then(|| format!("file://{}", self.path.display()))
+        send_surely(&self.jobs, job);
+        match tokio::time::timeout(limit, wait).await {
+            Ok(written) => written.unwrap_or(false).then(|| format!("file://{}", self.path.display())),
+            Err(_) => {
+                tracing::error!(call = %self.call, path = %self.path.display(), "the recording is late: the call is stored without it");
+                None
+            }
+        }
     }
 
     fn begin(&mut self) {
@@ -168,7 +180,21 @@ impl Drop for Recording {
         if self.begun {
             self.flush();
             let (done, _) = oneshot::channel();
-            self.enqueue(Job::Finish { call: self.call, done });
+            send_surely(&self.jobs, Job::Finish { call: self.call, done });
+        }
+    }
+}
+
+/// Sends a job that must not be lost, or its file stays open for ever. Never waits: for a full queue a thread does.
+fn send_surely(jobs: &SyncSender<Job>, job: Job) {
+    if let Err(TrySendError::Full(job)) = jobs.try_send(job) {
+        let jobs = jobs.clone();
+        let waits = move || {
+            // Without a writer there is no file either.
+            jobs.send(job).ok();
+        };
+        if let Err(error) = std::thread::Builder::new().name("recording-end".into()).spawn(waits) {
+            tracing::error!(%error, "a recording could not be completed");
         }
     }
 }
@@ -251,5 +277,29 @@ mod tests {
         std::fs::remove_dir_all(&folder).expect("the folder is ours");
         let sounding = clip.channels[1].iter().filter(|sample| **sample == 1_000).count();
         assert_eq!(sounding, 32 * 320);
+    }
+
+    /// A recording that has begun, for a writer that is the test itself.
+    fn begun(jobs: SyncSender<Job>) -> Recording {
+        let recorder = Recorder { folder: PathBuf::new(), jobs, lost: Arc::default() };
+        let mut recording = recorder.record(CallId::new(), EAR_RATE_HZ);
+        recording.begin();
+        recording
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_hangs_holds_up_no_end_of_a_call() {
+        // Room for the beginning only: the end finds the queue full and nobody reads it.
+        let (jobs, queue) = sync_channel(1);
+        assert_eq!(begun(jobs).finish_within(Duration::from_millis(1)).await, None);
+        drop(queue);
+    }
+
+    #[test]
+    fn a_recording_dropped_while_the_queue_is_full_is_completed_all_the_same() {
+        let (jobs, queue) = sync_channel(1);
+        drop(begun(jobs));
+        let received: Vec<Job> = queue.iter().collect();
+        assert!(matches!(received[..], [Job::Begin { .. }, Job::Finish { .. }]));
     }
 }

@@ -436,7 +436,7 @@ impl Session {
 
     /// Stores the end, then tells it.
     async fn finish(mut self) {
-        let now = self.clock.now();
+        let (now, at) = (self.clock.now(), jiff::Timestamp::now());
         self.record_played(now);
         let reason = self.ended.unwrap_or(EndReason::FarEndLost);
         let message = self.refusal.as_ref().map_or(String::new(), |status| status.message().to_owned());
@@ -448,7 +448,7 @@ impl Session {
         self.metrics.call_ended(reason);
         let (why, seconds) = (event::word(&reason), now.as_micros() / 1_000_000);
         tracing::info!(call = %key.call, reason = why, seconds, "call ended");
-        let closing = Closing { reason, message: message.clone(), recording };
+        let closing = Closing { at, reason, message: message.clone(), recording };
         journal.close(key, closing, carry_out::CLOSE_WAIT).await;
         let ended = v1::CallEnded { reason: event::end_reason(reason).into(), message };
         self.far_end.finish(Response::Ended(ended), self.refusal, carry_out::CLOSE_WAIT).await;

@@ -5,12 +5,13 @@ use parlance_proto::v1;
 use parlance_proto::v1::call_event::Event as Wire;
 use parlance_proto::v1::voice_session_response::Response;
 
-use super::journal::{CallKey, Entry, Journal, Record};
+use super::journal::{CallKey, CallLine, Entry, Journal, Record};
 use crate::convert::event;
 
 /// The journal of one call: numbers its entries.
 pub struct CallJournal {
     journal: Journal,
+    line: CallLine,
     key: CallKey,
     offset: u64,
 }
@@ -18,13 +19,13 @@ pub struct CallJournal {
 impl CallJournal {
     /// Begins at offset 1.
     pub fn new(journal: Journal, key: CallKey) -> Self {
-        Self { journal, key, offset: 0 }
+        Self { line: journal.for_call(key), journal, key, offset: 0 }
     }
 
     /// Notes what went in or was told.
     pub fn note(&mut self, now: Now, record: Record) {
         self.offset += 1;
-        self.journal.append(self.key, Entry { offset: self.offset, now, record });
+        self.line.append(Entry { offset: self.offset, now, record });
     }
 
     /// The journal and the key, for closing the call.

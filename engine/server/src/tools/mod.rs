@@ -4,11 +4,13 @@ mod book_appointment;
 
 use std::time::Duration;
 
-use parlance_conversation::{CallTime, InvocationId, ToolOutcome};
+use parlance_conversation::{InvocationId, ToolOutcome};
 use parlance_store::invocations::{self, Begun, Invocation, InvocationState, NewInvocation};
 use parlance_store::{Error, Scope};
 use serde_json::{Value, json};
+use tokio_util::task::TaskTracker;
 
+use crate::convert::call;
 use crate::session::inbox::{Post, Posted};
 use crate::session::journal::CallKey;
 
@@ -32,25 +34,27 @@ const NOT_REACHED: &str = "I can't reach our booking system right now.";
 pub struct Toolbox {
     scope: Scope,
     key: CallKey,
+    tasks: TaskTracker,
 }
 
 impl Toolbox {
-    /// Tools act for the organisation of `scope`.
-    pub fn new(scope: Scope, key: CallKey) -> Self {
-        Self { scope, key }
+    /// Tools act for the organisation of `scope`; their runs are `tasks`, which outlive the call if they must.
+    pub fn new(scope: Scope, key: CallKey, tasks: TaskTracker) -> Self {
+        Self { scope, key, tasks }
     }
 
     /// Starts a run on a task of its own; its outcome is posted.
-    pub fn run(&self, invocation: InvocationId, tool: String, arguments: Value, _at: CallTime, post: Post) {
+    pub fn run(&self, invocation: InvocationId, tool: String, mut arguments: Value, post: Post) {
+        call::make_storable(&mut arguments);
         let toolbox = self.clone();
-        tokio::spawn(async move {
+        self.tasks.spawn(async move {
             let outcome = toolbox.outcome(invocation, &tool, arguments).await;
             post.post(Posted::Tool { invocation, outcome });
         });
     }
 
     async fn outcome(&self, invocation: InvocationId, tool: &str, arguments: Value) -> ToolOutcome {
-        let idempotency_key = format!("{}/{}", self.key.call, invocation.0);
+        let idempotency_key = call::run_key(self.key.call, invocation.0);
         let new = NewInvocation {
             call_id: self.key.call,
             idempotency_key: idempotency_key.clone(),

@@ -70,4 +70,18 @@ in_both_setups! {
         assert_eq!(journal::read(&scope, call, 1, 2).await.unwrap(), entries(1..3, "x"));
         assert_eq!(journal::read(&scope, call, 5, 2).await.unwrap(), []);
     }
+
+    async fn a_nul_is_the_datas_own_fault_and_spoils_no_other_call(store: Store) {
+        let scope = new_organisation(&store).await;
+        let (bad, good) = (new_call(&scope).await, new_call(&scope).await);
+        let in_json = JournalEntry { payload: json!({"text": "a\0b"}), ..entries(0..1, "x").remove(0) };
+        let in_text = entries(1..2, "a\0b").remove(0);
+        for entry in [in_json, in_text] {
+            let written = journal::append(&store, &[
+                batch(&scope, bad, vec![entry]),
+                batch(&scope, good, entries(0..1, "kept")),
+            ]).await;
+            assert!(matches!(&written[..], [Err(error), Ok(())] if error.is_caused_by_data()), "{written:?}");
+        }
+    }
 }
