@@ -369,7 +369,8 @@ async fn an_engine_that_stops_ends_its_calls_and_leaves_nothing() {
     let stopping = tokio::spawn(running.stop(Duration::ZERO));
     let (ended, _) = caller.ends(SOON).await;
     assert_eq!(ended.reason(), EndReason::Drained, "{}", caller.history());
-    tokio::time::timeout(SOON, stopping).await.expect("it stops").expect("without a panic");
+    let stopped = tokio::time::timeout(SOON, stopping).await.expect("it stops").expect("without a panic");
+    stopped.expect("the journal is written to its end");
     assert_eq!(engine.live.count(), 0);
     let id = caller.ready.call.trim_start_matches("calls/").parse().expect("an id");
     let row = parlance_store::calls::get(&scope, id).await.expect("the row is there");
