@@ -179,6 +179,9 @@ impl House {
         if engine.calls.len() > self.idle_tasks {
             left.push(format!("{} tasks", engine.calls.len() - self.idle_tasks));
         }
+        if !engine.tools.is_empty() {
+            left.push(format!("{} tool runs", engine.tools.len()));
+        }
         for state in [CallState::Created, CallState::Ongoing] {
             let filter = CallFilter { state: Some(state), ..Default::default() };
             let page = calls::list(&self.scope, &filter, &PageRequest::default()).await;

@@ -377,10 +377,26 @@ async fn an_engine_that_stops_ends_its_calls_and_leaves_nothing() {
     let stopping = tokio::spawn(running.stop(Duration::ZERO, std::future::pending()));
     let (ended, _) = caller.ends(SOON).await;
     assert_eq!(ended.reason(), EndReason::Drained, "{}", caller.history());
-    let written = tokio::time::timeout(SOON, stopping).await.expect("it stops").expect("without a panic");
-    written.expect("all of the journal");
+    let stopped = tokio::time::timeout(SOON, stopping).await.expect("it stops").expect("without a panic");
+    stopped.expect("the journal is written to its end");
     assert_eq!(engine.live.count(), 0);
     let id = caller.ready.call.trim_start_matches("calls/").parse().expect("an id");
     let row = parlance_store::calls::get(&scope, id).await.expect("the row is there");
     assert_eq!(row.state, parlance_store::calls::CallState::Ended);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_engine_that_stops_waits_for_its_tools_and_leaves_them_the_database() {
+    let House { running, scope, .. } = House::scripted().await;
+    let (begun, begins) = tokio::sync::oneshot::channel();
+    let run = running.engine.tools.spawn(async move {
+        begun.send(()).expect("the test waits for it");
+        // Longer than an engine without calls takes to stop.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        parlance_store::organisations::get(&scope).await
+    });
+    begins.await.expect("it begins");
+    running.stop(Duration::ZERO, std::future::pending()).await.expect("nothing is left to write");
+    assert!(run.is_finished(), "the engine was gone before its tool");
+    run.await.expect("without a panic").expect("the database was there");
 }

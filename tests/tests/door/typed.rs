@@ -107,3 +107,17 @@ async fn without_details_no_interims_turns_or_waterfalls_are_sent() {
     };
     assert!(caller.seen.iter().all(plain), "{}", caller.history());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_nul_is_refused_by_field_and_costs_neither_the_transcript_nor_the_journal() {
+    let house = House::scripted().await;
+    let agent = house.hires(agents::echo("Hello")).await;
+    let mut caller = Caller::dials(&house, typing_start(&agent)).await;
+    caller.agent_finishes().await;
+    caller.types("one\0two");
+    let refused = caller.ends(SOON).await.1.expect_err("no database keeps a NUL");
+    assert!(refused.message().contains("text.text"), "{}", refused.message());
+    let kept = house.transcript(&caller.ready.call).await;
+    let texts: Vec<&str> = kept.entries.iter().map(|entry| entry.text.as_str()).collect();
+    assert!(texts.contains(&"Hello") && kept.events.len() > texts.len(), "{:?}", kept.events);
+}
