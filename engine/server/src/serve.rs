@@ -23,6 +23,7 @@ use parlance_proto::v1::voice_service_server::VoiceServiceServer;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
+use tonic_health::server::HealthReporter;
 use tower::ServiceExt;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
@@ -66,6 +67,7 @@ pub struct Running {
     pub address: SocketAddr,
     /// What it is.
     pub engine: Arc<Engine>,
+    health: HealthReporter,
     stop: CancellationToken,
     accepting: tokio::task::JoinHandle<()>,
 }
@@ -77,11 +79,11 @@ pub async fn start(config: Config) -> Result<Running, Error> {
     let listener = TcpListener::bind(address).await.map_err(|cause| Error::Listen { address, cause })?;
     let address = listener.local_addr().map_err(|cause| Error::Listen { address, cause })?;
     let engine = Arc::new(Engine::open(&config).await?);
-    let routes = routes(&engine).await?;
+    let (routes, health) = routes(&engine).await?;
     let stop = CancellationToken::new();
     let app = axum::Router::new().fallback(split(routes, http::routes(&engine))).layer(cors());
     let accepting = tokio::spawn(accept(listener, app, stop.clone()));
-    Ok(Running { address, engine, stop, accepting })
+    Ok(Running { address, engine, health, stop, accepting })
 }
 
 impl Running {
@@ -92,6 +94,8 @@ impl Running {
     /// As [`Engine::close`].
     pub async fn stop(self, drain: Duration, hurry: impl Future<Output = ()>) -> Result<(), Unwritten> {
         self.engine.refuse_calls();
+        // Who balances by the standard health service sends the next call elsewhere.
+        self.health.set_not_serving::<VoiceServiceServer<voice::Voice>>().await;
         tokio::select! {
             () = self.engine.wait_for_calls() => {}
             () = tokio::time::sleep(drain) => {}
@@ -120,7 +124,7 @@ impl Running {
     }
 }
 
-async fn routes(engine: &Arc<Engine>) -> Result<axum::Router, Error> {
+async fn routes(engine: &Arc<Engine>) -> Result<(axum::Router, HealthReporter), Error> {
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<VoiceServiceServer<voice::Voice>>().await;
     health.set_serving::<AgentServiceServer<agent::Agents>>().await;
@@ -152,7 +156,7 @@ async fn routes(engine: &Arc<Engine>) -> Result<axum::Router, Error> {
         .add_service(health_service)
         .add_service(describe().build_v1()?)
         .add_service(describe().build_v1alpha()?);
-    Ok(routes.prepare().into_axum_router().layer(tonic_web::GrpcWebLayer::new()))
+    Ok((routes.prepare().into_axum_router().layer(tonic_web::GrpcWebLayer::new()), health))
 }
 
 async fn accept(listener: TcpListener, app: axum::Router, stop: CancellationToken) {

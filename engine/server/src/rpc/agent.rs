@@ -73,8 +73,7 @@ impl AgentService for Agents {
         &self,
         request: Request<v1::CreateAgentRequest>,
     ) -> Result<Response<v1::CreateAgentResponse>, Status> {
-        let scope =
-            self.engine.store.scope(auth::organisation(&self.engine.store, request.metadata()).await?);
+        let scope = auth::scope(&self.engine.store, &request).await?;
         let agent = self.create(&scope, request.into_inner()).await?;
         Ok(Response::new(v1::CreateAgentResponse { agent: Some(agent) }))
     }
@@ -83,8 +82,7 @@ impl AgentService for Agents {
         &self,
         request: Request<v1::GetAgentRequest>,
     ) -> Result<Response<v1::GetAgentResponse>, Status> {
-        let scope =
-            self.engine.store.scope(auth::organisation(&self.engine.store, request.metadata()).await?);
+        let scope = auth::scope(&self.engine.store, &request).await?;
         let id = name::agent("name", &request.get_ref().name)?;
         let row = agents::get(&scope, &id).await.map_err(|error| missing(error, &id))?;
         Ok(Response::new(v1::GetAgentResponse { agent: Some(wire(&row)?) }))
@@ -94,8 +92,7 @@ impl AgentService for Agents {
         &self,
         request: Request<v1::ListAgentsRequest>,
     ) -> Result<Response<v1::ListAgentsResponse>, Status> {
-        let scope =
-            self.engine.store.scope(auth::organisation(&self.engine.store, request.metadata()).await?);
+        let scope = auth::scope(&self.engine.store, &request).await?;
         let request = request.into_inner();
         let page = agents::list(&scope, &page::request(request.page_size, request.page_token)?)
             .await
@@ -109,8 +106,7 @@ impl AgentService for Agents {
         &self,
         request: Request<v1::UpdateAgentRequest>,
     ) -> Result<Response<v1::UpdateAgentResponse>, Status> {
-        let scope =
-            self.engine.store.scope(auth::organisation(&self.engine.store, request.metadata()).await?);
+        let scope = auth::scope(&self.engine.store, &request).await?;
         let agent = self.update(&scope, request.into_inner()).await?;
         Ok(Response::new(v1::UpdateAgentResponse { agent: Some(agent) }))
     }
@@ -119,8 +115,7 @@ impl AgentService for Agents {
         &self,
         request: Request<v1::DeleteAgentRequest>,
     ) -> Result<Response<v1::DeleteAgentResponse>, Status> {
-        let scope =
-            self.engine.store.scope(auth::organisation(&self.engine.store, request.metadata()).await?);
+        let scope = auth::scope(&self.engine.store, &request).await?;
         let request = request.into_inner();
         let id = name::agent("name", &request.name)?;
         let etag = Some(request.etag.as_str()).filter(|etag| !etag.is_empty());

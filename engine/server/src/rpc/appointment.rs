@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use parlance_proto::v1;
 use parlance_proto::v1::appointment_service_server::AppointmentService;
 use parlance_store::appointments::{self, AppointmentFilter, Change, NewTime};
-use parlance_store::{AppointmentId, Error as StoreError, Refusal as BookingRefusal, Scope};
+use parlance_store::{AppointmentId, Error as StoreError, Refusal as BookingRefusal};
 use tonic::{Request, Response, Status};
 
 use super::{auth, name, page};
@@ -27,10 +27,6 @@ impl Appointments {
     pub fn new(engine: Arc<Engine>) -> Self {
         Self { engine }
     }
-
-    async fn scope<T>(&self, request: &Request<T>) -> Result<Scope, Refusal> {
-        Ok(self.engine.store.scope(auth::organisation(&self.engine.store, request.metadata()).await?))
-    }
 }
 
 #[tonic::async_trait]
@@ -39,7 +35,7 @@ impl AppointmentService for Appointments {
         &self,
         request: Request<v1::GetAppointmentRequest>,
     ) -> Result<Response<v1::GetAppointmentResponse>, Status> {
-        let scope = self.scope(&request).await?;
+        let scope = auth::scope(&self.engine.store, &request).await?;
         let id = name::appointment("name", &request.get_ref().name)?;
         let row = appointments::get(&scope, id).await.map_err(|error| refused(error, id))?;
         Ok(Response::new(v1::GetAppointmentResponse { appointment: Some(convert::appointment(&row)) }))
@@ -49,7 +45,7 @@ impl AppointmentService for Appointments {
         &self,
         request: Request<v1::ListAppointmentsRequest>,
     ) -> Result<Response<v1::ListAppointmentsResponse>, Status> {
-        let scope = self.scope(&request).await?;
+        let scope = auth::scope(&self.engine.store, &request).await?;
         let request = request.into_inner();
         let filter = filter(&request)?;
         let wanted = page::request(request.page_size, request.page_token)?;
@@ -64,7 +60,7 @@ impl AppointmentService for Appointments {
         &self,
         request: Request<v1::CancelAppointmentRequest>,
     ) -> Result<Response<v1::CancelAppointmentResponse>, Status> {
-        let scope = self.scope(&request).await?;
+        let scope = auth::scope(&self.engine.store, &request).await?;
         let request = request.into_inner();
         let id = name::appointment("name", &request.name)?;
         let change = appointments::cancel(&scope, id, given(&request.etag)).await;
@@ -76,7 +72,7 @@ impl AppointmentService for Appointments {
         &self,
         request: Request<v1::RescheduleAppointmentRequest>,
     ) -> Result<Response<v1::RescheduleAppointmentResponse>, Status> {
-        let scope = self.scope(&request).await?;
+        let scope = auth::scope(&self.engine.store, &request).await?;
         let request = request.into_inner();
         let id = name::appointment("name", &request.name)?;
         let to = new_time(&request)?;

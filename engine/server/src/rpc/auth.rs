@@ -1,6 +1,7 @@
 //! Who may come in: the bearer key of a request, looked up by its hash, says the organisation.
 
-use parlance_store::{OrganisationId, Store};
+use parlance_store::{OrganisationId, Scope, Store};
+use tonic::Request;
 use tonic::metadata::MetadataMap;
 
 use crate::status::Refusal;
@@ -14,4 +15,9 @@ pub async fn organisation(store: &Store, metadata: &MetadataMap) -> Result<Organ
         .ok_or(Refusal::Unauthenticated)?;
     let known = parlance_store::keys::find(store, secret.trim()).await?;
     known.map(|key| key.organisation).ok_or(Refusal::Unauthenticated)
+}
+
+/// The rows of the organisation whose key the request carries.
+pub async fn scope<T>(store: &Store, request: &Request<T>) -> Result<Scope, Refusal> {
+    Ok(store.scope(organisation(store, request.metadata()).await?))
 }

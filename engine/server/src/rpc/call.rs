@@ -29,10 +29,6 @@ impl Calls {
         Self { engine }
     }
 
-    async fn scope<T>(&self, request: &Request<T>) -> Result<Scope, Refusal> {
-        Ok(self.engine.store.scope(auth::organisation(&self.engine.store, request.metadata()).await?))
-    }
-
     async fn create(&self, scope: &Scope, request: v1::CreateCallRequest) -> Result<v1::Call, Refusal> {
         let call = request.call.ok_or_else(|| Violations::one("call", "is required"))?;
         let agent_id = name::agent("call.agent", &call.agent)?;
@@ -76,7 +72,7 @@ impl CallService for Calls {
         &self,
         request: Request<v1::CreateCallRequest>,
     ) -> Result<Response<v1::CreateCallResponse>, Status> {
-        let scope = self.scope(&request).await?;
+        let scope = auth::scope(&self.engine.store, &request).await?;
         let call = self.create(&scope, request.into_inner()).await?;
         Ok(Response::new(v1::CreateCallResponse { call: Some(call) }))
     }
@@ -85,7 +81,7 @@ impl CallService for Calls {
         &self,
         request: Request<v1::GetCallRequest>,
     ) -> Result<Response<v1::GetCallResponse>, Status> {
-        let scope = self.scope(&request).await?;
+        let scope = auth::scope(&self.engine.store, &request).await?;
         let id = name::call("name", &request.get_ref().name)?;
         let row = calls::get(&scope, id).await.map_err(|error| missing(error, id))?;
         let runs = invocations::list(&scope, id).await.map_err(Refusal::from)?;
@@ -98,7 +94,7 @@ impl CallService for Calls {
         &self,
         request: Request<v1::ListCallsRequest>,
     ) -> Result<Response<v1::ListCallsResponse>, Status> {
-        let scope = self.scope(&request).await?;
+        let scope = auth::scope(&self.engine.store, &request).await?;
         let request = request.into_inner();
         let filter = filter(&request)?;
         let wanted = page::request(request.page_size, request.page_token)?;
@@ -112,7 +108,7 @@ impl CallService for Calls {
         &self,
         request: Request<v1::EndCallRequest>,
     ) -> Result<Response<v1::EndCallResponse>, Status> {
-        let scope = self.scope(&request).await?;
+        let scope = auth::scope(&self.engine.store, &request).await?;
         let id = name::call("name", &request.get_ref().name)?;
         let call = self.end(&scope, id).await?;
         Ok(Response::new(v1::EndCallResponse { call: Some(call) }))
@@ -122,7 +118,7 @@ impl CallService for Calls {
         &self,
         request: Request<v1::GetTranscriptRequest>,
     ) -> Result<Response<v1::GetTranscriptResponse>, Status> {
-        let scope = self.scope(&request).await?;
+        let scope = auth::scope(&self.engine.store, &request).await?;
         let id = name::call("call", &request.get_ref().call)?;
         calls::get(&scope, id).await.map_err(|error| missing(error, id))?;
         let rows = transcripts::list(&scope, id).await.map_err(Refusal::from)?;

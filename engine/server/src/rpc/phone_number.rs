@@ -25,10 +25,6 @@ impl PhoneNumbers {
     pub fn new(engine: Arc<Engine>) -> Self {
         Self { engine }
     }
-
-    async fn scope<T>(&self, request: &Request<T>) -> Result<Scope, Refusal> {
-        Ok(self.engine.store.scope(auth::organisation(&self.engine.store, request.metadata()).await?))
-    }
 }
 
 #[tonic::async_trait]
@@ -37,7 +33,7 @@ impl PhoneNumberService for PhoneNumbers {
         &self,
         request: Request<v1::CreatePhoneNumberRequest>,
     ) -> Result<Response<v1::CreatePhoneNumberResponse>, Status> {
-        let scope = self.scope(&request).await?;
+        let scope = auth::scope(&self.engine.store, &request).await?;
         let phone_number = create(&scope, request.into_inner()).await?;
         Ok(Response::new(v1::CreatePhoneNumberResponse { phone_number: Some(phone_number) }))
     }
@@ -46,7 +42,7 @@ impl PhoneNumberService for PhoneNumbers {
         &self,
         request: Request<v1::GetPhoneNumberRequest>,
     ) -> Result<Response<v1::GetPhoneNumberResponse>, Status> {
-        let scope = self.scope(&request).await?;
+        let scope = auth::scope(&self.engine.store, &request).await?;
         let id = name::phone_number("name", &request.get_ref().name)?;
         let row = phone_numbers::get(&scope, &id).await.map_err(|error| missing(error, &id))?;
         let phone_number = Some(convert::phone_number(&row));
@@ -57,7 +53,7 @@ impl PhoneNumberService for PhoneNumbers {
         &self,
         request: Request<v1::ListPhoneNumbersRequest>,
     ) -> Result<Response<v1::ListPhoneNumbersResponse>, Status> {
-        let scope = self.scope(&request).await?;
+        let scope = auth::scope(&self.engine.store, &request).await?;
         let request = request.into_inner();
         let filter = filter(&request)?;
         let wanted = page::request(request.page_size, request.page_token)?;
@@ -73,7 +69,7 @@ impl PhoneNumberService for PhoneNumbers {
         &self,
         request: Request<v1::UpdatePhoneNumberRequest>,
     ) -> Result<Response<v1::UpdatePhoneNumberResponse>, Status> {
-        let scope = self.scope(&request).await?;
+        let scope = auth::scope(&self.engine.store, &request).await?;
         let phone_number = update(&scope, request.into_inner()).await?;
         Ok(Response::new(v1::UpdatePhoneNumberResponse { phone_number: Some(phone_number) }))
     }
@@ -82,7 +78,7 @@ impl PhoneNumberService for PhoneNumbers {
         &self,
         request: Request<v1::DeletePhoneNumberRequest>,
     ) -> Result<Response<v1::DeletePhoneNumberResponse>, Status> {
-        let scope = self.scope(&request).await?;
+        let scope = auth::scope(&self.engine.store, &request).await?;
         let request = request.into_inner();
         let id = name::phone_number("name", &request.name)?;
         match phone_numbers::delete(&scope, &id, given(&request.etag)).await {
