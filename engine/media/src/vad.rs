@@ -210,6 +210,8 @@ struct Sound {
     /// Where the stretch began; none while there is only noise.
     began: Option<u64>,
     loud_steps: u32,
+    /// Loud steps without one that was not.
+    loud_run: u32,
     dip_steps: u32,
     /// Position after the last loud step.
     last_loud: u64,
@@ -222,6 +224,7 @@ impl Default for Sound {
             floor_dbfs: FLOOR_MIN_DBFS,
             began: None,
             loud_steps: 0,
+            loud_run: 0,
             dip_steps: 0,
             last_loud: 0,
             quietest: Quietest::default(),
@@ -242,7 +245,10 @@ impl Sound {
             let step_start = start + (step * STEP) as u64;
             if power_dbfs(power / STEP as f32) >= gate {
                 self.loud_step(step_start);
-                loud_until = Some(step_start + STEP as u64);
+                // A single step is how room tone swings while the score still trails the voice.
+                if self.loud_run > 1 {
+                    loud_until = Some(step_start + STEP as u64);
+                }
             } else {
                 self.quiet_step();
             }
@@ -254,12 +260,14 @@ impl Sound {
     fn loud_step(&mut self, start: u64) {
         self.began.get_or_insert(start);
         self.loud_steps += 1;
+        self.loud_run += 1;
         self.dip_steps = 0;
         self.last_loud = start + STEP as u64;
     }
 
     fn quiet_step(&mut self) {
         self.dip_steps += 1;
+        self.loud_run = 0;
         if self.dip_steps > MAX_DIP_STEPS {
             self.end();
         }
