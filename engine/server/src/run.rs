@@ -1,5 +1,6 @@
 //! `parlance serve` and `parlance migrate`: what an operator sees of the engine's beginning and end.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -86,7 +87,11 @@ impl Stop {
 fn log(config: &Config) -> Result<(), Error> {
     let filter = EnvFilter::try_new(&config.log)
         .map_err(|error| Error::LogFilter { filter: config.log.clone(), why: error.to_string() })?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        // Colours are for eyes; in a file they are noise.
+        .with_ansi(std::io::stderr().is_terminal());
     // A second call, as in tests, keeps the first.
     match config.log_format {
         LogFormat::Text => lines.try_init().ok(),
