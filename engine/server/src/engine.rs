@@ -15,14 +15,11 @@ use crate::config::{Config, Providers};
 use crate::convert::agent::Offer;
 use crate::key_file::KeyFile;
 use crate::metrics::{Backlog, Metrics};
-use crate::session::journal::{CallKey, Closing, Journal, Unwritten};
+use crate::session::journal::{CLOSE_WAIT, CallKey, Closing, Journal, Unwritten};
 use crate::session::live::LiveCalls;
 use crate::session::record::Recorder;
 use crate::session::voice::Speaker;
 use crate::status::Refusal;
-
-/// How long the end of a call that never began is waited for.
-const CLOSE_WAIT: Duration = Duration::from_secs(2);
 
 /// How long the last calls may take to let go when the engine closes: their recordings, ends and last messages.
 const CALLS_WAIT: Duration = Duration::from_secs(15);
@@ -188,6 +185,19 @@ impl Engine {
         self.journal.close(key, closing, CLOSE_WAIT).await;
     }
 
+    /// Ends what still lives, also a call that is only being opened, and waits for it, bounded.
+    pub async fn end_calls(&self) {
+        let ended = async {
+            while self.live.count() > 0 {
+                self.live.end_all(EndReason::Drained);
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        if tokio::time::timeout(CALLS_WAIT, ended).await.is_err() {
+            tracing::error!(calls = self.live.count(), "calls did not end; their rows stay open");
+        }
+    }
+
     /// Ends the calls that are left, waits for them, their tools and their journal, then closes the store.
     /// Each wait is bounded; together they take half a minute at most.
     ///
@@ -195,10 +205,7 @@ impl Engine {
     /// What of the journal could not be written; the store is closed all the same.
     pub async fn close(&self) -> Result<(), Unwritten> {
         self.refuse_calls();
-        self.live.end_all(EndReason::Drained);
-        if tokio::time::timeout(CALLS_WAIT, self.wait_for_calls()).await.is_err() {
-            tracing::error!(calls = self.live.count(), "calls did not end");
-        }
+        self.end_calls().await;
         self.tools.close();
         if tokio::time::timeout(TOOLS_WAIT, self.tools.wait()).await.is_err() {
             tracing::error!(runs = self.tools.len(), "tool runs did not end; their outcome is unknown");

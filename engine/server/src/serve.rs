@@ -14,7 +14,6 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
-use parlance_conversation::EndReason;
 use parlance_proto::v1::agent_service_server::AgentServiceServer;
 use parlance_proto::v1::appointment_service_server::AppointmentServiceServer;
 use parlance_proto::v1::call_service_server::CallServiceServer;
@@ -39,8 +38,6 @@ const SESSION_MESSAGE_MAX: usize = 512 * 1024;
 const MESSAGE_MAX: usize = 4 * 1024 * 1024;
 /// How often a quiet HTTP/2 connection is asked for a sign of life, and how long it may take.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
-/// How long calls that were told to end may take for it.
-const END_LIMIT: Duration = Duration::from_secs(15);
 
 /// Why the engine could not start.
 #[derive(Debug, thiserror::Error)]
@@ -101,26 +98,11 @@ impl Running {
             () = tokio::time::sleep(drain) => {}
             () = hurry => {}
         }
-        self.end_calls().await;
+        self.engine.end_calls().await;
         self.stop.cancel();
         // The accept loop bounds its own end; a panic in it has been reported by then.
         self.accepting.await.ok();
         self.engine.close().await
-    }
-}
-
-impl Running {
-    /// Ends what still lives, also a call that was being opened when the drain began.
-    async fn end_calls(&self) {
-        let ended = async {
-            while self.engine.live.count() > 0 {
-                self.engine.live.end_all(EndReason::Drained);
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        };
-        if tokio::time::timeout(END_LIMIT, ended).await.is_err() {
-            tracing::error!(calls = self.engine.live.count(), "calls did not end; their rows stay open");
-        }
     }
 }
 

@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status};
 use super::{auth, name, open, page};
 use crate::convert::{call as convert, event};
 use crate::engine::Engine;
-use crate::session::journal::{CallKey, Closing};
+use crate::session::journal::{CLOSE_WAIT, CallKey, Closing};
 use crate::status::{Refusal, Violations};
 
 /// Journal entries read at once.
@@ -57,7 +57,7 @@ impl Calls {
                     message,
                     recording: None,
                 };
-                self.engine.journal.close(key, closing, std::time::Duration::from_secs(2)).await;
+                self.engine.journal.close(key, closing, CLOSE_WAIT).await;
                 // A session may have begun in between.
                 self.engine.live.end(id, EndReason::ApiEnded);
             }

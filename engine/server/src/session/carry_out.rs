@@ -2,8 +2,6 @@
 //!
 //! Whatever can't be done becomes a fact for the conversation, never an error of the hall.
 
-use std::time::Duration;
-
 use parlance_conversation::{Action, Event, Expectation, Input, Message, ProviderKind, ReplyId};
 use parlance_providers::{llm, stt};
 
@@ -133,6 +131,3 @@ fn model_message(message: Message) -> llm::Message {
         }
     }
 }
-
-/// How long the hall waits for Postgres to have a call's end before it tells the client anyway.
-pub(super) const CLOSE_WAIT: Duration = Duration::from_secs(2);

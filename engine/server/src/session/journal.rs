@@ -25,6 +25,8 @@ const WAITING_MAX: usize = 200_000;
 const WAITING_MAX_OF_CALL: usize = 20_000;
 /// How often waiting entries are written.
 const FLUSH_EVERY: Duration = Duration::from_millis(500);
+/// How long the end of a call waits for Postgres to have it before those concerned are told anyway.
+pub const CLOSE_WAIT: Duration = Duration::from_secs(2);
 /// The kind of entries that say what went in.
 pub const FACT: &str = "fact";
 /// The kind of entries that say what was decided and told.

@@ -21,14 +21,14 @@ use tonic::{Code, Status, Streaming};
 use super::allowance::Allowance;
 use super::caller_audio::{AHEAD_MAX, CallerAudio};
 use super::clock::Clock;
+use super::facts;
 use super::far_end::FarEnd;
 use super::inbox::{Inbox, Post, Posted};
-use super::journal::{Closing, Record};
+use super::journal::{CLOSE_WAIT, Closing, Record};
 use super::playout::{Playout, Progress};
 use super::record::Recording;
 use super::telling::CallJournal;
 use super::voice::Voice;
-use super::{carry_out, facts};
 use crate::convert::{event, length};
 use crate::metrics::Metrics;
 use crate::status::{Refusal, Violations};
@@ -449,9 +449,9 @@ impl Session {
         let (why, seconds) = (event::word(&reason), now.as_micros() / 1_000_000);
         tracing::info!(call = %key.call, reason = why, seconds, "call ended");
         let closing = Closing { at, reason, message: message.clone(), recording };
-        journal.close(key, closing, carry_out::CLOSE_WAIT).await;
+        journal.close(key, closing, CLOSE_WAIT).await;
         let ended = v1::CallEnded { reason: event::end_reason(reason).into(), message };
-        self.far_end.finish(Response::Ended(ended), self.refusal, carry_out::CLOSE_WAIT).await;
+        self.far_end.finish(Response::Ended(ended), self.refusal, CLOSE_WAIT).await;
     }
 }
 
