@@ -61,7 +61,7 @@ impl House {
     /// # Panics
     /// When the engine does not start; one sentence says what is missing.
     pub async fn offline() -> Self {
-        Self::open("offline").await
+        Self::open(&["--providers", "offline"], None).await
     }
 
     /// With scripted providers, which understand nothing and hum.
@@ -69,29 +69,37 @@ impl House {
     /// # Panics
     /// When the engine does not start.
     pub async fn scripted() -> Self {
-        Self::open("script").await
+        Self::scripted_with(&[], None).await
     }
 
-    async fn open(providers: &str) -> Self {
+    /// With scripted providers and more flags; the clients trust the authority in `ca_file` too.
+    ///
+    /// # Panics
+    /// When the engine does not start.
+    pub async fn scripted_with(flags: &[&str], ca_file: Option<PathBuf>) -> Self {
+        Self::open(&[&["--providers", "script"], flags].concat(), ca_file).await
+    }
+
+    async fn open(more: &[&str], ca_file: Option<PathBuf>) -> Self {
         let database_url = database::url();
         let folder = Folder(database::new_folder());
         let data_dir = folder.0.to_str().expect("temporary folders are named in UTF-8");
         let flags = ["test", "--host", "127.0.0.1", "--port", "0", "--data-dir", data_dir];
-        let more = ["--database-url", database_url, "--providers", providers];
-        let config = Flags::parse_from(flags.into_iter().chain(more)).config;
+        let flags = flags.iter().chain(&["--database-url", database_url]).chain(more);
+        let config = Flags::parse_from(flags).config;
         let running = match serve::start(config).await {
             Ok(running) => running,
             Err(error) => panic!("this test needs an engine, which could not {error}"),
         };
         let (scope, key) = settle(&running).await;
-        let client = client(&running, &key).await;
+        let client = client(&running, &key, ca_file).await;
         let idle_tasks = running.engine.calls.len();
         Self { running, scope, key, client, folder, idle_tasks }
     }
 
     /// Where it listens.
     pub fn url(&self) -> String {
-        format!("http://{}", self.running.address)
+        self.running.url()
     }
 
     /// The client side of another organisation of the same engine.
@@ -100,7 +108,7 @@ impl House {
     /// When the database refuses.
     pub async fn stranger(&self) -> connect::Engine {
         let (_, key) = settle(&self.running).await;
-        client(&self.running, &key).await
+        client(&self.running, &key, None).await
     }
 
     /// Makes an agent and gives its name.
@@ -222,12 +230,9 @@ async fn settle(running: &Running) -> (Scope, String) {
     (scope, key.secret)
 }
 
-async fn client(running: &Running, key: &str) -> connect::Engine {
-    let args = ConnectArgs {
-        endpoint: format!("http://{}", running.address),
-        key: Some(key.to_owned()),
-        data_dir: PathBuf::new(),
-    };
+async fn client(running: &Running, key: &str, ca_file: Option<PathBuf>) -> connect::Engine {
+    let args =
+        ConnectArgs { endpoint: running.url(), key: Some(key.to_owned()), data_dir: PathBuf::new(), ca_file };
     connect::connect(&args).await.expect("the engine answers")
 }
 

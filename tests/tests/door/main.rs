@@ -15,4 +15,5 @@ mod operate;
 mod phone_numbers;
 mod recording;
 mod tidy;
+mod tls;
 mod typed;

@@ -305,6 +305,7 @@ mod tests {
             endpoint: format!("http://127.0.0.1:{port}"),
             key: None,
             data_dir: PathBuf::from("."),
+            ca_file: None,
         };
         assert!(matches!(engine(&args).await.verdict, Verdict::Absent { .. }));
     }

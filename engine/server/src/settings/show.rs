@@ -8,6 +8,7 @@ use parlance_store::DatabaseUrl;
 
 use super::{Settings, variable};
 use crate::config::Config;
+use crate::config::reserved::is_reserved;
 
 /// Arguments of `parlance config`: those of `serve` and of the clients, so that any of them can be tried.
 #[derive(Debug, clap::Args)]
@@ -29,9 +30,15 @@ pub fn text(settings: &Settings, matches: &ArgMatches) -> String {
     let command = ShowArgs::augment_args(Command::new("config"));
     let settings_of = command.get_arguments().filter_map(|arg| Some((arg, variable(arg)?.to_owned())));
     settings_of.fold(String::new(), |text, (arg, variable)| {
+        let reserved = is_reserved(&variable);
+        if reserved && matches.get_raw(arg.get_id().as_str()).is_none() {
+            // Many, and of no use yet: only those that somebody has set.
+            return text;
+        }
         let name = arg.get_long().unwrap_or_default().replace('-', "_");
         let (value, source) = (value(arg, &variable, matches), source(settings, arg, &variable, matches));
-        text + &format!("{name:<14} {value:<28} {source} ({variable})\n")
+        let note = if reserved { ", no effect yet" } else { "" };
+        text + &format!("{name:<20} {value:<28} {source} ({variable}{note})\n")
     })
 }
 
