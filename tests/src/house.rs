@@ -77,7 +77,8 @@ impl House {
     /// # Panics
     /// When the engine does not start.
     pub async fn scripted_with(flags: &[&str], ca_file: Option<PathBuf>) -> Self {
-        Self::open(&[&["--providers", "script"], flags].concat(), ca_file).await
+        let flags: Vec<&str> = ["--providers", "script"].into_iter().chain(flags.iter().copied()).collect();
+        Self::open(&flags, ca_file).await
     }
 
     async fn open(more: &[&str], ca_file: Option<PathBuf>) -> Self {
@@ -85,7 +86,8 @@ impl House {
         let folder = Folder(database::new_folder());
         let data_dir = folder.0.to_str().expect("temporary folders are named in UTF-8");
         let flags = ["test", "--host", "127.0.0.1", "--port", "0", "--data-dir", data_dir];
-        let flags = flags.iter().chain(&["--database-url", database_url]).chain(more);
+        let database = ["--database-url", database_url];
+        let flags = flags.iter().chain(&database).chain(more);
         let config = Flags::parse_from(flags).config;
         let running = match serve::start(config).await {
             Ok(running) => running,

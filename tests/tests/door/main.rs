@@ -16,4 +16,5 @@ mod phone_numbers;
 mod recording;
 mod tidy;
 mod tls;
+mod traces;
 mod typed;

@@ -60,6 +60,11 @@ async fn health_and_readiness_are_told_to_probes_that_have_no_key() {
     let house = House::scripted().await;
     let health = get(&house, "/health").await;
     assert_eq!((health.code, &health.json()["status"]), (200, &"ok".into()));
+    let instance = &house.running.engine.instance;
+    assert_eq!(health.json()["instance"], instance.as_str());
+    assert_eq!(get(&house, "/health?nonce=a-1").await.json()["nonce"], "a-1");
+    let odd = get(&house, "/health?nonce=%3Cscript%3E").await;
+    assert_eq!((odd.code, odd.json().get("nonce")), (200, None), "only what is surely harmless is repeated");
     let ready = get(&house, "/ready").await;
     let told = ready.json();
     assert_eq!((ready.code, &told["status"], &told["database"]), (200, &"ready".into(), &"ok".into()));

@@ -3,6 +3,8 @@
 //! Looks, and changes nothing. A missing piece without which no call can be held fails the command; a missing
 //! nicety is only told. Packages are named as Debian and Ubuntu name them.
 
+mod outside;
+
 use std::env;
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};
@@ -23,6 +25,8 @@ pub struct DoctorArgs {
     connect: ConnectArgs,
     #[command(flatten)]
     database: DatabaseArgs,
+    #[command(flatten)]
+    outside: outside::OutsideArgs,
     /// Print nothing but the commands that bring what is missing, one a line.
     #[arg(long)]
     fixes: bool,
@@ -84,6 +88,8 @@ pub async fn run(args: DoctorArgs) -> Result<ExitCode, Error> {
     findings.extend(speech(&registry::offline()));
     findings.push(data_dir(&args.connect.data_dir));
     findings.push(engine(&args.connect).await);
+    let ConnectArgs { endpoint, ca_file, .. } = &args.connect;
+    findings.extend(outside::findings(&args.outside, endpoint, ca_file.as_ref()).await);
     let paint = Paint::for_stdout();
     for finding in &findings {
         if args.fixes {
