@@ -8,6 +8,7 @@ mod appointments;
 mod bad_input;
 mod bookings;
 mod calls;
+mod containers;
 mod formats;
 mod from_json;
 mod interruption;

@@ -135,3 +135,16 @@ async fn a_call_shows_in_the_metrics_and_never_by_name() {
     let id = call.trim_start_matches("calls/");
     assert!(!after.text.contains(id), "{}", after.text);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_guide_names_every_metric_with_its_kind_and_no_other() {
+    let house = House::scripted().await;
+    let page = get(&house, "/metrics").await.text;
+    let printed = page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+    let guide = include_str!("../../../docs/operating.md");
+    let told = guide.lines().filter_map(|line| line.strip_prefix("| `parlance_")?.split_once("` | "));
+    let told = told.filter_map(|(name, rest)| Some((format!("parlance_{name}"), rest.split_once(" | ")?.0)));
+    let told: std::collections::BTreeMap<String, &str> = told.collect();
+    let printed = printed.map(|(name, kind)| (name.to_owned(), kind));
+    assert_eq!(told, printed.collect());
+}
