@@ -122,6 +122,9 @@ fn welcome(config: &Config, running: &Running) -> String {
     if let Some(recorder) = &engine.recorder {
         text += &format!("  recordings {}\n", recorder.folder().display());
     }
+    if let Some(file) = config.outside.tls_cert_file.as_ref().filter(|_| running.is_tls) {
+        text += &format!("  TLS        {}, read again when it changes\n", file.display());
+    }
     if let (Some(http), Some(sockets)) = (&config.outside.base_url, config.outside.web_sockets()) {
         text += &format!("  public     {http} and {sockets}; parlance doctor looks from outside\n");
     }

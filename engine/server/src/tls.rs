@@ -196,7 +196,15 @@ impl Watch {
                 Some(()) = next(&mut hang_up) => true,
                 () = stop.cancelled() => return,
             };
-            self.look(asked);
+            // A folder of the network may hang: not on a thread that calls need.
+            let looked = tokio::task::spawn_blocking(move || {
+                self.look(asked);
+                self
+            });
+            match looked.await {
+                Ok(watch) => self = watch,
+                Err(error) => return tracing::error!(%error, "the certificate is not watched any more"),
+            }
         }
     }
 
