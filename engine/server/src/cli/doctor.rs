@@ -209,8 +209,11 @@ async fn engine(args: &ConnectArgs) -> Finding {
     let probe = ConnectArgs { key: Some("doctor".to_owned()), ..args.clone() };
     let verdict = match (connect(&probe).await, port_of(endpoint)) {
         (Ok(_), _) => Verdict::Present(format!("answers at {endpoint}")),
-        (Err(error @ Error::BadEndpoint { .. }), _) => {
+        (Err(error @ (Error::BadEndpoint { .. } | Error::NotTrusted { .. })), _) => {
             Verdict::Missing { detail: error.to_string(), fix: "give --endpoint".to_owned() }
+        }
+        (Err(error @ Error::File { .. }), _) => {
+            Verdict::Missing { detail: error.to_string(), fix: "give another --ca-file".to_owned() }
         }
         (Err(_), Some(port)) if TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port))).is_err() => {
             Verdict::Missing {
@@ -228,7 +231,8 @@ async fn engine(args: &ConnectArgs) -> Finding {
 
 /// The port of an endpoint on this machine.
 fn port_of(endpoint: &str) -> Option<u16> {
-    let authority = endpoint.strip_prefix("http://")?.split('/').next()?;
+    let (_, address) = endpoint.split_once("://")?;
+    let authority = address.split('/').next()?;
     let (host, port) = authority.rsplit_once(':')?;
     matches!(host, "127.0.0.1" | "localhost" | "[::1]").then(|| port.parse().ok()).flatten()
 }

@@ -224,7 +224,7 @@ fn the_effective_configuration_is_printed_with_sources_and_without_secrets() {
     let dotenv = (
         ".env",
         "DATABASE_URL=postgres://me:geheim@db.example/calls\nPARLANCE_API_KEY=pk_secret\n\
-                   OPENAI_API_KEY=sk-geheim\nOPENAI_MODEL=gpt-4o-mini\n",
+                   OPENAI_API_KEY=sk-geheim\nOPENAI_MODEL=gpt-4o-mini\nBASE_URL=https://a.example/\n",
     );
     let mut place = Place::new(&[dotenv], &[("PORT", "9000")]);
     let (settings, matches) = place.parse(&["config", "--log", "debug"]).expect("all is right");
@@ -241,6 +241,7 @@ fn the_effective_configuration_is_printed_with_sources_and_without_secrets() {
         "key (hidden) .env (PARLANCE_API_KEY)",
         "no_recording false default (PARLANCE_NO_RECORDING)",
         "openai_api_key (hidden) .env (OPENAI_API_KEY, no effect yet)",
+        "base_ws_url wss://a.example made from BASE_URL (BASE_WS_URL)",
         "openai_model gpt-4o-mini .env (OPENAI_MODEL, no effect yet)",
     ] {
         assert!(lines.iter().any(|found| found == line), "`{line}` is not in\n{text}");
