@@ -119,7 +119,7 @@ impl House {
     /// When the engine refuses it.
     pub async fn hires(&self, agent: v1::Agent) -> String {
         let agent_id = agent.name.trim_start_matches("agents/").to_owned();
-        let request = v1::CreateAgentRequest { agent_id, agent: Some(agent) };
+        let request = v1::CreateAgentRequest { agent_id, agent: Some(agent), ..Default::default() };
         let response = self.client.agents().create_agent(request).await.expect("the agent is valid");
         response.into_inner().agent.expect("the answer holds the agent").name
     }

@@ -9,6 +9,7 @@ use parlance_conversation::{EndReason, Transcriber};
 use parlance_providers::registry::{Choice, Script, Stack};
 use parlance_store::private_cluster::ClusterConfig;
 use parlance_store::{Database, DatabaseUrl, OrganisationId, Store, StoreConfig, keys, organisations};
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::config::outside::Outside;
@@ -16,6 +17,7 @@ use crate::config::{Config, Providers};
 use crate::convert::agent::Offer;
 use crate::key_file::KeyFile;
 use crate::metrics::{Backlog, Metrics};
+use crate::rpc::known_keys::KnownKeys;
 use crate::session::journal::{CLOSE_WAIT, CallKey, Closing, Journal, Unwritten};
 use crate::session::live::LiveCalls;
 use crate::session::record::Recorder;
@@ -94,6 +96,10 @@ pub struct Engine {
     pub instance: String,
     /// Calls that live here.
     pub live: LiveCalls,
+    /// Places for sessions.
+    pub places: Arc<Semaphore>,
+    /// The keys seen lately.
+    pub known_keys: KnownKeys,
     /// Their tasks.
     pub calls: TaskTracker,
     /// Tool runs under way: they may outlive their call and need the store to the end.
@@ -130,6 +136,8 @@ impl Engine {
         let offer = offer(&stack, &voices, config.providers == Providers::Offline);
         let refusing = AtomicBool::new(false);
         let live = LiveCalls::default();
+        let places = Arc::new(Semaphore::new(config.max_sessions as usize));
+        let known_keys = KnownKeys::new(config.requests_per_second);
         let metrics = Arc::default();
         let tools = TaskTracker::new();
         let instance = uuid::Uuid::new_v4().to_string();
@@ -145,6 +153,8 @@ impl Engine {
             traces,
             instance,
             live,
+            places,
+            known_keys,
             calls,
             tools,
             first_key,

@@ -143,13 +143,13 @@ fn outcome(change: Change, id: AppointmentId) -> Result<v1::Appointment, Refusal
     match change {
         Change::Made(row) => Ok(convert::appointment(&row)),
         Change::AlreadyCancelled => {
-            wrong("APPOINTMENT_CANCELLED", format!("appointments/{id} is cancelled already"))
+            wrong(v1::ErrorReason::AppointmentCancelled, format!("appointments/{id} is cancelled already"))
         }
         Change::Refused(refusal) => wrong(
             match refusal {
-                BookingRefusal::Past { .. } => "TIME_PAST",
-                BookingRefusal::Closed { .. } => "TIME_CLOSED",
-                BookingRefusal::Taken { .. } => "TIME_TAKEN",
+                BookingRefusal::Past { .. } => v1::ErrorReason::TimePast,
+                BookingRefusal::Closed { .. } => v1::ErrorReason::TimeClosed,
+                BookingRefusal::Taken { .. } => v1::ErrorReason::TimeTaken,
             },
             refusal.to_string(),
         ),

@@ -42,8 +42,10 @@ impl Calls {
 
     async fn end(&self, scope: &Scope, id: CallId) -> Result<v1::Call, Refusal> {
         let row = calls::get(scope, id).await.map_err(|error| missing(error, id))?;
-        let over =
-            || Refusal::WrongState { reason: "CALL_OVER", message: format!("calls/{id} is over already") };
+        let over = || Refusal::WrongState {
+            reason: v1::ErrorReason::CallOver,
+            message: format!("calls/{id} is over already"),
+        };
         match row.state {
             calls::CallState::Ended => return Err(over()),
             calls::CallState::Ongoing if self.engine.live.end(id, EndReason::ApiEnded) => {}
