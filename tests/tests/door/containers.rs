@@ -24,7 +24,7 @@ struct Program {
 enum Chosen {
     Serve(Box<Config>),
     #[command(flatten)]
-    Client(cli::Command),
+    Client(Box<cli::Command>),
 }
 
 fn file(name: &str) -> String {
