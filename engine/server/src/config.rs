@@ -1,6 +1,9 @@
 //! What `parlance serve` can be told: flags, each with its variable. Where else a value may stand is the business
 //! of [`settings`](crate::settings).
 
+pub mod outside;
+pub mod reserved;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
@@ -48,6 +51,12 @@ pub struct Config {
     /// How it is logged, on standard error.
     #[arg(long, env = "PARLANCE_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
+    /// How the world reaches it, and what it tells the world.
+    #[command(flatten)]
+    pub outside: outside::Outside,
+    /// What is set for features that are not built yet.
+    #[command(flatten)]
+    pub reserved: reserved::Reserved,
 }
 
 /// How log lines look.

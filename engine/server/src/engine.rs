@@ -12,6 +12,7 @@ use parlance_store::{Database, DatabaseUrl, OrganisationId, Store, StoreConfig, 
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
+use crate::config::outside::Outside;
 use crate::config::{Config, Providers};
 use crate::convert::agent::Offer;
 use crate::key_file::KeyFile;
@@ -22,6 +23,7 @@ use crate::session::live::LiveCalls;
 use crate::session::record::Recorder;
 use crate::session::voice::Speaker;
 use crate::status::Refusal;
+use crate::traces::export::{Collector, Traces};
 
 /// How long the last calls may take to let go when the engine closes: their recordings, ends and last messages.
 const CALLS_WAIT: Duration = Duration::from_secs(15);
@@ -29,6 +31,8 @@ const CALLS_WAIT: Duration = Duration::from_secs(15);
 const TOOLS_WAIT: Duration = Duration::from_secs(10);
 /// How long the journal may take when the engine closes.
 const JOURNAL_WAIT: Duration = Duration::from_secs(10);
+/// How long the last spans may take when the engine closes.
+const TRACES_WAIT: Duration = Duration::from_secs(3);
 
 /// Why the engine could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +90,10 @@ pub struct Engine {
     pub recorder: Option<Recorder>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Where spans go, if a collector is set.
+    pub traces: Option<Traces>,
+    /// Tells this run of this engine from every other; random, and no secret.
+    pub instance: String,
     /// Calls that live here.
     pub live: LiveCalls,
     /// Places for sessions.
@@ -132,6 +140,8 @@ impl Engine {
         let known_keys = KnownKeys::new(config.requests_per_second);
         let metrics = Arc::default();
         let tools = TaskTracker::new();
+        let instance = uuid::Uuid::new_v4().to_string();
+        let traces = traces(&config.outside, &instance);
         Ok(Self {
             store,
             stack,
@@ -140,6 +150,8 @@ impl Engine {
             journal,
             recorder,
             metrics,
+            traces,
+            instance,
             live,
             places,
             known_keys,
@@ -167,6 +179,8 @@ impl Engine {
             journal_waiting: self.journal.waiting(),
             journal_lost: self.journal.lost(),
             recording_lost: self.recorder.as_ref().map_or(0, Recorder::lost),
+            spans_sent: self.traces.as_ref().map_or(0, Traces::sent),
+            spans_dropped: self.traces.as_ref().map_or(0, Traces::dropped),
         }
     }
 
@@ -220,6 +234,9 @@ impl Engine {
         if tokio::time::timeout(TOOLS_WAIT, self.tools.wait()).await.is_err() {
             tracing::error!(runs = self.tools.len(), "tool runs did not end; their outcome is unknown");
         }
+        if let Some(traces) = &self.traces {
+            traces.close(TRACES_WAIT).await;
+        }
         let flushed = self.journal.flush(JOURNAL_WAIT).await;
         if let Err(left) = &flushed {
             tracing::error!(
@@ -238,6 +255,19 @@ impl Engine {
 fn data_dir(wanted: &Path) -> Result<std::path::PathBuf, Error> {
     std::fs::create_dir_all(wanted).map_err(|cause| file_error(wanted, cause))?;
     wanted.canonicalize().map_err(|cause| file_error(wanted, cause))
+}
+
+/// The variables of collectors are everybody's: what is wrong with them costs the traces, not the engine.
+fn traces(outside: &Outside, instance: &str) -> Option<Traces> {
+    let started = Collector::of(outside).and_then(|collector| {
+        let start =
+            |collector| Traces::start(collector, instance).map_err(|error| format!("could not {error}"));
+        collector.map(start).transpose()
+    });
+    started.unwrap_or_else(|why| {
+        tracing::warn!("no traces are sent: {why}");
+        None
+    })
 }
 
 /// Which database this configuration means.

@@ -53,6 +53,10 @@ pub struct Backlog {
     pub journal_lost: u64,
     /// Blocks of recordings lost since the start.
     pub recording_lost: u64,
+    /// Spans the collector of traces took since the start.
+    pub spans_sent: u64,
+    /// Spans that found no place or no collector since the start.
+    pub spans_dropped: u64,
 }
 
 impl Default for Metrics {
@@ -126,6 +130,10 @@ impl Metrics {
         page.plain("parlance_journal_entries_lost_total", "counter", lost, backlog.journal_lost);
         let lost = "Blocks of recordings lost because the disk did not keep up.";
         page.plain("parlance_recording_blocks_lost_total", "counter", lost, backlog.recording_lost);
+        let sent = "Spans the collector of traces took.";
+        page.plain("parlance_trace_spans_sent_total", "counter", sent, backlog.spans_sent);
+        let dropped = "Spans lost because too many waited or the collector was away.";
+        page.plain("parlance_trace_spans_dropped_total", "counter", dropped, backlog.spans_dropped);
         page.0
     }
 }

@@ -34,7 +34,7 @@ mod tenancy;
 mod text_enum;
 mod time;
 
-pub use audit::{TableAudit, TenancyAudit};
+pub use audit::{TableAudit, TenancyAudit, ViewAudit};
 pub use booking::{OpenPeriod, Refusal};
 pub use connect::DatabaseUrl;
 pub use error::Error;

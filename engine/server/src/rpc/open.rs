@@ -32,6 +32,7 @@ use crate::session::telling::CallJournal;
 use crate::session::voice::{Speaker, Voice};
 use crate::status::{Refusal, Violations};
 use crate::tools::Toolbox;
+use crate::traces::call::CallTrace;
 
 /// How long a client may take to say what it wants.
 const START_WITHIN: Duration = Duration::from_secs(10);
@@ -131,7 +132,8 @@ pub async fn open(
         // The row must not stay behind as a call that seems to go on.
         engine.close_unopened(key).await;
     }
-    let session = opened?;
+    let trace = engine.traces.clone().map(|traces| CallTrace::begin(traces, call, agent_id.as_str()));
+    let session = opened?.traced(trace);
     if engine.refuses_calls() {
         // The drain began while this call was opened.
         engine.live.end(call, EndReason::Drained);

@@ -17,3 +17,4 @@ mod tenancy;
 mod tls;
 mod tools;
 mod transcripts;
+mod views;

@@ -35,7 +35,7 @@ async fn line(conn: &mut Work<'_>, query: &str) -> Result<Option<String>> {
 }
 
 /// An organisation with at least one row in every table.
-async fn full_organisation(store: &Store) -> Scope {
+pub async fn full_organisation(store: &Store) -> Scope {
     let scope = new_organisation(store).await;
     let call = setup::new_call(&scope).await;
     crate::keys::new_key(&scope).await;
