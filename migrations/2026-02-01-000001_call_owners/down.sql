@@ -1,4 +1,4 @@
-DROP FUNCTION close_lost_calls(uuid, timestamptz, timestamptz, text);
+DROP FUNCTION close_lost_calls(uuid, integer, timestamptz, timestamptz, text);
 DROP FUNCTION renew_leases(uuid, uuid[]);
 DROP POLICY ownership_changed ON tool_invocations;
 DROP POLICY ownership_seen ON tool_invocations;

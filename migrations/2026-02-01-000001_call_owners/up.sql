@@ -48,11 +48,12 @@ GRANT EXECUTE ON FUNCTION renew_leases(uuid, uuid[]) TO parlance_engine;
 -- Ends the calls whose owner is lost, as `engine_lost`, when their node was last heard of, and gives them back.
 -- `watched_since` and `last_seen` are database times: the caller has had answers from this database all along from
 -- the one to the other. A call is lost when
---   its lease lapsed one more lease ago, and
+--   its lease lapsed one more lease ago (its own length or the sweeper's, whichever is longer), and
 --   the database has been up, and watched, for two leases, so that its owner had time to come back, and
 --   the watch is fresh: a statement that was held up, as by a server that stood still, judges nothing.
 -- A call of a version that knew no leases is lost when it is older than any call may become (a day).
-CREATE FUNCTION close_lost_calls(sweeper uuid, watched_since timestamptz, last_seen timestamptz, message text)
+CREATE FUNCTION close_lost_calls(
+    sweeper uuid, sweeper_lease_ms integer, watched_since timestamptz, last_seen timestamptz, message text)
     RETURNS TABLE (organisation_id uuid, call_id uuid, lost_node uuid)
     LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = parlance, pg_temp
     AS $$
@@ -61,7 +62,7 @@ CREATE FUNCTION close_lost_calls(sweeper uuid, watched_since timestamptz, last_s
             SELECT c.id, c.owner_node,
                 c.lease_expire_time - c.lease_ms * interval '1 ms' AS last_renewal,
                 (SELECT max(j.at_us) FROM journal j WHERE j.call_id = c.id) AS last_entry_us
-            FROM calls c, LATERAL (SELECT c.lease_ms * interval '1 ms' AS whole) lease
+            FROM calls c, LATERAL (SELECT greatest(c.lease_ms, sweeper_lease_ms) * interval '1 ms' AS whole) lease
             WHERE c.state = 'ongoing' AND CASE WHEN c.lease_expire_time IS NULL
                 THEN coalesce(c.start_time, c.create_time) + interval '25 hours' < now()
                 ELSE c.lease_expire_time + lease.whole < now()
@@ -84,5 +85,5 @@ CREATE FUNCTION close_lost_calls(sweeper uuid, watched_since timestamptz, last_s
         )
         SELECT * FROM ended
     $$;
-REVOKE ALL ON FUNCTION close_lost_calls(uuid, timestamptz, timestamptz, text) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION close_lost_calls(uuid, timestamptz, timestamptz, text) TO parlance_engine;
+REVOKE ALL ON FUNCTION close_lost_calls(uuid, integer, timestamptz, timestamptz, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION close_lost_calls(uuid, integer, timestamptz, timestamptz, text) TO parlance_engine;

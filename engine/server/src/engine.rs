@@ -7,16 +7,21 @@ use std::time::Duration;
 
 use parlance_conversation::{EndReason, Transcriber};
 use parlance_providers::registry::{Choice, Script, Stack};
+use parlance_store::ownership::Lease;
 use parlance_store::private_cluster::ClusterConfig;
-use parlance_store::{Database, DatabaseUrl, OrganisationId, Store, StoreConfig, keys, organisations};
+use parlance_store::{
+    Database, DatabaseUrl, NodeId, OrganisationId, Store, StoreConfig, keys, organisations,
+};
 use tokio_util::task::TaskTracker;
 
 use crate::config::{Config, Providers};
 use crate::convert::agent::Offer;
 use crate::key_file::KeyFile;
+use crate::leases::{self, Keeper};
 use crate::metrics::{Backlog, Metrics};
 use crate::session::journal::{CLOSE_WAIT, CallKey, Closing, Journal, Unwritten};
 use crate::session::live::LiveCalls;
+use crate::session::ownership::Ownership;
 use crate::session::record::Recorder;
 use crate::session::voice::Speaker;
 use crate::status::Refusal;
@@ -70,6 +75,8 @@ pub enum FirstKey {
 
 /// Everything that calls share.
 pub struct Engine {
+    /// This process among all that share the database.
+    pub node: NodeId,
     /// The database.
     pub store: Store,
     /// The providers.
@@ -85,13 +92,16 @@ pub struct Engine {
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Calls that live here.
-    pub live: LiveCalls,
+    pub live: Arc<LiveCalls>,
+    /// Calls that are this node's, from their taking to their written end.
+    pub ownership: Arc<Ownership>,
     /// Their tasks.
     pub calls: TaskTracker,
     /// Tool runs under way: they may outlive their call and need the store to the end.
     pub tools: TaskTracker,
     /// What became of the first key.
     pub first_key: FirstKey,
+    leases: Keeper,
     refusing: AtomicBool,
 }
 
@@ -111,7 +121,11 @@ impl Engine {
                 Recorder::start(&folder).map_err(|cause| file_error(&folder, cause))
             })
             .transpose()?;
-        let (journal, writer) = Journal::start(store.clone());
+        let node = NodeId::new();
+        let live = Arc::<LiveCalls>::default();
+        let ownership = Arc::new(Ownership::new(Lease { node, length: config.lease }, live.clone()));
+        let leases = leases::keep(store.clone(), ownership.clone());
+        let (journal, writer) = Journal::start(store.clone(), ownership.clone());
         let calls = TaskTracker::new();
         calls.spawn(async move {
             if let Err(error) = writer.await {
@@ -121,10 +135,10 @@ impl Engine {
         let voices = known_voices(&stack);
         let offer = offer(&stack, &voices, config.providers == Providers::Offline);
         let refusing = AtomicBool::new(false);
-        let live = LiveCalls::default();
         let metrics = Arc::default();
         let tools = TaskTracker::new();
         Ok(Self {
+            node,
             store,
             stack,
             voices,
@@ -133,9 +147,11 @@ impl Engine {
             recorder,
             metrics,
             live,
+            ownership,
             calls,
             tools,
             first_key,
+            leases,
             refusing,
         })
     }
@@ -157,6 +173,9 @@ impl Engine {
             journal_waiting: self.journal.waiting(),
             journal_lost: self.journal.lost(),
             recording_lost: self.recorder.as_ref().map_or(0, Recorder::lost),
+            calls_lost: self.ownership.calls_lost(),
+            entries_fenced: self.ownership.entries_fenced(),
+            lost_calls_closed: self.leases.closed(),
         }
     }
 
@@ -218,6 +237,7 @@ impl Engine {
                 "the journal could not be written to its end"
             );
         }
+        self.leases.stop();
         if let Err(error) = self.store.close().await {
             tracing::warn!(%error, "the database was not stopped in order");
         }

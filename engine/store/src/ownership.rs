@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Nullable, Text, Timestamptz, Uuid};
+use diesel::sql_types::{Array, BigInt, Integer, Nullable, Text, Timestamptz, Uuid};
 use diesel_async::RunQueryDsl;
 use jiff::Timestamp;
 
@@ -28,6 +28,11 @@ pub struct Owner {
     pub node: NodeId,
     /// The how manieth owner of the call it is.
     pub epoch: i64,
+}
+
+impl Owner {
+    /// Who holds nothing.
+    pub const NOBODY: Self = Self { node: NodeId(uuid::Uuid::nil()), epoch: 0 };
 }
 
 /// A call that a node wants to take, and for how long at a time.
@@ -143,16 +148,20 @@ struct LostRow {
 
 /// Ends the calls whose owners let their leases lapse and did not come back within the grace, as `engine_lost`; with
 /// their unfinished tool runs. Of nodes that do this at once each call is given to one. At most 1,000 a time.
+/// The watch of `sweeper` must have no gap longer than half its own lease.
 ///
 /// # Errors
 /// [`Error::Unavailable`] when the database can't be reached.
-pub async fn close_lost(store: &Store, sweeper: NodeId, watch: Watch) -> Result<Vec<Lost>> {
-    const CLOSE: &str = "SELECT organisation_id, call_id, lost_node FROM close_lost_calls($1, $2, $3, $4)";
+pub async fn close_lost(store: &Store, sweeper: Lease, watch: Watch) -> Result<Vec<Lost>> {
+    const CLOSE: &str =
+        "SELECT organisation_id, call_id, lost_node FROM close_lost_calls($1, $2, $3, $4, $5)";
+    let lease_ms = sweeper.ms()?;
     let rows: Vec<LostRow> = store
         .run_without_organisation(|conn| {
             Box::pin(async move {
                 let query = diesel::sql_query(CLOSE)
-                    .bind::<Uuid, _>(sweeper)
+                    .bind::<Uuid, _>(sweeper.node)
+                    .bind::<Integer, _>(lease_ms)
                     .bind::<Timestamptz, _>(PgTime(watch.since))
                     .bind::<Timestamptz, _>(PgTime(watch.last))
                     .bind::<Text, _>(LOST_MESSAGE);

@@ -67,7 +67,7 @@ async fn long_watch(store: &Store) -> Watch {
 async fn swept(store: &Store, scope: &Scope, call: CallId) -> Call {
     // The machine may be too slow for so short a lease's freshness.
     for _ in 0..50 {
-        ownership::close_lost(store, NodeId::new(), long_watch(store).await).await.unwrap();
+        ownership::close_lost(store, short_lease(), long_watch(store).await).await.unwrap();
         let row = calls::get(scope, call).await.unwrap();
         if row.state == CallState::Ended {
             return row;
@@ -207,12 +207,22 @@ in_both_setups! {
         lapsed(&scope, call, 600).await;
         let long = long_watch(&store).await;
         for since in [long.last, long.last - SignedDuration::from_secs(115)] {
-            let closed = ownership::close_lost(&store, NodeId::new(), Watch { since, ..long }).await.unwrap();
+            let closed = ownership::close_lost(&store, short_lease(), Watch { since, ..long }).await.unwrap();
             assert!(closed.iter().all(|lost| lost.call != call), "{closed:?}");
         }
         // The server itself has not been up for that long either, however long a node says it watched.
         let row = swept(&store, &scope, call).await;
         assert_eq!(row.state, CallState::Ongoing);
+    }
+
+    async fn a_node_with_a_longer_lease_is_more_patient_with_those_of_a_shorter(store: Store) {
+        let scope = new_organisation(&store).await;
+        let call = new_call(&scope).await;
+        take(&scope, call, short_lease()).await;
+        lapsed(&scope, call, 600).await;
+        let watch = long_watch(&store).await;
+        let closed = ownership::close_lost(&store, new_lease(), watch).await.unwrap();
+        assert!(closed.iter().all(|lost| lost.call != call), "{closed:?}");
     }
 
     async fn a_statement_that_was_held_up_judges_nobody(store: Store) {
@@ -222,7 +232,7 @@ in_both_setups! {
         lapsed(&scope, call, 600).await;
         let watch = long_watch(&store).await;
         let stale = Watch { last: watch.last - SignedDuration::from_secs(60), ..watch };
-        let closed = ownership::close_lost(&store, NodeId::new(), stale).await.unwrap();
+        let closed = ownership::close_lost(&store, short_lease(), stale).await.unwrap();
         assert!(closed.iter().all(|lost| lost.call != call), "{closed:?}");
     }
 
@@ -256,7 +266,7 @@ in_both_setups! {
                 let mut closed: Vec<Lost> = Vec::new();
                 for _ in 0..5 {
                     let watch = long_watch(&store).await;
-                    closed.extend(ownership::close_lost(&store, NodeId::new(), watch).await.unwrap());
+                    closed.extend(ownership::close_lost(&store, short_lease(), watch).await.unwrap());
                 }
                 closed
             })
