@@ -39,6 +39,8 @@ pub struct House {
     pub key: String,
     /// The typed clients, with the key.
     pub client: connect::Engine,
+    /// The database, as its owner.
+    pub database_url: String,
     folder: Folder,
     /// Tasks of an engine without calls.
     idle_tasks: usize,
@@ -73,20 +75,32 @@ impl House {
     }
 
     async fn open(providers: &str) -> Self {
-        let database_url = database::url();
+        Self::on(database::url(), &["--providers", providers]).await
+    }
+
+    /// With scripted providers on a database of the test's own, and calls held by such a lease.
+    ///
+    /// # Panics
+    /// When the engine does not start.
+    pub async fn leasing(database_url: &str, lease: &str) -> Self {
+        Self::on(database_url, &["--providers", "script", "--no-recording", "--lease", lease]).await
+    }
+
+    async fn on(database_url: &str, more: &[&str]) -> Self {
         let folder = Folder(database::new_folder());
         let data_dir = folder.0.to_str().expect("temporary folders are named in UTF-8");
         let flags = ["test", "--host", "127.0.0.1", "--port", "0", "--data-dir", data_dir];
-        let more = ["--database-url", database_url, "--providers", providers];
-        let config = Flags::parse_from(flags.into_iter().chain(more)).config;
+        let flags = flags.into_iter().chain(["--database-url", database_url]).chain(more.iter().copied());
+        let config = Flags::parse_from(flags).config;
         let running = match serve::start(config).await {
             Ok(running) => running,
             Err(error) => panic!("this test needs an engine, which could not {error}"),
         };
-        let (scope, key) = settle(&running).await;
-        let client = client(&running, &key).await;
+        let (scope, key) = settle(&running, database_url).await;
+        let client = client(&format!("http://{}", running.address), &key).await;
         let idle_tasks = running.engine.calls.len();
-        Self { running, scope, key, client, folder, idle_tasks }
+        let database_url = database_url.to_owned();
+        Self { running, scope, key, client, database_url, folder, idle_tasks }
     }
 
     /// Where it listens.
@@ -99,8 +113,16 @@ impl House {
     /// # Panics
     /// When the database refuses.
     pub async fn stranger(&self) -> connect::Engine {
-        let (_, key) = settle(&self.running).await;
-        client(&self.running, &key).await
+        let (_, key) = self.tenant().await;
+        client(&self.url(), &key).await
+    }
+
+    /// Another organisation of the same engine: its rows and its key.
+    ///
+    /// # Panics
+    /// When the database refuses.
+    pub async fn tenant(&self) -> (Scope, String) {
+        settle(&self.running, &self.database_url).await
     }
 
     /// Makes an agent and gives its name.
@@ -213,8 +235,8 @@ impl House {
 }
 
 /// A new organisation of this engine in [`TIME_ZONE`], open from 11:00 to 22:00, and its key.
-async fn settle(running: &Running) -> (Scope, String) {
-    let scope = running.engine.store.scope(database::new_organisation().await);
+async fn settle(running: &Running, database_url: &str) -> (Scope, String) {
+    let scope = running.engine.store.scope(database::new_organisation(database_url).await);
     organisations::set_time_zone(&scope, TIME_ZONE).await.expect("the zone is known");
     let week = OpeningHours::default_week();
     organisations::set_opening_hours(&scope, &week).await.expect("the usual week is valid");
@@ -222,12 +244,13 @@ async fn settle(running: &Running) -> (Scope, String) {
     (scope, key.secret)
 }
 
-async fn client(running: &Running, key: &str) -> connect::Engine {
-    let args = ConnectArgs {
-        endpoint: format!("http://{}", running.address),
-        key: Some(key.to_owned()),
-        data_dir: PathBuf::new(),
-    };
+/// The typed clients of an engine, with a key.
+///
+/// # Panics
+/// When it does not answer.
+pub async fn client(endpoint: &str, key: &str) -> connect::Engine {
+    let args =
+        ConnectArgs { endpoint: endpoint.to_owned(), key: Some(key.to_owned()), data_dir: PathBuf::new() };
     connect::connect(&args).await.expect("the engine answers")
 }
 

@@ -11,6 +11,7 @@ mod calls;
 mod formats;
 mod from_json;
 mod interruption;
+mod killed;
 mod operate;
 mod phone_numbers;
 mod recording;
