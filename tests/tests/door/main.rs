@@ -13,6 +13,7 @@ mod from_json;
 mod interruption;
 mod killed;
 mod operate;
+mod outage;
 mod phone_numbers;
 mod recording;
 mod tidy;
