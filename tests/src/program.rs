@@ -96,6 +96,11 @@ impl Program {
         Self { child, endpoint }
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// SIGKILL; it is gone when this returns.
     ///
     /// # Panics
@@ -126,4 +131,14 @@ fn read(output: impl BufRead, told: tokio::sync::oneshot::Sender<String>) {
             told.send(url.1.to_owned()).ok();
         }
     }
+}
+
+/// Sends a signal, such as STOP, to processes of the test's own.
+///
+/// # Panics
+/// When one of them is gone.
+pub fn signal(name: &str, processes: &[u32]) {
+    let processes = processes.iter().map(ToString::to_string);
+    let sent = Command::new("kill").arg(format!("-{name}")).args(processes).status();
+    assert!(sent.is_ok_and(|status| status.success()), "{name} was not sent");
 }

@@ -1,11 +1,11 @@
 //! Postgres away in mid-call, for several leases: the call goes on, nothing of it is lost, and another engine on the same
 //! database takes nothing for lost.
 //!
-//! Each test has a server of its own, which it stops or freezes. A lease here is as much shorter than the default as
+//! Each test has a server of its own, which it stops or freezes, and the owner stands still while it comes back, so that
+//! the other engine has every chance to be wrong. A lease here is as much shorter than the default as
 //! the outage is shorter than a minute.
 
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use parlance_proto::v1;
@@ -13,7 +13,7 @@ use parlance_store::calls::{self, CallState};
 use parlance_store::private_cluster::{ClusterConfig, PrivateCluster};
 use parlance_store::{CallId, journal};
 use parlance_tests::caller::typing_start;
-use parlance_tests::{Caller, House, agents, database};
+use parlance_tests::{Caller, House, Program, agents, database, house, program};
 use tokio::time::Instant;
 
 /// How long Postgres is away. With the default lease of 15 s it would be a minute.
@@ -21,6 +21,8 @@ const AWAY: Duration = Duration::from_secs(12);
 const LEASE: &str = "3s";
 /// Then nobody can say any more that the owner had no time to come back: two leases of patience, one of grace, a sweep.
 const JUDGED_AFTER: Duration = Duration::from_secs(10);
+/// How long the owner stands still after that: its leases have lapsed beyond their grace.
+const SLOW_FOR: Duration = Duration::from_millis(3_500);
 const SOON: Duration = Duration::from_secs(20);
 
 /// A caller who keeps the agent talking.
@@ -53,29 +55,33 @@ async fn outlives_an_outage<T>(
 ) {
     let (cluster, _watch) = new_cluster();
     let url = cluster.url().to_owned();
-    let (owner, other) = (House::leasing(&url, LEASE).await, House::leasing(&url, LEASE).await);
-    let agent = owner.hires(agents::echo("Hello")).await;
-    let caller = Caller::dials(&owner, typing_start(&agent)).await;
+    let other = House::leasing(&url, LEASE).await;
+    let owner = Program::serves(&url, LEASE).await;
+    let agent = other.hires(agents::echo("Hello")).await;
+    let voice = house::client(&owner.endpoint, &other.key).await.voice();
+    let caller = Caller::tries(voice, typing_start(&agent)).await.expect("the call is taken");
     let id: CallId = caller.ready.call.trim_start_matches("calls/").parse().expect("a name holds an id");
     let mut talk = Talk { caller, said: Vec::new() };
-    // So that both engines have watched long enough to judge.
+    // So that the other engine has watched long enough to judge.
     talk.goes_on(JUDGED_AFTER).await;
     let away = tokio::task::block_in_place(|| leaves(cluster));
     talk.goes_on(AWAY).await;
+    // The owner is slow to notice that the server is back.
+    program::signal("STOP", &[owner.pid()]);
     let cluster = tokio::task::block_in_place(|| returns(away));
     assert_eq!(cluster.url(), url);
+    talk.caller.waits(SLOW_FOR).await;
+    program::signal("CONT", &[owner.pid()]);
     talk.goes_on(JUDGED_AFTER).await;
 
-    let row = calls::get(&owner.scope, id).await.expect("the database is back");
+    let row = calls::get(&other.scope, id).await.expect("the database is back");
     assert_eq!((row.state, row.owner_epoch), (CallState::Ongoing, 1), "{row:?}");
+    assert_eq!(other.running.engine.backlog().lost_calls_closed, 0);
     talk.caller.controls(v1::session_control::Control::End(v1::End {}));
     let (ended, _) = talk.caller.ends(SOON).await;
     assert_eq!(ended.reason(), v1::EndReason::ClientEnded);
-    assert_eq!(owner.ended_call(&talk.caller.ready.call).await.end_reason(), v1::EndReason::ClientEnded);
-    let (here, there) = (owner.running.engine.backlog(), other.running.engine.backlog());
-    assert_eq!((here.calls_lost, here.journal_lost, here.entries_fenced), (0, 0, 0));
-    assert_eq!((here.lost_calls_closed, there.lost_calls_closed), (0, 0));
-    everything_is_there(&owner, id, &talk).await;
+    assert_eq!(other.ended_call(&talk.caller.ready.call).await.end_reason(), v1::EndReason::ClientEnded);
+    everything_is_there(&other, id, &talk).await;
     drop((owner, other));
     tokio::task::block_in_place(|| cluster.stop()).expect("the server stops");
 }
@@ -118,32 +124,28 @@ async fn a_call_goes_on_while_postgres_is_stopped_and_nobody_takes_it() {
 async fn a_call_goes_on_while_postgres_stands_still_and_nobody_takes_it() {
     let freeze = |cluster: PrivateCluster| {
         let frozen = processes(cluster.dir());
-        signal("STOP", &frozen);
+        program::signal("STOP", &frozen);
         (cluster, frozen)
     };
-    let thaw = |(cluster, frozen): (PrivateCluster, Vec<String>)| {
-        signal("CONT", &frozen);
+    let thaw = |(cluster, frozen): (PrivateCluster, Vec<u32>)| {
+        program::signal("CONT", &frozen);
         cluster
     };
     outlives_an_outage(freeze, thaw).await;
 }
 
 /// The server's processes, the one that starts the others first.
-fn processes(dir: &Path) -> Vec<String> {
+fn processes(dir: &Path) -> Vec<u32> {
     let file = std::fs::read_to_string(dir.join("data/postmaster.pid")).expect("the server runs");
-    let first = file.lines().next().expect("its first line is a process id").trim().to_owned();
+    let first = file.lines().next().and_then(|line| line.trim().parse().ok());
+    let first: u32 = first.expect("its first line is a process id");
     let all = std::fs::read_dir("/proc").expect("this is Linux").flatten();
-    let names = all.filter_map(|entry| entry.file_name().into_string().ok());
-    let children = names.filter(|pid| {
+    let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let children = pids.filter(|pid| {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         // `pid (name) state parent …`
-        stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1)) == Some(&first)
+        let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+        rest.split_whitespace().nth(1).is_some_and(|parent| parent == first.to_string())
     });
-    let children: Vec<String> = children.collect();
-    [vec![first.clone()], children].concat()
-}
-
-fn signal(name: &str, processes: &[String]) {
-    let sent = Command::new("kill").arg(format!("-{name}")).args(processes).status();
-    assert!(sent.is_ok_and(|status| status.success()), "{name} to {processes:?}");
+    std::iter::once(first).chain(children).collect()
 }
