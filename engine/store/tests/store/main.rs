@@ -11,6 +11,7 @@ mod keys;
 mod migrations;
 mod organisations;
 mod outages;
+mod ownership;
 mod phone_numbers;
 mod setup;
 mod tenancy;
