@@ -61,7 +61,7 @@ impl House {
     /// # Panics
     /// When the engine does not start; one sentence says what is missing.
     pub async fn offline() -> Self {
-        Self::open(&["--providers", "offline"], None).await
+        Self::open("offline", &[], None).await
     }
 
     /// With scripted providers, which understand nothing and hum.
@@ -69,32 +69,38 @@ impl House {
     /// # Panics
     /// When the engine does not start.
     pub async fn scripted() -> Self {
-        Self::scripted_with(&[], None).await
+        Self::open("script", &[], None).await
     }
 
-    /// With scripted providers and more flags; the clients trust the authority in `ca_file` too.
+    /// With scripted providers and more flags of `parlance serve`.
     ///
     /// # Panics
     /// When the engine does not start.
-    pub async fn scripted_with(flags: &[&str], ca_file: Option<PathBuf>) -> Self {
-        let flags: Vec<&str> = ["--providers", "script"].into_iter().chain(flags.iter().copied()).collect();
-        Self::open(&flags, ca_file).await
+    pub async fn scripted_with(flags: &[&str]) -> Self {
+        Self::open("script", flags, None).await
     }
 
-    async fn open(more: &[&str], ca_file: Option<PathBuf>) -> Self {
+    /// With scripted providers and a certificate in the flags, whose authority the clients find in `ca_file`.
+    ///
+    /// # Panics
+    /// When the engine does not start.
+    pub async fn scripted_over_tls(flags: &[&str], ca_file: PathBuf) -> Self {
+        Self::open("script", flags, Some(ca_file)).await
+    }
+
+    async fn open(providers: &str, extra: &[&str], ca_file: Option<PathBuf>) -> Self {
         let database_url = database::url();
         let folder = Folder(database::new_folder());
         let data_dir = folder.0.to_str().expect("temporary folders are named in UTF-8");
         let flags = ["test", "--host", "127.0.0.1", "--port", "0", "--data-dir", data_dir];
-        let database = ["--database-url", database_url];
-        let flags = flags.iter().chain(&database).chain(more);
-        let config = Flags::parse_from(flags).config;
+        let more = ["--database-url", database_url, "--providers", providers];
+        let config = Flags::parse_from(flags.into_iter().chain(more).chain(extra.iter().copied())).config;
         let running = match serve::start(config).await {
             Ok(running) => running,
             Err(error) => panic!("this test needs an engine, which could not {error}"),
         };
         let (scope, key) = settle(&running).await;
-        let client = client(&running, &key, ca_file).await;
+        let client = trusting(&running, &key, ca_file).await;
         let idle_tasks = running.engine.calls.len();
         Self { running, scope, key, client, folder, idle_tasks }
     }
@@ -110,7 +116,25 @@ impl House {
     /// When the database refuses.
     pub async fn stranger(&self) -> connect::Engine {
         let (_, key) = settle(&self.running).await;
-        client(&self.running, &key, None).await
+        client(&self.running, &key).await
+    }
+
+    /// The client side of this organisation with a key of these scopes, as they are stored.
+    ///
+    /// # Panics
+    /// When the database refuses.
+    pub async fn with_scopes(&self, scopes: &[&str]) -> connect::Engine {
+        let scopes: Vec<String> = scopes.iter().map(ToString::to_string).collect();
+        let key = keys::create(&self.scope, &scopes).await.expect("an organisation may have many keys");
+        client(&self.running, &key.secret).await
+    }
+
+    /// The client side of this organisation over another connection.
+    ///
+    /// # Panics
+    /// When the engine does not answer.
+    pub async fn another_client(&self) -> connect::Engine {
+        client(&self.running, &self.key).await
     }
 
     /// Makes an agent and gives its name.
@@ -232,7 +256,11 @@ async fn settle(running: &Running) -> (Scope, String) {
     (scope, key.secret)
 }
 
-async fn client(running: &Running, key: &str, ca_file: Option<PathBuf>) -> connect::Engine {
+async fn client(running: &Running, key: &str) -> connect::Engine {
+    trusting(running, key, None).await
+}
+
+async fn trusting(running: &Running, key: &str, ca_file: Option<PathBuf>) -> connect::Engine {
     let args =
         ConnectArgs { endpoint: running.url(), key: Some(key.to_owned()), data_dir: PathBuf::new(), ca_file };
     connect::connect(&args).await.expect("the engine answers")

@@ -41,6 +41,9 @@ const MESSAGE_MAX: usize = 4 * 1024 * 1024;
 /// How often a quiet HTTP/2 connection is asked for a sign of life, and how long it may take.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
+/// How often what is kept only for a time is dropped.
+const TIDY_EVERY: Duration = Duration::from_secs(600);
+
 /// Why the engine could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -89,6 +92,7 @@ pub async fn start(config: Config) -> Result<Running, Error> {
     let (routes, health) = routes(&engine).await?;
     let app = axum::Router::new().fallback(split(routes, http::routes(&engine))).layer(cors());
     let is_tls = tls.is_some();
+    tokio::spawn(tidy_up(engine.clone(), stop.clone()));
     let accepting = tokio::spawn(accept(listener, tls, app, stop.clone()));
     Ok(Running { address, engine, is_tls, health, stop, accepting })
 }
@@ -119,6 +123,16 @@ impl Running {
         // The accept loop bounds its own end; a panic in it has been reported by then.
         self.accepting.await.ok();
         self.engine.close().await
+    }
+}
+
+/// Drops what is kept only for a time, for as long as the engine runs.
+async fn tidy_up(engine: Arc<Engine>, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(TIDY_EVERY)).await.is_some() {
+        match parlance_store::requests::sweep(&engine.store).await {
+            Ok(dropped) => tracing::debug!(dropped, "answers of yesterday's requests dropped"),
+            Err(error) => tracing::warn!(%error, "answers of yesterday's requests stay for now"),
+        }
     }
 }
 
