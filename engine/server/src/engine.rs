@@ -7,8 +7,11 @@ use std::time::Duration;
 
 use parlance_conversation::{EndReason, Transcriber};
 use parlance_providers::registry::{Choice, Script, Stack};
+use parlance_store::ownership::Lease;
 use parlance_store::private_cluster::ClusterConfig;
-use parlance_store::{Database, DatabaseUrl, OrganisationId, Store, StoreConfig, keys, organisations};
+use parlance_store::{
+    Database, DatabaseUrl, NodeId, OrganisationId, Store, StoreConfig, keys, organisations,
+};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
@@ -16,10 +19,12 @@ use crate::config::outside::Outside;
 use crate::config::{Config, Providers};
 use crate::convert::agent::Offer;
 use crate::key_file::KeyFile;
+use crate::leases::{self, Keeper};
 use crate::metrics::{Backlog, Metrics};
 use crate::rpc::known_keys::KnownKeys;
 use crate::session::journal::{CLOSE_WAIT, CallKey, Closing, Journal, Unwritten};
 use crate::session::live::LiveCalls;
+use crate::session::ownership::Ownership;
 use crate::session::record::Recorder;
 use crate::session::voice::Speaker;
 use crate::status::Refusal;
@@ -76,6 +81,8 @@ pub enum FirstKey {
 
 /// Everything that calls share.
 pub struct Engine {
+    /// This process among all that share the database.
+    pub node: NodeId,
     /// The database.
     pub store: Store,
     /// The providers.
@@ -95,17 +102,20 @@ pub struct Engine {
     /// Tells this run of this engine from every other; random, and no secret.
     pub instance: String,
     /// Calls that live here.
-    pub live: LiveCalls,
+    pub live: Arc<LiveCalls>,
     /// Places for sessions.
     pub places: Arc<Semaphore>,
     /// The keys seen lately.
     pub known_keys: KnownKeys,
+    /// Calls that are this node's, from their taking to their written end.
+    pub ownership: Arc<Ownership>,
     /// Their tasks.
     pub calls: TaskTracker,
     /// Tool runs under way: they may outlive their call and need the store to the end.
     pub tools: TaskTracker,
     /// What became of the first key.
     pub first_key: FirstKey,
+    leases: Keeper,
     refusing: AtomicBool,
 }
 
@@ -125,7 +135,11 @@ impl Engine {
                 Recorder::start(&folder).map_err(|cause| file_error(&folder, cause))
             })
             .transpose()?;
-        let (journal, writer) = Journal::start(store.clone());
+        let node = NodeId::new();
+        let live = Arc::<LiveCalls>::default();
+        let ownership = Arc::new(Ownership::new(Lease { node, length: config.lease }, live.clone()));
+        let leases = leases::keep(store.clone(), ownership.clone());
+        let (journal, writer) = Journal::start(store.clone(), ownership.clone());
         let calls = TaskTracker::new();
         calls.spawn(async move {
             if let Err(error) = writer.await {
@@ -135,7 +149,6 @@ impl Engine {
         let voices = known_voices(&stack);
         let offer = offer(&stack, &voices, config.providers == Providers::Offline);
         let refusing = AtomicBool::new(false);
-        let live = LiveCalls::default();
         let places = Arc::new(Semaphore::new(config.max_sessions as usize));
         let known_keys = KnownKeys::new(config.requests_per_second);
         let metrics = Arc::default();
@@ -143,6 +156,7 @@ impl Engine {
         let instance = uuid::Uuid::new_v4().to_string();
         let traces = traces(&config.outside, &instance);
         Ok(Self {
+            node,
             store,
             stack,
             voices,
@@ -155,9 +169,11 @@ impl Engine {
             live,
             places,
             known_keys,
+            ownership,
             calls,
             tools,
             first_key,
+            leases,
             refusing,
         })
     }
@@ -181,6 +197,9 @@ impl Engine {
             recording_lost: self.recorder.as_ref().map_or(0, Recorder::lost),
             spans_sent: self.traces.as_ref().map_or(0, Traces::sent),
             spans_dropped: self.traces.as_ref().map_or(0, Traces::dropped),
+            calls_lost: self.ownership.calls_lost(),
+            entries_fenced: self.ownership.entries_fenced(),
+            lost_calls_closed: self.leases.closed(),
         }
     }
 
@@ -245,6 +264,7 @@ impl Engine {
                 "the journal could not be written to its end"
             );
         }
+        self.leases.stop();
         if let Err(error) = self.store.close().await {
             tracing::warn!(%error, "the database was not stopped in order");
         }

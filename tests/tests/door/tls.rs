@@ -60,7 +60,7 @@ impl Authority {
         let text = |path: &Path| path.to_str().expect("temporary folders are named in UTF-8").to_owned();
         let (cert, key) = (text(&cert), text(&key));
         let flags = ["--tls-cert-file", &cert, "--tls-key-file", &key];
-        House::scripted_over_tls(&flags, self.file("root.pem")).await
+        House::scripted_with(&flags, Some(self.file("root.pem"))).await
     }
 
     /// A connection over TLS that speaks this protocol.

@@ -127,7 +127,7 @@ async fn a_collector_gets_a_tree_for_each_call_whose_id_is_the_calls_and_whose_t
     let mut collector = Collector::opens().await;
     let address = collector.address.clone() + "/";
     let flags = ["--otlp-endpoint", &address, "--otlp-headers", "x-team=voice"];
-    let house = House::scripted_with(&flags).await;
+    let house = House::scripted_with(&flags, None).await;
     let (call, [before, after]) = one_turn(&house).await;
     let (spans, about) = collector.tree().await;
 
@@ -187,7 +187,7 @@ fn hex(id: &[u8]) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_collector_that_is_away_costs_spans_that_are_counted_and_no_call() {
     // Port 1 is closed.
-    let house = House::scripted_with(&["--otlp-endpoint", "http://127.0.0.1:1"]).await;
+    let house = House::scripted_with(&["--otlp-endpoint", "http://127.0.0.1:1"], None).await;
     one_turn(&house).await;
     house.is_empty().await;
     let give_up = tokio::time::Instant::now() + SOON;

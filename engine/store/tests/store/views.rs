@@ -3,10 +3,10 @@
 use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 use diesel_async::RunQueryDsl;
 use parlance_store::transcripts::{self, Role, TranscriptEntry};
-use parlance_store::{CallId, Scope, Store, calls};
+use parlance_store::{CallId, Scope, Store};
 use serde_json::json;
 
-use crate::setup::{self, as_login, in_both_setups, new_call, new_organisation};
+use crate::setup::{self, as_login, in_both_setups, live_call, new_organisation};
 use crate::{appointments, tenancy, tools};
 
 #[derive(diesel::QueryableByName, Debug, PartialEq)]
@@ -70,13 +70,12 @@ fn entry(sequence: i32, role: Role, text: &str, [start_us, end_us]: [i64; 2]) ->
 
 /// A call that was begun, in which the caller cut in.
 async fn spoken_call(scope: &Scope) -> CallId {
-    let call = new_call(scope).await;
-    calls::mark_started(scope, call, jiff::Timestamp::now()).await.unwrap();
+    let (call, owner) = live_call(scope).await;
     let greeting = entry(1, Role::Agent, "Bella Roma, good", [250_000, 1_750_000]);
     let greeting = TranscriptEntry { interrupted_us: Some(1_750_000), ..greeting };
     let answer = entry(2, Role::Caller, "a table for two", [61_500_000, 62_000_000]);
-    transcripts::upsert(scope, call, &[greeting, answer]).await.unwrap();
-    tools::begin(scope, call, "once").await;
+    transcripts::upsert(scope, call, owner, &[greeting, answer]).await.unwrap();
+    tools::begin(scope, (call, owner), "once").await;
     appointments::book_evening(scope, Some(call)).await;
     call
 }
