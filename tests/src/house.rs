@@ -63,7 +63,7 @@ impl House {
     /// # Panics
     /// When the engine does not start; one sentence says what is missing.
     pub async fn offline() -> Self {
-        Self::open("offline").await
+        Self::open(&["--providers", "offline"], None).await
     }
 
     /// With scripted providers, which understand nothing and hum.
@@ -71,11 +71,16 @@ impl House {
     /// # Panics
     /// When the engine does not start.
     pub async fn scripted() -> Self {
-        Self::open("script").await
+        Self::scripted_with(&[], None).await
     }
 
-    async fn open(providers: &str) -> Self {
-        Self::on(database::url(), &["--providers", providers]).await
+    /// With scripted providers and more flags; the clients trust the authority in `ca_file` too.
+    ///
+    /// # Panics
+    /// When the engine does not start.
+    pub async fn scripted_with(flags: &[&str], ca_file: Option<PathBuf>) -> Self {
+        let flags: Vec<&str> = ["--providers", "script"].into_iter().chain(flags.iter().copied()).collect();
+        Self::open(&flags, ca_file).await
     }
 
     /// With scripted providers on a database of the test's own, and calls held by such a lease.
@@ -83,10 +88,15 @@ impl House {
     /// # Panics
     /// When the engine does not start.
     pub async fn leasing(database_url: &str, lease: &str) -> Self {
-        Self::on(database_url, &["--providers", "script", "--no-recording", "--lease", lease]).await
+        let flags = ["--providers", "script", "--no-recording", "--lease", lease];
+        Self::on(database_url, &flags, None).await
     }
 
-    async fn on(database_url: &str, more: &[&str]) -> Self {
+    async fn open(more: &[&str], ca_file: Option<PathBuf>) -> Self {
+        Self::on(database::url(), more, ca_file).await
+    }
+
+    async fn on(database_url: &str, more: &[&str], ca_file: Option<PathBuf>) -> Self {
         let folder = Folder(database::new_folder());
         let data_dir = folder.0.to_str().expect("temporary folders are named in UTF-8");
         let flags = ["test", "--host", "127.0.0.1", "--port", "0", "--data-dir", data_dir];
@@ -97,7 +107,7 @@ impl House {
             Err(error) => panic!("this test needs an engine, which could not {error}"),
         };
         let (scope, key) = settle(&running, database_url).await;
-        let client = client(&format!("http://{}", running.address), &key).await;
+        let client = trusting_client(&running.url(), &key, ca_file).await;
         let idle_tasks = running.engine.calls.len();
         let database_url = database_url.to_owned();
         Self { running, scope, key, client, database_url, folder, idle_tasks }
@@ -105,7 +115,7 @@ impl House {
 
     /// Where it listens.
     pub fn url(&self) -> String {
-        format!("http://{}", self.running.address)
+        self.running.url()
     }
 
     /// The client side of another organisation of the same engine.
@@ -125,13 +135,31 @@ impl House {
         settle(&self.running, &self.database_url).await
     }
 
+    /// The client side of this organisation with a key of these scopes, as they are stored.
+    ///
+    /// # Panics
+    /// When the database refuses.
+    pub async fn with_scopes(&self, scopes: &[&str]) -> connect::Engine {
+        let scopes: Vec<String> = scopes.iter().map(ToString::to_string).collect();
+        let key = keys::create(&self.scope, &scopes).await.expect("an organisation may have many keys");
+        client(&self.url(), &key.secret).await
+    }
+
+    /// The client side of this organisation over another connection.
+    ///
+    /// # Panics
+    /// When the engine does not answer.
+    pub async fn another_client(&self) -> connect::Engine {
+        client(&self.url(), &self.key).await
+    }
+
     /// Makes an agent and gives its name.
     ///
     /// # Panics
     /// When the engine refuses it.
     pub async fn hires(&self, agent: v1::Agent) -> String {
         let agent_id = agent.name.trim_start_matches("agents/").to_owned();
-        let request = v1::CreateAgentRequest { agent_id, agent: Some(agent) };
+        let request = v1::CreateAgentRequest { agent_id, agent: Some(agent), ..Default::default() };
         let response = self.client.agents().create_agent(request).await.expect("the agent is valid");
         response.into_inner().agent.expect("the answer holds the agent").name
     }
@@ -249,8 +277,16 @@ async fn settle(running: &Running, database_url: &str) -> (Scope, String) {
 /// # Panics
 /// When it does not answer.
 pub async fn client(endpoint: &str, key: &str) -> connect::Engine {
-    let args =
-        ConnectArgs { endpoint: endpoint.to_owned(), key: Some(key.to_owned()), data_dir: PathBuf::new() };
+    trusting_client(endpoint, key, None).await
+}
+
+async fn trusting_client(endpoint: &str, key: &str, ca_file: Option<PathBuf>) -> connect::Engine {
+    let args = ConnectArgs {
+        endpoint: endpoint.to_owned(),
+        key: Some(key.to_owned()),
+        data_dir: PathBuf::new(),
+        ca_file,
+    };
     connect::connect(&args).await.expect("the engine answers")
 }
 

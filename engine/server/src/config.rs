@@ -1,6 +1,9 @@
 //! What `parlance serve` can be told: flags, each with its variable. Where else a value may stand is the business
 //! of [`settings`](crate::settings).
 
+pub mod outside;
+pub mod reserved;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -36,6 +39,15 @@ pub struct Config {
     /// How long calls under way may go on after the first SIGTERM or Ctrl-C, seconds.
     #[arg(long, env = "PARLANCE_DRAIN_SECONDS", default_value_t = 30)]
     pub drain_seconds: u64,
+    /// Sessions at once, 1 to 100000; one more is refused with RESOURCE_EXHAUSTED.
+    #[arg(long, env = "PARLANCE_MAX_SESSIONS", default_value_t = 500,
+          value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub max_sessions: u32,
+    /// Requests a second of one key, 1 to 100000, two seconds' worth at once; one more is refused with
+    /// RESOURCE_EXHAUSTED. A session is one request.
+    #[arg(long, env = "PARLANCE_REQUESTS_PER_SECOND", default_value_t = 200,
+          value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub requests_per_second: u32,
     /// How long a call is safe from other engines on the same database when this one can't renew its claim: from 1s to
     /// 5m. Calls of an engine that died are closed after two of these.
     #[arg(long, env = "PARLANCE_LEASE", default_value = "15s", value_parser = lease, value_name = "TIME")]
@@ -49,6 +61,12 @@ pub struct Config {
     /// How it is logged, on standard error.
     #[arg(long, env = "PARLANCE_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
+    /// How the world reaches it, and what it tells the world.
+    #[command(flatten)]
+    pub outside: outside::Outside,
+    /// What is set for features that are not built yet.
+    #[command(flatten)]
+    pub reserved: reserved::Reserved,
 }
 
 /// How log lines look.

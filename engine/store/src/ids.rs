@@ -79,6 +79,10 @@ uuid_id!(
     KeyId
 );
 uuid_id!(
+    /// An entry of the audit log.
+    AuditEntryId
+);
+uuid_id!(
     /// A process that holds calls; a new one each start, so that a node never takes itself for who it was before.
     NodeId
 );

@@ -16,7 +16,7 @@ fn mask(paths: &[&str]) -> Option<prost_types::FieldMask> {
 }
 
 fn creation(agent: Agent) -> CreateAgentRequest {
-    CreateAgentRequest { agent_id: String::new(), agent: Some(agent) }
+    CreateAgentRequest { agent: Some(agent), ..Default::default() }
 }
 
 async fn refusal_of(house: &House, agent: Agent) -> Status {
@@ -98,8 +98,11 @@ async fn an_update_changes_what_its_mask_names_and_clears_what_is_absent() {
     let patient = TurnTaking { responsiveness: Some(0.1), ..Default::default() };
     let name = house.hires(Agent { turn_taking: Some(patient), ..agents::echo("Hello") }).await;
     let change = Agent { name: name.clone(), display_name: "Renamed".into(), ..Default::default() };
-    let update =
-        |paths: &[&str]| UpdateAgentRequest { agent: Some(change.clone()), update_mask: mask(paths) };
+    let update = |paths: &[&str]| UpdateAgentRequest {
+        agent: Some(change.clone()),
+        update_mask: mask(paths),
+        ..Default::default()
+    };
     let client = || house.client.agents();
     client().update_agent(update(&["display_name"])).await.expect("a valid change");
     let renamed = get(&house, &name).await.expect("it is there");
@@ -122,7 +125,7 @@ async fn an_update_without_a_mask_takes_the_fields_that_are_set() {
     let name = house.hires(agents::echo("Hello")).await;
     let voice = Some(Voice { voice_id: "hum".into() });
     let change = Agent { name: name.clone(), voice: voice.clone(), ..Default::default() };
-    let request = UpdateAgentRequest { agent: Some(change), update_mask: None };
+    let request = UpdateAgentRequest { agent: Some(change), update_mask: None, ..Default::default() };
     house.client.agents().update_agent(request).await.expect("a valid change");
     let changed = get(&house, &name).await.expect("it is there");
     assert_eq!((changed.display_name.as_str(), changed.voice), ("Echo", voice));
@@ -142,11 +145,13 @@ async fn a_lost_race_is_aborted_for_updates_and_deletions() {
             ..Default::default()
         }),
         update_mask: mask(&["display_name"]),
+        ..Default::default()
     };
     house.client.agents().update_agent(rename("First", &old.etag)).await.expect("the etag is fresh");
     let lost = house.client.agents().update_agent(rename("Second", &old.etag)).await;
     assert_refused(&lost.expect_err("the etag is old"), Code::Aborted, "ETAG_MISMATCH");
-    let stale = DeleteAgentRequest { name: name.clone(), etag: old.etag, allow_missing: false };
+    let stale =
+        DeleteAgentRequest { name: name.clone(), etag: old.etag, allow_missing: false, ..Default::default() };
     let lost = house.client.agents().delete_agent(stale).await;
     assert_refused(&lost.expect_err("the etag is old"), Code::Aborted, "ETAG_MISMATCH");
     assert_eq!(get(&house, &name).await.expect("it is there").display_name, "First");
@@ -156,8 +161,12 @@ async fn a_lost_race_is_aborted_for_updates_and_deletions() {
 async fn a_deleted_agent_is_gone_and_deleting_it_again_is_not_found_unless_allowed() {
     let house = House::scripted().await;
     let name = house.hires(agents::echo("Hello")).await;
-    let deletion =
-        |allow_missing| DeleteAgentRequest { name: name.clone(), etag: String::new(), allow_missing };
+    let deletion = |allow_missing| DeleteAgentRequest {
+        name: name.clone(),
+        etag: String::new(),
+        allow_missing,
+        ..Default::default()
+    };
     house.client.agents().delete_agent(deletion(false)).await.expect("it is there");
     assert_refused(&get(&house, &name).await.expect_err("it is gone"), Code::NotFound, "NOT_FOUND");
     let again = house.client.agents().delete_agent(deletion(false)).await;
@@ -246,7 +255,11 @@ async fn names_that_are_none_are_refused_by_field() {
     for name in ["", "echo", "agents/", "agents/ÜBER", "calls/echo", "agents/a/b"] {
         assert_bad_fields(&get(&house, name).await.expect_err("no name of an agent"), &["name"]);
     }
-    let request = CreateAgentRequest { agent_id: "No Id".into(), agent: Some(agents::echo("Hello")) };
+    let request = CreateAgentRequest {
+        agent_id: "No Id".into(),
+        agent: Some(agents::echo("Hello")),
+        ..Default::default()
+    };
     let refused = house.client.agents().create_agent(request).await.expect_err("no id");
     assert_bad_fields(&refused, &["agent_id"]);
     let nothing = CreateAgentRequest::default();
@@ -263,7 +276,7 @@ async fn another_organisation_finds_none_of_it() {
     let get = GetAgentRequest { name: name.clone() };
     not_found(stranger.agents().get_agent(get).await.expect_err("not theirs"));
     let change = Agent { name: name.clone(), display_name: "Mine".into(), ..Default::default() };
-    let update = UpdateAgentRequest { agent: Some(change), update_mask: None };
+    let update = UpdateAgentRequest { agent: Some(change), update_mask: None, ..Default::default() };
     not_found(stranger.agents().update_agent(update).await.expect_err("not theirs"));
     let delete = DeleteAgentRequest { name: name.clone(), ..Default::default() };
     not_found(stranger.agents().delete_agent(delete).await.expect_err("not theirs"));

@@ -72,7 +72,7 @@ async fn list(house: &House, request: ListAppointmentsRequest) -> Vec<String> {
 }
 
 async fn cancel(house: &House, name: &str, etag: &str) -> Result<Appointment, Status> {
-    let request = CancelAppointmentRequest { name: name.into(), etag: etag.into() };
+    let request = CancelAppointmentRequest { name: name.into(), etag: etag.into(), ..Default::default() };
     let response = house.client.appointments().cancel_appointment(request).await?;
     Ok(response.into_inner().appointment.expect("the answer holds it"))
 }
@@ -295,7 +295,8 @@ async fn another_organisation_finds_none_of_it() {
     let not_found = |status: Status| assert_refused(&status, Code::NotFound, "NOT_FOUND");
     let get_it = GetAppointmentRequest { name: booked.name.clone() };
     not_found(client.get_appointment(get_it).await.expect_err("not theirs"));
-    let cancel = CancelAppointmentRequest { name: booked.name.clone(), etag: String::new() };
+    let cancel =
+        CancelAppointmentRequest { name: booked.name.clone(), etag: String::new(), ..Default::default() };
     not_found(client.cancel_appointment(cancel).await.expect_err("not theirs"));
     let moved = client.reschedule_appointment(to(&booked.name, at(day(), 12, 0))).await;
     not_found(moved.expect_err("not theirs"));

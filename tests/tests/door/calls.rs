@@ -18,7 +18,8 @@ async fn announce(house: &House, agent: &str, variables: &[(&str, &str)]) -> Cal
     let dynamic_variables =
         variables.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
     let call = Call { agent: agent.into(), dynamic_variables, ..Default::default() };
-    let made = house.client.calls().create_call(CreateCallRequest { call: Some(call) }).await;
+    let made =
+        house.client.calls().create_call(CreateCallRequest { call: Some(call), ..Default::default() }).await;
     made.expect("the call is valid").into_inner().call.expect("the answer holds it")
 }
 
@@ -32,7 +33,7 @@ async fn get(house: &House, name: &str) -> Call {
 }
 
 async fn end(house: &House, name: &str) -> Result<(), Status> {
-    house.client.calls().end_call(EndCallRequest { name: name.into() }).await.map(drop)
+    house.client.calls().end_call(EndCallRequest { name: name.into(), ..Default::default() }).await.map(drop)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -142,7 +143,12 @@ async fn the_stored_transcript_is_what_the_stream_told_and_events_say_why() {
 async fn a_call_that_can_not_be_made_is_refused_by_field() {
     let house = House::scripted().await;
     let create = async |call: Option<Call>| {
-        house.client.calls().create_call(CreateCallRequest { call }).await.expect_err("it is not valid")
+        house
+            .client
+            .calls()
+            .create_call(CreateCallRequest { call, ..Default::default() })
+            .await
+            .expect_err("it is not valid")
     };
     assert_bad_fields(&create(None).await, &["call"]);
     assert_bad_fields(&create(Some(Call::default())).await, &["call.agent"]);
@@ -165,10 +171,19 @@ async fn another_organisation_finds_none_of_it() {
     let not_found = |status: Status| assert_refused(&status, Code::NotFound, "NOT_FOUND");
     let name = || call.name.clone();
     not_found(stranger.calls().get_call(GetCallRequest { name: name() }).await.expect_err("not theirs"));
-    not_found(stranger.calls().end_call(EndCallRequest { name: name() }).await.expect_err("not theirs"));
+    not_found(
+        stranger
+            .calls()
+            .end_call(EndCallRequest { name: name(), ..Default::default() })
+            .await
+            .expect_err("not theirs"),
+    );
     let read = GetTranscriptRequest { call: name(), include_events: true };
     not_found(stranger.calls().get_transcript(read).await.expect_err("not theirs"));
-    let create = CreateCallRequest { call: Some(Call { agent: agent.clone(), ..Default::default() }) };
+    let create = CreateCallRequest {
+        call: Some(Call { agent: agent.clone(), ..Default::default() }),
+        ..Default::default()
+    };
     not_found(stranger.calls().create_call(create).await.expect_err("the agent is not theirs"));
     not_found(Caller::tries(stranger.voice(), joining(&call)).await.err().expect("the call is not theirs"));
     not_found(

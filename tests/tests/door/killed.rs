@@ -77,7 +77,11 @@ impl Victim {
         let (scope, key) = survivor.tenant().await;
         let client = house::client(&survivor.url(), &key).await;
         let agent = v1::Agent { voice: None, ..agents::restaurant() };
-        let request = v1::CreateAgentRequest { agent_id: "restaurant".into(), agent: Some(agent) };
+        let request = v1::CreateAgentRequest {
+            agent_id: "restaurant".into(),
+            agent: Some(agent),
+            ..Default::default()
+        };
         client.agents().create_agent(request).await.expect("the agent is valid");
         let program = Program::serves(&survivor.database_url, LEASE).await;
         let voice = house::client(&program.endpoint, &key).await.voice();

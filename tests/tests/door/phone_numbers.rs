@@ -13,7 +13,7 @@ fn number(number: &str) -> PhoneNumber {
 }
 
 async fn create(house: &House, phone_number: PhoneNumber) -> Result<PhoneNumber, Status> {
-    let request = CreatePhoneNumberRequest { phone_number: Some(phone_number) };
+    let request = CreatePhoneNumberRequest { phone_number: Some(phone_number), ..Default::default() };
     let response = house.client.phone_numbers().create_phone_number(request).await?;
     Ok(response.into_inner().phone_number.expect("the answer holds it"))
 }
@@ -27,7 +27,8 @@ async fn get(house: &House, name: &str) -> Result<PhoneNumber, Status> {
 async fn update(house: &House, phone_number: PhoneNumber, paths: &[&str]) -> Result<PhoneNumber, Status> {
     let paths: Vec<String> = paths.iter().map(ToString::to_string).collect();
     let update_mask = Some(prost_types::FieldMask { paths }).filter(|mask| !mask.paths.is_empty());
-    let request = UpdatePhoneNumberRequest { phone_number: Some(phone_number), update_mask };
+    let request =
+        UpdatePhoneNumberRequest { phone_number: Some(phone_number), update_mask, ..Default::default() };
     let response = house.client.phone_numbers().update_phone_number(request).await?;
     Ok(response.into_inner().phone_number.expect("the answer holds it"))
 }
@@ -200,7 +201,12 @@ async fn a_lost_race_is_aborted_for_updates_and_deletions() {
     update(&house, rename("First"), &["display_name"]).await.expect("the etag is fresh");
     let lost = update(&house, rename("Second"), &["display_name"]).await.expect_err("the etag is old");
     assert_refused(&lost, Code::Aborted, "ETAG_MISMATCH");
-    let stale = DeletePhoneNumberRequest { name: made.name.clone(), etag: made.etag, allow_missing: true };
+    let stale = DeletePhoneNumberRequest {
+        name: made.name.clone(),
+        etag: made.etag,
+        allow_missing: true,
+        ..Default::default()
+    };
     let lost = house.client.phone_numbers().delete_phone_number(stale).await.expect_err("the etag is old");
     assert_refused(&lost, Code::Aborted, "ETAG_MISMATCH");
     assert_eq!(get(&house, &made.name).await.expect("it is there").display_name, "First");
@@ -214,6 +220,7 @@ async fn a_deleted_number_is_gone_and_can_be_created_again() {
         name: made.name.clone(),
         etag: String::new(),
         allow_missing,
+        ..Default::default()
     };
     let mut client = house.client.phone_numbers();
     client.delete_phone_number(deletion(false)).await.expect("it is there");
@@ -309,14 +316,16 @@ async fn another_organisation_finds_none_of_it() {
     let get = GetPhoneNumberRequest { name: name.clone() };
     not_found(client.get_phone_number(get).await.expect_err("not theirs"));
     let change = PhoneNumber { name: name.clone(), display_name: "Mine".into(), ..Default::default() };
-    let update = UpdatePhoneNumberRequest { phone_number: Some(change), update_mask: None };
+    let update =
+        UpdatePhoneNumberRequest { phone_number: Some(change), update_mask: None, ..Default::default() };
     not_found(client.update_phone_number(update).await.expect_err("not theirs"));
     let delete = DeletePhoneNumberRequest { name, ..Default::default() };
     not_found(client.delete_phone_number(delete).await.expect_err("not theirs"));
     let page = client.list_phone_numbers(ListPhoneNumbersRequest::default()).await.expect("an empty page");
     assert_eq!((page.get_ref().phone_numbers.len(), page.get_ref().total_size), (0, 0));
     let foreign = PhoneNumber { inbound_agent: agent, ..number("+493012345678") };
-    let create = |phone_number| CreatePhoneNumberRequest { phone_number: Some(phone_number) };
+    let create =
+        |phone_number| CreatePhoneNumberRequest { phone_number: Some(phone_number), ..Default::default() };
     not_found(client.create_phone_number(create(foreign)).await.expect_err("the agent is not theirs"));
     let same = create(number("+493012345678"));
     client.create_phone_number(same).await.expect("the same number is free for them");

@@ -94,13 +94,19 @@ async fn apply(args: ApplyArgs) -> Result<(), Error> {
     match found {
         None => {
             let agent_id = name.trim_start_matches("agents/").to_owned();
-            engine.agents().create_agent(CreateAgentRequest { agent_id, agent: Some(agent) }).await?;
+            engine
+                .agents()
+                .create_agent(CreateAgentRequest { agent_id, agent: Some(agent), ..Default::default() })
+                .await?;
             println!("created {name}");
         }
         Some(found) if bare(&found) == bare(&agent) => println!("{name} is as the file says"),
         Some(_) => {
             let update_mask = Some(prost_types::FieldMask { paths: settable_fields()? });
-            engine.agents().update_agent(UpdateAgentRequest { agent: Some(agent), update_mask }).await?;
+            engine
+                .agents()
+                .update_agent(UpdateAgentRequest { agent: Some(agent), update_mask, ..Default::default() })
+                .await?;
             println!("changed {name}");
         }
     }

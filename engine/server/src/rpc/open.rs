@@ -33,6 +33,7 @@ use crate::session::telling::CallJournal;
 use crate::session::voice::{Speaker, Voice};
 use crate::status::{Refusal, Violations};
 use crate::tools::Toolbox;
+use crate::traces::call::CallTrace;
 
 /// How long a client may take to say what it wants.
 const START_WITHIN: Duration = Duration::from_secs(10);
@@ -51,7 +52,7 @@ pub async fn first_message(
     match first.and_then(|message| message.request) {
         Some(Request::Start(start)) => Ok(start),
         Some(_) => Err(Refusal::WrongState {
-            reason: "START_EXPECTED",
+            reason: v1::ErrorReason::StartExpected,
             message: "start: the first message of a session must be `start`".to_owned(),
         }
         .into()),
@@ -84,7 +85,7 @@ pub async fn open(
     outgoing: mpsc::Sender<Outgoing>,
 ) -> Result<Opened, Refusal> {
     if engine.refuses_calls() {
-        return Err(Refusal::Unavailable { message: "this engine is shutting down; try another".to_owned() });
+        return Err(Refusal::Draining);
     }
     let formats = formats(&start)?;
     variables("dynamic_variables", &start.dynamic_variables)?;
@@ -127,14 +128,14 @@ pub async fn open(
     let key = CallKey { organisation, call, owner };
     let opened =
         begun.and_then(|_| put_together(engine, key, inbox, &agent, policy, &start, formats, outgoing));
-    if opened
-        .as_ref()
-        .is_err_and(|refusal| !matches!(refusal, Refusal::WrongState { reason: "CALL_TAKEN", .. }))
-    {
+    if opened.as_ref().is_err_and(|refusal| {
+        !matches!(refusal, Refusal::WrongState { reason: v1::ErrorReason::CallTaken, .. })
+    }) {
         // The row must not stay behind as a call that seems to go on.
         engine.close_unopened(key).await;
     }
-    let session = opened?;
+    let trace = engine.traces.clone().map(|traces| CallTrace::begin(traces, call, agent_id.as_str()));
+    let session = opened?.traced(trace);
     if engine.refuses_calls() {
         // The drain began while this call was opened.
         engine.live.end(call, EndReason::Drained);
@@ -191,7 +192,7 @@ fn put_together(
     let settings = stt::Settings { language: "en-US".to_owned(), expectation: stt::Expectation::default() };
     let listener = engine.stack.stt.open(settings, sink).map_err(|error| {
         tracing::error!(%error, "the transcriber could not be opened");
-        Refusal::WrongState { reason: "PROVIDER_MISSING", message: error.to_string() }
+        Refusal::WrongState { reason: v1::ErrorReason::ProviderMissing, message: error.to_string() }
     })?;
     Ok(Session::new(Parts {
         clock: Clock::start(),
@@ -240,7 +241,7 @@ async fn begin_call(engine: &Engine, scope: &Scope, call: CallId) -> Result<Owne
 
 fn taken(id: CallId) -> Refusal {
     Refusal::WrongState {
-        reason: "CALL_TAKEN",
+        reason: v1::ErrorReason::CallTaken,
         message: format!("start.call: calls/{id} has begun or ended already; create another"),
     }
 }

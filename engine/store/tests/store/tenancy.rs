@@ -35,7 +35,7 @@ async fn line(conn: &mut Work<'_>, query: &str) -> Result<Option<String>> {
 }
 
 /// An organisation with at least one row in every table.
-async fn full_organisation(store: &Store) -> Scope {
+pub async fn full_organisation(store: &Store) -> Scope {
     let scope = new_organisation(store).await;
     let held = setup::live_call(&scope).await;
     let call = held.0;
@@ -46,6 +46,7 @@ async fn full_organisation(store: &Store) -> Scope {
     tools::begin(&scope, held, "once").await;
     appointments::book_evening(&scope, Some(call)).await;
     crate::phone_numbers::new_number(&scope, "493012345678").await;
+    crate::requests::one_of_each(&scope).await;
     scope
 }
 

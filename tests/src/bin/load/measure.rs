@@ -97,7 +97,8 @@ async fn create_agent(to: Channel, authorization: &MetadataValue<Ascii>) -> Resu
         language_model: Some(LanguageModel { system_prompt: "Answer.".to_owned() }),
         ..Agent::default()
     };
-    let message = CreateAgentRequest { agent_id: "load".to_owned(), agent: Some(agent) };
+    let message =
+        CreateAgentRequest { agent_id: "load".to_owned(), agent: Some(agent), ..Default::default() };
     let mut request = tonic::Request::new(message);
     request.metadata_mut().insert("authorization", authorization.clone());
     let created = AgentServiceClient::new(to).create_agent(request).await;
