@@ -18,6 +18,7 @@ mod operate;
 mod outage;
 mod phone_numbers;
 mod recording;
+mod taken;
 mod tidy;
 mod tls;
 mod traces;
