@@ -20,6 +20,7 @@ mod outage;
 mod phone_numbers;
 mod recording;
 mod refusals;
+mod taken;
 mod tidy;
 mod tls;
 mod traces;

@@ -78,7 +78,7 @@ pub fn run_key(call: parlance_store::CallId, number: u32) -> String {
 }
 
 /// The number in such a key; 0 for a key that somebody else has made.
-fn run_number(key: &str) -> u32 {
+pub fn run_number(key: &str) -> u32 {
     key.rsplit_once('/').and_then(|(_, number)| number.parse().ok()).unwrap_or(0)
 }
 

@@ -16,6 +16,7 @@ pub mod journal;
 pub mod live;
 mod log_line;
 pub mod ownership;
+pub mod past;
 pub mod playout;
 pub mod record;
 mod reply_audio;
