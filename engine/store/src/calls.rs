@@ -201,6 +201,27 @@ pub async fn mark_ended(scope: &Scope, id: CallId, end: CallEnd) -> Result<Call>
     }
 }
 
+/// Ends a call that nobody has begun. False if it has been begun or ended: it stays as it is.
+///
+/// # Errors
+/// [`Error::Unavailable`] when the database can't be reached.
+pub async fn end_unbegun(scope: &Scope, id: CallId, end: &CallEnd) -> Result<bool> {
+    scope
+        .run(|conn| {
+            Box::pin(async move {
+                let row = calls::table.filter(calls::id.eq(id)).filter(calls::state.eq(CallState::Created));
+                let change = (
+                    calls::state.eq(CallState::Ended),
+                    calls::end_time.eq(PgTime(end.at)),
+                    calls::end_reason.eq(&end.reason),
+                    calls::end_message.eq(&end.message),
+                );
+                Ok(diesel::update(row).set(change).execute(conn).await? == 1)
+            })
+        })
+        .await
+}
+
 /// A page of the calls, newest first.
 ///
 /// # Errors

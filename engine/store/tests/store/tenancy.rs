@@ -45,6 +45,7 @@ async fn full_organisation(store: &Store) -> Scope {
     tools::begin(&scope, call, "once").await;
     appointments::book_evening(&scope, Some(call)).await;
     crate::phone_numbers::new_number(&scope, "493012345678").await;
+    crate::commands::ask(&scope, call).await;
     scope
 }
 
