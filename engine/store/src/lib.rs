@@ -4,10 +4,12 @@
 //! refused. It knows nothing of the wire, of live calls or of providers. Enter at [`Store::open`]; take a
 //! [`Scope`] for an organisation with [`Store::scope`] and hand it to the functions of an aggregate:
 //! [`organisations`], [`keys`], [`agents`], [`calls`], [`journal`], [`transcripts`], [`invocations`],
-//! [`appointments`], [`phone_numbers`], [`commands`]. What other nodes did is heard by [`Store::listen`]. Without a scope there are no rows: row-level security sees to it, not our queries.
+//! [`appointments`], [`phone_numbers`], [`requests`], [`audit_log`], [`commands`]. What other nodes did is heard by
+//! [`Store::listen`]. Without a scope there are no rows: row-level security sees to it, not our queries.
 
 pub mod agents;
 pub mod appointments;
+pub mod audit_log;
 pub mod calls;
 pub mod commands;
 pub mod invocations;
@@ -17,6 +19,7 @@ pub mod notices;
 pub mod organisations;
 pub mod phone_numbers;
 pub mod private_cluster;
+pub mod requests;
 pub mod transcripts;
 
 mod audit;
@@ -38,7 +41,10 @@ pub use audit::{TableAudit, TenancyAudit};
 pub use booking::{OpenPeriod, Refusal};
 pub use connect::DatabaseUrl;
 pub use error::Error;
-pub use ids::{AgentId, AppointmentId, CallId, CommandId, InvocationId, KeyId, OrganisationId, PhoneNumberId};
+pub use ids::{
+    AgentId, AppointmentId, AuditEntryId, CallId, CommandId, InvocationId, KeyId, OrganisationId,
+    PhoneNumberId,
+};
 pub use migrate::Migrated;
 pub use page::{Page, PageRequest};
 pub use store::{Database, Store, StoreConfig};
