@@ -12,6 +12,7 @@ use parlance_store::{Database, DatabaseUrl, OrganisationId, Store, StoreConfig, 
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
+use crate::bus::Bus;
 use crate::config::{Config, Providers};
 use crate::convert::agent::Offer;
 use crate::key_file::KeyFile;
@@ -87,7 +88,9 @@ pub struct Engine {
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Calls that live here.
-    pub live: LiveCalls,
+    pub live: Arc<LiveCalls>,
+    /// How other nodes' calls are reached, and ours by them.
+    pub bus: Bus,
     /// Places for sessions.
     pub places: Arc<Semaphore>,
     /// The keys seen lately.
@@ -127,7 +130,8 @@ impl Engine {
         let voices = known_voices(&stack);
         let offer = offer(&stack, &voices, config.providers == Providers::Offline);
         let refusing = AtomicBool::new(false);
-        let live = LiveCalls::default();
+        let live = Arc::<LiveCalls>::default();
+        let bus = Bus::start(&store, live.clone());
         let places = Arc::new(Semaphore::new(config.max_sessions as usize));
         let known_keys = KnownKeys::new(config.requests_per_second);
         let metrics = Arc::default();
@@ -141,6 +145,7 @@ impl Engine {
             recorder,
             metrics,
             live,
+            bus,
             places,
             known_keys,
             calls,
@@ -228,6 +233,7 @@ impl Engine {
                 "the journal could not be written to its end"
             );
         }
+        self.bus.stop();
         if let Err(error) = self.store.close().await {
             tracing::warn!(%error, "the database was not stopped in order");
         }

@@ -2,8 +2,10 @@
 //!
 //! [`serve`] starts it; [`session`] holds a live call; [`rpc`] is the front desk, one file per service;
 //! [`http`] what operators ask; [`settings`] where settings come from; [`metrics`] what is counted; [`tools`] what agents can do; [`convert`] the contract's words for ours; [`status`] how failures leave.
+//! [`bus`] is how nodes reach one another's calls.
 //! [`cli`] is the program's client side and knows only the contract.
 
+pub mod bus;
 pub mod cli;
 pub mod config;
 pub mod convert;

@@ -51,7 +51,8 @@ pub enum Command {
 /// [`Error::NotFound`] when there is no such call.
 pub async fn ask(scope: &Scope, call: CallId, command: &Command, patience: Duration) -> Result<CommandId> {
     let id = CommandId::new();
-    let command = serde_json::to_value(command).map_err(|error| Error::invalid("command", error.to_string()))?;
+    let command =
+        serde_json::to_value(command).map_err(|error| Error::invalid("command", error.to_string()))?;
     let patience = i64::try_from(patience.as_millis()).unwrap_or(i64::MAX);
     let asked: Result<()> = scope
         .run(|conn| {
@@ -61,7 +62,8 @@ pub async fn ask(scope: &Scope, call: CallId, command: &Command, patience: Durat
                      VALUES ($1, $2, $3, $4, clock_timestamp() + $5 * interval '1 millisecond')",
                 );
                 let insert = insert.bind::<Uuid, _>(id).bind::<Uuid, _>(scope.organisation());
-                let insert = insert.bind::<Uuid, _>(call).bind::<Jsonb, _>(command).bind::<BigInt, _>(patience);
+                let insert =
+                    insert.bind::<Uuid, _>(call).bind::<Jsonb, _>(command).bind::<BigInt, _>(patience);
                 insert.execute(conn).await?;
                 notices::tell(conn, &Notice::Asked { call, command: id }).await
             })

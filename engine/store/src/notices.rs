@@ -55,7 +55,9 @@ impl Notice {
     fn payload(&self) -> String {
         match self {
             Self::Missed => String::new(),
-            Self::Written(calls) => calls.iter().fold("written".to_owned(), |text, id| format!("{text} {id}")),
+            Self::Written(calls) => {
+                calls.iter().fold("written".to_owned(), |text, id| format!("{text} {id}"))
+            }
             Self::Asked { call, command } => format!("asked {call} {command}"),
             Self::Answered(command) => format!("answered {command}"),
         }

@@ -26,6 +26,7 @@ use crate::session::clock::Clock;
 use crate::session::far_end::{FarEnd, Outgoing};
 use crate::session::inbox::{Inbox, Posted};
 use crate::session::journal::CallKey;
+use crate::session::onlookers::Onlookers;
 use crate::session::playout::{self, Playout};
 use crate::session::run::{Options, Parts, Session};
 use crate::session::telling::CallJournal;
@@ -121,10 +122,10 @@ pub async fn open(
     let key = CallKey { organisation, call };
     // The seat before the row is live: whoever ends a live call must find it.
     let inbox = Inbox::default();
-    let seat = Seat::take(engine, call, &inbox).ok_or_else(|| taken(call))?;
+    let seat = Seat::take(engine, key, &inbox).ok_or_else(|| taken(call))?;
     let begun = begin_call(&scope, call).await;
     let opened =
-        begun.and_then(|()| put_together(engine, key, inbox, &agent, policy, &start, formats, outgoing));
+        begun.and_then(|()| put_together(&seat, key, inbox, &agent, policy, &start, formats, outgoing));
     if opened.as_ref().is_err_and(|refusal| {
         !matches!(refusal, Refusal::WrongState { reason: v1::ErrorReason::CallTaken, .. })
     }) {
@@ -153,12 +154,14 @@ pub async fn open(
 pub struct Seat {
     engine: Arc<Engine>,
     call: CallId,
+    onlookers: Arc<Onlookers>,
 }
 
 impl Seat {
     /// `None` if that call lives already.
-    fn take(engine: &Arc<Engine>, call: CallId, inbox: &Inbox) -> Option<Self> {
-        engine.live.enter(call, inbox.post()).then(|| Self { engine: engine.clone(), call })
+    fn take(engine: &Arc<Engine>, key: CallKey, inbox: &Inbox) -> Option<Self> {
+        let onlookers = engine.live.enter(key, inbox.post())?;
+        Some(Self { engine: engine.clone(), call: key.call, onlookers })
     }
 }
 
@@ -170,7 +173,7 @@ impl Drop for Seat {
 
 #[allow(clippy::too_many_arguments, reason = "the parts of a session, put together in one place")]
 fn put_together(
-    engine: &Arc<Engine>,
+    seat: &Seat,
     key: CallKey,
     inbox: Inbox,
     agent: &v1::Agent,
@@ -179,6 +182,7 @@ fn put_together(
     formats: Formats,
     outgoing: mpsc::Sender<Outgoing>,
 ) -> Result<Session, Refusal> {
+    let engine = &seat.engine;
     let post = inbox.post();
     let sink: stt::Sink = {
         let post = post.clone();
@@ -198,7 +202,7 @@ fn put_together(
         voice: Voice::new(engine.speakers(agent), post),
         model: engine.stack.llm.clone(),
         toolbox: Toolbox::new(engine.store.scope(key.organisation), key, engine.tools.clone()),
-        journal: CallJournal::new(engine.journal.clone(), key),
+        journal: CallJournal::new(engine.journal.clone(), key, seat.onlookers.clone()),
         recording: engine
             .recorder
             .as_ref()

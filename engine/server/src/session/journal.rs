@@ -7,7 +7,7 @@
 
 mod write;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -233,12 +233,20 @@ struct Batch {
     lanes: BTreeMap<CallKey, Lane>,
     closings: Vec<(CallKey, Closing, oneshot::Sender<()>)>,
     flushed: Vec<oneshot::Sender<()>>,
+    /// Calls of which there is something new to see, to be told to every node.
+    news: BTreeSet<CallId>,
     waiting: Arc<Waiting>,
 }
 
 impl Batch {
     fn new(waiting: Arc<Waiting>) -> Self {
-        Self { lanes: BTreeMap::new(), closings: Vec::new(), flushed: Vec::new(), waiting }
+        Self {
+            lanes: BTreeMap::new(),
+            closings: Vec::new(),
+            flushed: Vec::new(),
+            news: BTreeSet::new(),
+            waiting,
+        }
     }
 
     fn is_empty(&self) -> bool {

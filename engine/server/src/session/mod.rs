@@ -14,6 +14,7 @@ pub mod far_end;
 pub mod inbox;
 pub mod journal;
 pub mod live;
+pub mod onlookers;
 pub mod playout;
 pub mod record;
 mod reply_audio;

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use parlance_conversation::{CallTime, EndReason, Input, Now};
-use parlance_store::{CallId, OrganisationId};
+use parlance_store::OrganisationId;
 
 use super::super::{CallLine, Journal, WAITING_MAX_OF_CALL};
 use super::*;
@@ -16,6 +16,7 @@ struct Script {
     in_trouble: Option<CallId>,
     entries: Vec<(CallId, i64, String)>,
     ends: Vec<(CallId, CallEnd)>,
+    told: Vec<CallId>,
 }
 
 #[derive(Clone, Default)]
@@ -59,6 +60,11 @@ impl Shelf for Scripted {
 
     async fn end(&self, key: CallKey, end: CallEnd) -> Result<(), Error> {
         self.with(|script| script.ends.push((key.call, end)));
+        Ok(())
+    }
+
+    async fn tell(&self, calls: &[CallId]) -> Result<(), Error> {
+        self.with(|script| script.told.extend_from_slice(calls));
         Ok(())
     }
 }
