@@ -14,16 +14,22 @@ use crate::convert::event;
 use crate::session::run::sayable;
 use crate::status::{Refusal, Violations};
 
+/// What a call says of its end whose engine let its lease lapse and did not answer.
+const LEFT: &str = "ended after its engine was gone";
+
 impl Calls {
     /// Ends a call, wherever it is.
     pub(super) async fn end(&self, scope: &Scope, id: CallId) -> Result<v1::Call, Refusal> {
         let row = calls::get(scope, id).await.map_err(|error| missing(error, id))?;
         match row.state {
             calls::CallState::Ended => return Err(over(id)),
-            calls::CallState::Created if self.end_unbegun(scope, id).await? => {}
+            calls::CallState::Created if self.end_unheld(scope, id, "ended before its session").await? => {}
             // A session may have begun since the row was read.
             calls::CallState::Created | calls::CallState::Ongoing => {
-                self.order(scope, id, Command::End).await?;
+                match self.order(scope, id, Command::End).await {
+                    Err(Refusal::OwnerUnreachable { .. }) if self.end_unheld(scope, id, LEFT).await? => {}
+                    other => other?,
+                }
             }
         }
         Ok(convert::call(&row))
@@ -55,15 +61,15 @@ impl Calls {
         }
     }
 
-    /// Ends a call that nobody has joined. False if somebody has, meanwhile.
-    async fn end_unbegun(&self, scope: &Scope, id: CallId) -> Result<bool, Refusal> {
+    /// Ends a call that no engine holds. False if one does, or it is over.
+    async fn end_unheld(&self, scope: &Scope, id: CallId, why: &str) -> Result<bool, Refusal> {
         let end = calls::CallEnd {
             at: jiff::Timestamp::now(),
             reason: event::word(&EndReason::ApiEnded),
-            message: Some("ended before its session".to_owned()),
+            message: Some(why.to_owned()),
             recording_path: None,
         };
-        let ended = calls::end_unbegun(scope, id, &end).await?;
+        let ended = calls::end_unheld(scope, id, &end).await?;
         if ended && let Err(error) = self.engine.store.tell_written(&[id]).await {
             tracing::debug!(call = %id, %error, "those who wait for the call were not told of its end");
         }

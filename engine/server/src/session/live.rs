@@ -8,7 +8,6 @@ use parlance_store::{CallId, OrganisationId};
 use tokio::sync::broadcast;
 
 use super::inbox::{Post, Posted};
-use super::journal::CallKey;
 use super::onlookers::{Onlookers, Told};
 
 /// Live calls by their id.
@@ -26,13 +25,12 @@ struct Live {
 
 impl LiveCalls {
     /// Takes a call in and gives the place for those who watch it. `None` if that call lives already.
-    pub fn enter(&self, key: CallKey, post: Post) -> Option<Arc<Onlookers>> {
+    pub fn enter(&self, organisation: OrganisationId, call: CallId, post: Post) -> Option<Arc<Onlookers>> {
         let mut calls = self.calls.write().unwrap_or_else(PoisonError::into_inner);
-        match calls.entry(key.call) {
+        match calls.entry(call) {
             std::collections::hash_map::Entry::Occupied(_) => None,
             std::collections::hash_map::Entry::Vacant(place) => {
                 let onlookers = Arc::<Onlookers>::default();
-                let organisation = key.organisation;
                 place.insert(Live { organisation, post, onlookers: onlookers.clone() });
                 Some(onlookers)
             }

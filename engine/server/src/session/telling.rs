@@ -7,6 +7,7 @@ use parlance_conversation::{Event, Now};
 use parlance_proto::v1;
 use parlance_proto::v1::call_event::Event as Wire;
 use parlance_proto::v1::voice_session_response::Response;
+use parlance_store::CallId;
 
 use super::journal::{CallKey, CallLine, Entry, Journal, Record};
 use super::onlookers::{Onlookers, Told};
@@ -40,6 +41,11 @@ impl CallJournal {
             self.onlookers.show(told);
         }
         self.line.append(Entry { offset: self.offset, now, record });
+    }
+
+    /// The call whose it is.
+    pub fn call(&self) -> CallId {
+        self.key.call
     }
 
     /// The journal and the key, for closing the call.
