@@ -7,9 +7,13 @@ use parlance_proto::v1::call_event::Event;
 use parlance_proto::v1::session_start::Target;
 use parlance_proto::v1::{CallEvent, EndReason, SessionStart, TurnEventType};
 use parlance_store::CallId;
+use parlance_store::private_cluster::{ClusterConfig, PrivateCluster};
 use parlance_tests::caller::typing_start;
 use parlance_tests::details::{assert_bad_fields, assert_refused};
-use parlance_tests::{Caller, House, Watcher, agents};
+use parlance_tests::proxy::Proxy;
+use parlance_tests::{Caller, House, Watcher, agents, database, program};
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{ChildStdout, Command};
 use tonic::transport::Endpoint;
 use tonic::{Code, Request};
 
@@ -178,5 +182,88 @@ async fn a_watcher_that_reads_nothing_slows_nobody_and_misses_nothing() {
         told.extend(message.event);
     }
     assert_eq!(told, stored);
+    house.is_empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_watches_on_the_calls_own_node_is_told_at_once_even_while_the_database_is_away() {
+    let config = ClusterConfig::new(database::new_folder());
+    let cluster = PrivateCluster::start(&config).expect("the tests need a Postgres");
+    let _watch = cluster.stop_when_process_ends(true).expect("it goes when the test does");
+    let house = House::leasing(cluster.url(), "15s").await;
+    let agent = house.hires(agents::echo("Hello")).await;
+    let mut caller = Caller::dials(&house, typing_start(&agent)).await;
+    let call = caller.ready.call.clone();
+    let mut watcher = Watcher::watches(&house.client, &call, 0).await;
+    caller.agent_finishes().await;
+    caller.types("before");
+    let told = watcher.until("the line before", |watcher| watcher.has_said("You said: before"));
+    tokio::join!(caller.agent_finishes(), told);
+    tokio::task::block_in_place(|| cluster.stop()).expect("the server stops");
+    caller.types("meanwhile");
+    let told = watcher.until("the line meanwhile", |watcher| watcher.has_said("You said: meanwhile"));
+    tokio::join!(caller.agent_finishes(), told);
+    let cluster = tokio::task::block_in_place(|| PrivateCluster::start(&config));
+    let cluster = cluster.expect("the server starts again");
+    caller.hangs_up();
+    caller.ends(SOON).await.1.expect("an end that was asked for is no error");
+    let (told, status) = watcher.ends().await;
+    status.expect("a watched call that ended ends well");
+    house.ended_call(&call).await;
+    assert_eq!(told, house.transcript(&call).await.events);
+    house.is_empty().await;
+    drop(house);
+    tokio::task::block_in_place(|| cluster.stop()).expect("the server stops");
+}
+
+/// Reads on to a line with these words; gives all lines read.
+async fn read_to(lines: &mut Lines<BufReader<ChildStdout>>, words: &str) -> Vec<String> {
+    let mut read = Vec::new();
+    while !read.last().is_some_and(|line: &String| line.contains(words)) {
+        let line = tokio::time::timeout(SOON, lines.next_line()).await;
+        match line {
+            Ok(Ok(Some(line))) => read.push(line),
+            other => panic!("{other:?} while `{words}` was awaited behind {read:#?}"),
+        }
+    }
+    read
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_program_goes_on_watching_where_it_was_when_its_connection_broke() {
+    let house = House::scripted().await;
+    let proxy = Proxy::to(house.running.address).await;
+    let agent = house.hires(agents::echo("Hello")).await;
+    let mut caller = Caller::dials(&house, typing_start(&agent)).await;
+    let call = caller.ready.call.clone();
+    let program = tokio::task::spawn_blocking(program::path).await.expect("the program can be built");
+    let endpoint = format!("http://{}", proxy.address);
+    let mut watching = Command::new(program)
+        .args(["calls", "watch", &call, "--endpoint", &endpoint, "--key", &house.key])
+        .current_dir(house.data_dir())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("the program can be started");
+    let mut lines = BufReader::new(watching.stdout.take().expect("it is a pipe")).lines();
+    caller.agent_finishes().await;
+    caller.types("line one");
+    let (mut told, ()) = tokio::join!(read_to(&mut lines, "You said: line one"), caller.agent_finishes());
+    proxy.resets();
+    caller.types("line two");
+    caller.agent_finishes().await;
+    proxy.recovers();
+    caller.types("line three");
+    let (rest, ()) = tokio::join!(read_to(&mut lines, "You said: line three"), caller.agent_finishes());
+    told.extend(rest);
+    for answer in ["Hello", "You said: line one", "You said: line two", "You said: line three"] {
+        let count = told.iter().filter(|line| line.contains(answer)).count();
+        assert_eq!(count, 1, "{answer}: {told:#?}");
+    }
+    caller.hangs_up();
+    caller.ends(SOON).await.1.expect("an end that was asked for is no error");
+    let status = tokio::time::timeout(SOON, watching.wait()).await.expect("it ends with the call");
+    assert!(status.expect("it can be waited for").success());
     house.is_empty().await;
 }
