@@ -119,6 +119,7 @@ impl Running {
             () = hurry => {}
         }
         self.engine.end_calls().await;
+        self.engine.bus.stop();
         self.stop.cancel();
         // The accept loop bounds its own end; a panic in it has been reported by then.
         self.accepting.await.ok();

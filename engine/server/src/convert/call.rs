@@ -116,11 +116,8 @@ pub fn journal_event(row: &journal::JournalEntry) -> Option<v1::CallEvent> {
         return None;
     }
     let told: parlance_conversation::Event = serde_json::from_value(row.payload.clone()).ok()?;
-    Some(v1::CallEvent {
-        offset: u64::try_from(row.offset).ok()?,
-        at: Some(offset(CallTime::from_micros(u64::try_from(row.at_us).ok()?))),
-        event: Some(event::wire(&told)?),
-    })
+    let at = CallTime::from_micros(u64::try_from(row.at_us).ok()?);
+    event::call_event(u64::try_from(row.offset).ok()?, at, &told)
 }
 
 /// An utterance as it is kept.

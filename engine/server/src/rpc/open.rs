@@ -27,6 +27,7 @@ use crate::session::clock::Clock;
 use crate::session::far_end::{FarEnd, Outgoing};
 use crate::session::inbox::{Inbox, Posted};
 use crate::session::journal::CallKey;
+use crate::session::onlookers::Onlookers;
 use crate::session::playout::{self, Playout};
 use crate::session::run::{Options, Parts, Session};
 use crate::session::telling::CallJournal;
@@ -122,12 +123,12 @@ pub async fn open(
     };
     // The seat before the row is live: whoever ends a live call must find it.
     let inbox = Inbox::default();
-    let seat = Seat::take(engine, call, &inbox).ok_or_else(|| taken(call))?;
+    let seat = Seat::take(engine, organisation, call, &inbox).ok_or_else(|| taken(call))?;
     let begun = begin_call(engine, &scope, call).await;
     let owner = *begun.as_ref().unwrap_or(&Owner::NOBODY);
     let key = CallKey { organisation, call, owner };
     let opened =
-        begun.and_then(|_| put_together(engine, key, inbox, &agent, policy, &start, formats, outgoing));
+        begun.and_then(|_| put_together(&seat, key, inbox, &agent, policy, &start, formats, outgoing));
     if opened.as_ref().is_err_and(|refusal| {
         !matches!(refusal, Refusal::WrongState { reason: v1::ErrorReason::CallTaken, .. })
     }) {
@@ -157,12 +158,14 @@ pub async fn open(
 pub struct Seat {
     engine: Arc<Engine>,
     call: CallId,
+    onlookers: Arc<Onlookers>,
 }
 
 impl Seat {
     /// `None` if that call lives already.
-    fn take(engine: &Arc<Engine>, call: CallId, inbox: &Inbox) -> Option<Self> {
-        engine.live.enter(call, inbox.post()).then(|| Self { engine: engine.clone(), call })
+    fn take(engine: &Arc<Engine>, organisation: OrganisationId, call: CallId, inbox: &Inbox) -> Option<Self> {
+        let onlookers = engine.live.enter(organisation, call, inbox.post())?;
+        Some(Self { engine: engine.clone(), call, onlookers })
     }
 }
 
@@ -175,7 +178,7 @@ impl Drop for Seat {
 
 #[allow(clippy::too_many_arguments, reason = "the parts of a session, put together in one place")]
 fn put_together(
-    engine: &Arc<Engine>,
+    seat: &Seat,
     key: CallKey,
     inbox: Inbox,
     agent: &v1::Agent,
@@ -184,6 +187,7 @@ fn put_together(
     formats: Formats,
     outgoing: mpsc::Sender<Outgoing>,
 ) -> Result<Session, Refusal> {
+    let engine = &seat.engine;
     let post = inbox.post();
     let sink: stt::Sink = {
         let post = post.clone();
@@ -200,7 +204,7 @@ fn put_together(
         voice: Voice::new(engine.speakers(agent), post),
         model: engine.stack.llm.clone(),
         toolbox: Toolbox::new(engine.store.scope(key.organisation), key, engine.tools.clone()),
-        journal: CallJournal::new(engine.journal.clone(), key),
+        journal: CallJournal::new(engine.journal.clone(), key, seat.onlookers.clone()),
         recording: engine
             .recorder
             .as_ref()
