@@ -14,7 +14,7 @@ use crate::page::foreign_token;
 use crate::schema::calls;
 use crate::text_enum::text_enum;
 use crate::time::{PgTime, PgTimeOrNull};
-use crate::{AgentId, CallId, Error, Page, PageRequest, Result, Scope};
+use crate::{AgentId, CallId, Error, Page, PageRequest, Result, Scope, quotas};
 
 text_enum!(
     /// How the caller is connected.
@@ -123,7 +123,8 @@ pub struct CallFilter {
 /// Announces a call, in state `created`.
 ///
 /// # Errors
-/// [`Error::Unavailable`] when the database can't be reached.
+/// [`Error::QuotaExceeded`] when the organisation may make no more at the moment, [`Error::Unavailable`] when the
+/// database can't be reached.
 pub async fn create(scope: &Scope, new: NewCall) -> Result<Call> {
     let row = (
         calls::id.eq(CallId::new()),
@@ -136,7 +137,14 @@ pub async fn create(scope: &Scope, new: NewCall) -> Result<Call> {
         calls::dynamic_variables.eq(new.dynamic_variables),
     );
     let insert = diesel::insert_into(calls::table).values(row).returning(Call::as_returning());
-    scope.run(|conn| Box::pin(async move { Ok(insert.get_result(conn).await?) })).await
+    scope
+        .run(|conn| {
+            Box::pin(async move {
+                quotas::admit_call(conn).await?;
+                Ok(insert.get_result(conn).await?)
+            })
+        })
+        .await
 }
 
 /// The call with that id.
@@ -156,11 +164,12 @@ pub async fn get(scope: &Scope, id: CallId) -> Result<Call> {
 ///
 /// # Errors
 /// [`Error::NotFound`] when there is none, [`Error::Conflict`] when it has been live before or has ended: of two
-/// sessions that want the same call, one gets it.
+/// sessions that want the same call, one gets it. [`Error::QuotaExceeded`] when as many live as may.
 pub async fn mark_started(scope: &Scope, id: CallId, at: Timestamp) -> Result<Call> {
     let changed: Option<Call> = scope
         .run(|conn| {
             Box::pin(async move {
+                quotas::admit_session(conn).await?;
                 let row = calls::table.filter(calls::id.eq(id)).filter(calls::state.eq(CallState::Created));
                 let change = (calls::state.eq(CallState::Ongoing), calls::start_time.eq(PgTime(at)));
                 let update = diesel::update(row).set(change).returning(Call::as_returning());

@@ -25,6 +25,14 @@ pub enum Error {
     /// The row is not in the state the caller believed: a stale etag, or a step that came too late.
     #[error("change it: {0}")]
     Conflict(&'static str),
+    /// The organisation has used up a quota. The same work may succeed later.
+    #[error("admit it: {message}")]
+    QuotaExceeded {
+        /// Which, for people.
+        message: String,
+        /// When another try makes sense.
+        retry_after: std::time::Duration,
+    },
     /// An argument that could never work. Nothing was written.
     #[error("accept {field}: {message}")]
     Invalid {
@@ -56,7 +64,7 @@ impl Error {
     pub fn is_caused_by_data(&self) -> bool {
         match self {
             Self::NotFound(_) | Self::AlreadyExists(_) | Self::Conflict(_) | Self::Invalid { .. } => true,
-            Self::Unavailable(_) | Self::Setup(_) | Self::Cluster(_) => false,
+            Self::Unavailable(_) | Self::QuotaExceeded { .. } | Self::Setup(_) | Self::Cluster(_) => false,
             Self::Query(Diesel::DatabaseError(kind, info)) => match kind {
                 DatabaseErrorKind::NotNullViolation
                 | DatabaseErrorKind::CheckViolation

@@ -15,6 +15,8 @@ pub mod keys;
 pub mod organisations;
 pub mod phone_numbers;
 pub mod private_cluster;
+pub mod quotas;
+pub mod resources;
 pub mod transcripts;
 
 mod audit;
@@ -24,6 +26,7 @@ mod error;
 mod etag;
 mod ids;
 mod migrate;
+mod opening_hours;
 mod page;
 mod pool;
 mod schema;
