@@ -14,7 +14,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::booking::{Booked, Diary, Refusal, Room, Stretch};
-use crate::organisations::{self, Organisation};
+use crate::opening_hours;
+use crate::organisations::Organisation;
 use crate::page::{parse_time_key, time_key};
 use crate::schema::{appointments, organisations as organisation_rows};
 use crate::text_enum::text_enum;
@@ -154,7 +155,9 @@ pub async fn book(scope: &Scope, wanted: NewAppointment, now: Timestamp) -> Resu
                     return Ok(Booking::AlreadyBooked(known));
                 }
                 match find_place(conn, &organisation, stretch, None, now).await? {
-                    Ok(resource) => insert(conn, scope, &wanted, (stretch, resource)).await.map(Booking::Booked),
+                    Ok(resource) => {
+                        insert(conn, scope, &wanted, (stretch, resource)).await.map(Booking::Booked)
+                    }
                     Err(refusal) => Ok(Booking::Refused(refusal)),
                 }
             })
@@ -203,7 +206,7 @@ async fn find_place(
 ) -> Result<Result<Option<ResourceId>, Refusal>> {
     let zone = TimeZone::get(&organisation.time_zone)
         .map_err(|e| Error::Setup(format!("know the time zone {}: {e}", organisation.time_zone)))?;
-    let week = organisations::load_hours(conn).await?;
+    let week = opening_hours::load_hours(conn).await?;
     let booked = bookings_around(conn, wanted, moving.map(|it| it.id)).await?;
     let active = resources::active(conn).await?;
     let room = match &active {
@@ -236,10 +239,9 @@ async fn bookings_around(
         None => query,
     };
     let rows: Vec<(PgTime, PgTime, Option<ResourceId>)> = query.load(conn).await?;
-    let booked = rows.into_iter().map(|(start, end, resource)| Booked {
-        stretch: Stretch { start: start.0, end: end.0 },
-        resource,
-    });
+    let booked = rows
+        .into_iter()
+        .map(|(start, end, resource)| Booked { stretch: Stretch { start: start.0, end: end.0 }, resource });
     Ok(booked.collect())
 }
 

@@ -176,7 +176,10 @@ impl Diary<'_> {
         let near = self.booked.iter().filter(|booking| counts(booking)).map(|booking| booking.stretch);
         let near: Vec<Stretch> = near.filter(|stretch| stretch.overlaps(&wanted)).collect();
         let begins = near.iter().map(|stretch| stretch.start.max(wanted.start));
-        begins.map(|at| near.iter().filter(|it| it.start <= at && at < it.end).count()).max().unwrap_or_default()
+        begins
+            .map(|at| near.iter().filter(|it| it.start <= at && at < it.end).count())
+            .max()
+            .unwrap_or_default()
     }
 
     /// Room appears where a booking ends.

@@ -4,10 +4,12 @@
 //! refused. It knows nothing of the wire, of live calls or of providers. Enter at [`Store::open`]; take a
 //! [`Scope`] for an organisation with [`Store::scope`] and hand it to the functions of an aggregate:
 //! [`organisations`], [`keys`], [`agents`], [`calls`], [`journal`], [`transcripts`], [`invocations`],
-//! [`appointments`], [`phone_numbers`]. Without a scope there are no rows: row-level security sees to it, not our queries.
+//! [`appointments`], [`phone_numbers`], [`requests`], [`resources`],
+//! [`audit_log`]; [`quotas`] says how much an organisation may use. Without a scope there are no rows: row-level security sees to it, not our queries.
 
 pub mod agents;
 pub mod appointments;
+pub mod audit_log;
 pub mod calls;
 pub mod invocations;
 pub mod journal;
@@ -16,6 +18,7 @@ pub mod organisations;
 pub mod phone_numbers;
 pub mod private_cluster;
 pub mod quotas;
+pub mod requests;
 pub mod resources;
 pub mod transcripts;
 
@@ -39,7 +42,10 @@ pub use audit::{TableAudit, TenancyAudit};
 pub use booking::{OpenPeriod, Refusal};
 pub use connect::DatabaseUrl;
 pub use error::Error;
-pub use ids::{AgentId, AppointmentId, CallId, InvocationId, KeyId, OrganisationId, PhoneNumberId};
+pub use ids::{
+    AgentId, AppointmentId, AuditEntryId, CallId, InvocationId, KeyId, OrganisationId, PhoneNumberId,
+    ResourceId,
+};
 pub use migrate::Migrated;
 pub use page::{Page, PageRequest};
 pub use store::{Database, Store, StoreConfig};

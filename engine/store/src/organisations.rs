@@ -87,7 +87,10 @@ impl OrganisationUpdate {
             return Err(Error::invalid("appointment_capacity", "must be at least 1"));
         }
         if self.instructions.as_ref().is_some_and(|text| text.chars().count() > INSTRUCTIONS_MAX) {
-            return Err(Error::invalid("instructions", format!("must be at most {INSTRUCTIONS_MAX} characters")));
+            return Err(Error::invalid(
+                "instructions",
+                format!("must be at most {INSTRUCTIONS_MAX} characters"),
+            ));
         }
         for (field, quota) in
             [("sessions_max", self.sessions_max), ("calls_per_minute", self.calls_per_minute)]
@@ -154,7 +157,8 @@ pub async fn create(
                 let organisation = change(conn, id, &new).await?.ok_or(Error::NotFound("organisation"))?;
                 insert_hours(conn, id, week).await?;
                 let scopes = [keys::ADMIN.to_owned()];
-                let key = keys::insert(conn, id, kept, keys::NewKey { display_name: "First key", scopes: &scopes });
+                let key =
+                    keys::insert(conn, id, kept, keys::NewKey { display_name: "First key", scopes: &scopes });
                 let key = key.await?;
                 Ok((Profile { organisation, opening_hours: load_hours(conn).await? }, key))
             })
@@ -238,7 +242,8 @@ pub async fn set_appointment_capacity(scope: &Scope, capacity: i32) -> Result<()
 pub async fn list(store: &Store, request: &PageRequest) -> Result<Page<Profile>> {
     const QUERY: &str = "organisations";
     let after = request.after(QUERY)?;
-    let after: Option<OrganisationId> = after.map(|id| id.parse().map_err(|_| foreign_token())).transpose()?;
+    let after: Option<OrganisationId> =
+        after.map(|id| id.parse().map_err(|_| foreign_token())).transpose()?;
     let rows = request.rows();
     let ids: Vec<Listed> = store
         .run_without_organisation(|conn| {

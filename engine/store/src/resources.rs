@@ -127,9 +127,9 @@ pub async fn create(scope: &Scope, new: NewResource) -> Result<Resource> {
 pub async fn get(scope: &Scope, id: ResourceId) -> Result<Resource> {
     let found: Result<Resource> = scope
         .run(|conn| {
-            Box::pin(async move {
-                Ok(resources::table.find(id).select(Resource::as_select()).first(conn).await?)
-            })
+            Box::pin(
+                async move { Ok(resources::table.find(id).select(Resource::as_select()).first(conn).await?) },
+            )
         })
         .await;
     found.map_err(|e| e.about("resource"))
@@ -238,5 +238,7 @@ pub(crate) async fn active(conn: &mut Work<'_>) -> Result<Option<Vec<ResourceId>
     if rows.is_empty() {
         return Ok(None);
     }
-    Ok(Some(rows.into_iter().filter(|(_, state)| *state == ResourceState::Active).map(|(id, _)| id).collect()))
+    Ok(Some(
+        rows.into_iter().filter(|(_, state)| *state == ResourceState::Active).map(|(id, _)| id).collect(),
+    ))
 }
