@@ -39,6 +39,9 @@ pub struct Config {
     #[arg(long, env = "PARLANCE_REQUESTS_PER_SECOND", default_value_t = 200,
           value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub requests_per_second: u32,
+    /// An external booking backend: agents book with POST URL/appointments instead of in the engine's own table.
+    #[arg(long, env = "BOOKING_BASE_URL", hide_env_values = true, value_name = "URL")]
+    pub booking_base_url: Option<String>,
     /// Folder with `initdb` and `postgres` for the private Postgres. Default: looked for.
     #[arg(long, env = "PARLANCE_POSTGRES_BIN", value_name = "DIR")]
     pub postgres_bin: Option<PathBuf>,

@@ -22,6 +22,7 @@ use crate::session::live::LiveCalls;
 use crate::session::record::Recorder;
 use crate::session::voice::Speaker;
 use crate::status::Refusal;
+use crate::tools::booking_backend::{self, BookingBackend};
 
 /// How long the last calls may take to let go when the engine closes: their recordings, ends and last messages.
 const CALLS_WAIT: Duration = Duration::from_secs(15);
@@ -39,6 +40,9 @@ pub enum Error {
     /// A provider that is needed.
     #[error(transparent)]
     Provider(#[from] parlance_providers::Error),
+    /// The booking backend.
+    #[error(transparent)]
+    Booking(#[from] booking_backend::Error),
     /// A file or folder of ours.
     #[error("use {path}: {cause}")]
     File {
@@ -96,6 +100,8 @@ pub struct Engine {
     pub calls: TaskTracker,
     /// Tool runs under way: they may outlive their call and need the store to the end.
     pub tools: TaskTracker,
+    /// Where agents book, if not in our own table.
+    pub booking: Option<BookingBackend>,
     /// What became of the first key.
     pub first_key: FirstKey,
     refusing: AtomicBool,
@@ -109,6 +115,7 @@ impl Engine {
             Providers::Offline => Stack::new(&Choice::Offline)?,
             Providers::Script => Stack::new(&Choice::Script(Script::default()))?,
         };
+        let booking = config.booking_base_url.as_deref().map(BookingBackend::open).transpose()?;
         let store = Store::open(StoreConfig::new(database(config)?)).await?;
         let first_key = first_key(&store, &config.key_file()).await?;
         let recorder = (!config.no_recording)
@@ -145,6 +152,7 @@ impl Engine {
             known_keys,
             calls,
             tools,
+            booking,
             first_key,
             refusing,
         })

@@ -45,6 +45,13 @@ mutations!(
     EndCallRequest,
     CancelAppointmentRequest,
     RescheduleAppointmentRequest,
+    CreateOrganisationRequest,
+    UpdateOrganisationRequest,
+    CreateApiKeyRequest,
+    RevokeApiKeyRequest,
+    CreateResourceRequest,
+    UpdateResourceRequest,
+    DeleteResourceRequest,
 );
 
 /// What came of a request.
