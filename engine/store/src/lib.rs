@@ -4,8 +4,9 @@
 //! refused. It knows nothing of the wire, of live calls or of providers. Enter at [`Store::open`]; take a
 //! [`Scope`] for an organisation with [`Store::scope`] and hand it to the functions of an aggregate:
 //! [`organisations`], [`keys`], [`agents`], [`calls`], [`journal`], [`transcripts`], [`invocations`],
-//! [`appointments`], [`phone_numbers`], [`requests`], [`resources`],
-//! [`audit_log`]; [`quotas`] says how much an organisation may use. Without a scope there are no rows: row-level security sees to it, not our queries.
+//! [`appointments`], [`phone_numbers`], [`requests`], [`resources`], [`audit_log`]. Which node holds a live call is
+//! [`ownership`]'s business, how much an organisation may use that of [`quotas`]. Without a scope there are no rows:
+//! row-level security sees to it, not our queries.
 
 pub mod agents;
 pub mod appointments;
@@ -15,6 +16,7 @@ pub mod invocations;
 pub mod journal;
 pub mod keys;
 pub mod organisations;
+pub mod ownership;
 pub mod phone_numbers;
 pub mod private_cluster;
 pub mod quotas;
@@ -38,12 +40,12 @@ mod tenancy;
 mod text_enum;
 mod time;
 
-pub use audit::{TableAudit, TenancyAudit};
+pub use audit::{TableAudit, TenancyAudit, ViewAudit};
 pub use booking::{OpenPeriod, Refusal};
 pub use connect::DatabaseUrl;
 pub use error::Error;
 pub use ids::{
-    AgentId, AppointmentId, AuditEntryId, CallId, InvocationId, KeyId, OrganisationId, PhoneNumberId,
+    AgentId, AppointmentId, AuditEntryId, CallId, InvocationId, KeyId, NodeId, OrganisationId, PhoneNumberId,
     ResourceId,
 };
 pub use migrate::Migrated;
