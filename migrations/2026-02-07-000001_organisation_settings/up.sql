@@ -12,11 +12,14 @@ COMMENT ON COLUMN organisations.calls_per_minute IS 'calls made in any 60 s; 0 i
 CREATE INDEX calls_created ON calls (organisation_id, create_time);
 
 -- The operator lists organisations before one of them is chosen. The function runs as the owner, who is under the
--- forced policy too: this second policy is for it alone. It tells ids; the rest is read inside each organisation.
-CREATE POLICY listing ON organisations FOR SELECT TO CURRENT_USER USING (true);
+-- forced policy too: this second policy is for it alone, and only in a transaction of this function. It tells ids; the
+-- rest is read inside each organisation.
+CREATE POLICY listing ON organisations FOR SELECT TO CURRENT_USER
+    USING (current_setting('app.listing', true) = 'on');
 CREATE FUNCTION list_organisations(after uuid, at_most bigint) RETURNS TABLE (id uuid)
-    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = parlance, pg_temp
+    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = parlance, pg_temp
     AS $$
+        SELECT set_config('app.listing', 'on', true);
         SELECT o.id FROM organisations o WHERE after IS NULL OR o.id > after ORDER BY o.id LIMIT at_most
     $$;
 REVOKE ALL ON FUNCTION list_organisations(uuid, bigint) FROM PUBLIC;
