@@ -30,6 +30,11 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use crate::{Error, Result};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A server whose machine vanished answers nothing, not even no: after so long without a sign of life of its system a
+/// connection is given up, so that what waits for it is written over another.
+const GONE_AFTER: Duration = Duration::from_secs(30);
+/// How long a connection is quiet before its other end is asked for a sign of life.
+const ASK_AFTER: Duration = Duration::from_secs(15);
 
 /// The two halves of a connection: who asks, and who moves the bytes.
 pub(crate) type Halves = (
@@ -65,6 +70,12 @@ impl DatabaseUrl {
         }
         if config.get_application_name().is_none() {
             config.application_name("parlance");
+        }
+        if config.get_tcp_user_timeout().is_none() {
+            config.tcp_user_timeout(GONE_AFTER);
+        }
+        if !address.rest.contains("keepalives") {
+            config.keepalives_idle(ASK_AFTER);
         }
         let checked = address.mode == SslMode::Require && !insecure_tls;
         let tls = tls_config(checked.then_some(address.root_certificates.as_deref()))?;
@@ -264,6 +275,16 @@ mod tests {
         assert_eq!((url.mode, url.root_certificates.as_deref()), (SslMode::Require, Some("/ca")));
         let words = Address::split("host=db sslmode=disable user=me").unwrap();
         assert_eq!((words.rest.as_str(), words.mode), ("host=db user=me", SslMode::Disable));
+    }
+
+    #[test]
+    fn a_server_that_vanished_is_given_up_unless_the_address_says_when() {
+        let plain = DatabaseUrl::parse("postgres://db/x", false).unwrap();
+        assert_eq!(plain.config.get_tcp_user_timeout(), Some(&GONE_AFTER));
+        assert_eq!(plain.config.get_keepalives_idle(), ASK_AFTER);
+        let own = DatabaseUrl::parse("postgres://db/x?keepalives_idle=99&tcp_user_timeout=7", false).unwrap();
+        assert_eq!(own.config.get_tcp_user_timeout(), Some(&Duration::from_secs(7)));
+        assert_eq!(own.config.get_keepalives_idle(), Duration::from_secs(99));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! The order matters: formats and fields first, then the agent, then the row of the call. What comes out is
 //! a session ready to run.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -194,10 +194,7 @@ fn put_together(
         Arc::new(move |event| post.post(Posted::Heard(event)))
     };
     let settings = stt::Settings { language: "en-US".to_owned(), expectation: stt::Expectation::default() };
-    let listener = engine.stack.stt.open(settings, sink).map_err(|error| {
-        tracing::error!(%error, "the transcriber could not be opened");
-        Refusal::WrongState { reason: v1::ErrorReason::ProviderMissing, message: error.to_string() }
-    })?;
+    let listener = listener(engine.stack.stt.as_ref(), settings, sink)?;
     Ok(Session::new(Parts {
         clock: Clock::start(),
         conversation: Conversation::new(policy),
@@ -216,6 +213,17 @@ fn put_together(
         metrics: engine.metrics.clone(),
         inbox,
     }))
+}
+
+fn listener(
+    stt: &dyn stt::SpeechToText,
+    settings: stt::Settings,
+    sink: stt::Sink,
+) -> Result<Box<dyn stt::Listener>, Refusal> {
+    stt.open(settings, sink).map_err(|error| {
+        tracing::error!(%error, "the transcriber could not be opened");
+        Refusal::WrongState { reason: v1::ErrorReason::ProviderMissing, message: error.to_string() }
+    })
 }
 
 /// The call made earlier, if it can still be begun.
@@ -296,7 +304,7 @@ fn wire_format(format: AudioFormat) -> v1::AudioFormat {
 }
 
 /// Checks values for an agent's texts.
-pub fn variables(field: &str, variables: &HashMap<String, String>) -> Result<(), Refusal> {
+pub fn variables(field: &str, variables: &BTreeMap<String, String>) -> Result<(), Refusal> {
     let mut bad = Violations::default();
     if variables.len() > VARIABLES_MAX {
         bad.add(field, format!("has {} entries; at most {VARIABLES_MAX} are allowed", variables.len()));
@@ -342,5 +350,38 @@ impl Engine {
             .map(|speaker| format!("{}:{}", speaker.provider.name(), speaker.voice))
             .collect();
         format!("{}, {answers}, {}", self.stack.stt.name(), voices.join(" then "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use parlance_providers::{Error, ErrorKind};
+
+    struct Broken;
+
+    impl stt::SpeechToText for Broken {
+        fn name(&self) -> &'static str {
+            "broken"
+        }
+
+        fn capabilities(&self) -> stt::Capabilities {
+            stt::Capabilities { interims: false, watermark: false, lag_ms_p95: 0, sample_rate_hz: 16_000 }
+        }
+
+        fn open(&self, _: stt::Settings, _: stt::Sink) -> Result<Box<dyn stt::Listener>, Error> {
+            Err(Error::new("broken", ErrorKind::NotInstalled, "no model lies here"))
+        }
+    }
+
+    #[test]
+    fn a_transcriber_that_can_not_be_opened_is_a_provider_missing() {
+        let settings =
+            stt::Settings { language: "en-US".to_owned(), expectation: stt::Expectation::default() };
+        let refused = listener(&Broken, settings, Arc::new(|_| {})).err().expect("it is broken");
+        let status = tonic::Status::from(refused);
+        let reason = tonic_types::StatusExt::get_details_error_info(&status).expect("it says why").reason;
+        assert_eq!((status.code(), reason.as_str()), (tonic::Code::FailedPrecondition, "PROVIDER_MISSING"));
+        assert!(status.message().contains("no model lies here"), "{status:?}");
     }
 }

@@ -17,6 +17,7 @@ pub mod live;
 mod log_line;
 pub mod onlookers;
 pub mod ownership;
+pub mod past;
 pub mod playout;
 pub mod record;
 mod reply_audio;

@@ -14,6 +14,7 @@ mod organisations;
 mod outages;
 mod ownership;
 mod phone_numbers;
+mod requests;
 mod setup;
 mod tenancy;
 mod tls;
