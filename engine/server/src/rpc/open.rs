@@ -109,6 +109,7 @@ pub async fn open(
     let started = engine.civil_now(organisation).await?;
     let mut policy =
         convert_agent::policy(&agent, &engine.offer, Scene { started, variables: variables.clone() })?;
+    policy.call_handling.expects_audio = !start.text_only;
     if start.text_only {
         // Who types thinks: silence says little.
         policy.call_handling.reminder_max = 0;

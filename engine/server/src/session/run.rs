@@ -346,6 +346,9 @@ impl Session {
             let why = format!("has {} bytes; at most {AUDIO_MAX} are allowed in a message", bytes.len());
             return self.refuse(Violations::one("audio.data", why).into());
         }
+        if !self.caller_audio.has_begun() {
+            self.feed(Input::CallerAudioStarted);
+        }
         let mut heard = std::mem::take(&mut self.heard);
         let recording = &mut self.recording;
         let taken = self.caller_audio.take(self.clock.now(), bytes, &mut heard, |at, samples| {
