@@ -60,6 +60,15 @@ diesel::table! {
         end_message -> Nullable<Text>,
         dynamic_variables -> Jsonb,
         recording_path -> Nullable<Text>,
+        metadata -> Jsonb,
+        labels -> Jsonb,
+        from_number -> Nullable<Text>,
+        to_number -> Nullable<Text>,
+        etag -> Text,
+        usage -> Nullable<Jsonb>,
+        cost -> Nullable<Jsonb>,
+        start_order -> Timestamptz,
+        end_order -> Timestamptz,
     }
 }
 
