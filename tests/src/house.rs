@@ -61,7 +61,7 @@ impl House {
     /// # Panics
     /// When the engine does not start; one sentence says what is missing.
     pub async fn offline() -> Self {
-        Self::open("offline").await
+        Self::open("offline", &[]).await
     }
 
     /// With scripted providers, which understand nothing and hum.
@@ -69,16 +69,24 @@ impl House {
     /// # Panics
     /// When the engine does not start.
     pub async fn scripted() -> Self {
-        Self::open("script").await
+        Self::open("script", &[]).await
     }
 
-    async fn open(providers: &str) -> Self {
+    /// With scripted providers and more flags of `parlance serve`.
+    ///
+    /// # Panics
+    /// When the engine does not start.
+    pub async fn scripted_with(flags: &[&str]) -> Self {
+        Self::open("script", flags).await
+    }
+
+    async fn open(providers: &str, extra: &[&str]) -> Self {
         let database_url = database::url();
         let folder = Folder(database::new_folder());
         let data_dir = folder.0.to_str().expect("temporary folders are named in UTF-8");
         let flags = ["test", "--host", "127.0.0.1", "--port", "0", "--data-dir", data_dir];
         let more = ["--database-url", database_url, "--providers", providers];
-        let config = Flags::parse_from(flags.into_iter().chain(more)).config;
+        let config = Flags::parse_from(flags.into_iter().chain(more).chain(extra.iter().copied())).config;
         let running = match serve::start(config).await {
             Ok(running) => running,
             Err(error) => panic!("this test needs an engine, which could not {error}"),
@@ -101,6 +109,24 @@ impl House {
     pub async fn stranger(&self) -> connect::Engine {
         let (_, key) = settle(&self.running).await;
         client(&self.running, &key).await
+    }
+
+    /// The client side of this organisation with a key of these scopes, as they are stored.
+    ///
+    /// # Panics
+    /// When the database refuses.
+    pub async fn with_scopes(&self, scopes: &[&str]) -> connect::Engine {
+        let scopes: Vec<String> = scopes.iter().map(ToString::to_string).collect();
+        let key = keys::create(&self.scope, &scopes).await.expect("an organisation may have many keys");
+        client(&self.running, &key.secret).await
+    }
+
+    /// The client side of this organisation over another connection.
+    ///
+    /// # Panics
+    /// When the engine does not answer.
+    pub async fn another_client(&self) -> connect::Engine {
+        client(&self.running, &self.key).await
     }
 
     /// Makes an agent and gives its name.

@@ -29,7 +29,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use crate::config::Config;
 use crate::engine::{self, Engine};
 use crate::http;
-use crate::rpc::{agent, appointment, call, phone_number, voice};
+use crate::rpc::{agent, appointment, auth, call, phone_number, voice};
 use crate::session::journal::Unwritten;
 
 /// Largest message of a session: 64 KiB of audio, or a start with all its variables.
@@ -38,6 +38,9 @@ const SESSION_MESSAGE_MAX: usize = 512 * 1024;
 const MESSAGE_MAX: usize = 4 * 1024 * 1024;
 /// How often a quiet HTTP/2 connection is asked for a sign of life, and how long it may take.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
+
+/// How often what is kept only for a time is dropped.
+const TIDY_EVERY: Duration = Duration::from_secs(600);
 
 /// Why the engine could not start.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +82,7 @@ pub async fn start(config: Config) -> Result<Running, Error> {
     let (routes, health) = routes(&engine).await?;
     let stop = CancellationToken::new();
     let app = axum::Router::new().fallback(split(routes, http::routes(&engine))).layer(cors());
+    tokio::spawn(tidy_up(engine.clone(), stop.clone()));
     let accepting = tokio::spawn(accept(listener, app, stop.clone()));
     Ok(Running { address, engine, health, stop, accepting })
 }
@@ -103,6 +107,16 @@ impl Running {
         // The accept loop bounds its own end; a panic in it has been reported by then.
         self.accepting.await.ok();
         self.engine.close().await
+    }
+}
+
+/// Drops what is kept only for a time, for as long as the engine runs.
+async fn tidy_up(engine: Arc<Engine>, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(TIDY_EVERY)).await.is_some() {
+        match parlance_store::requests::sweep(&engine.store).await {
+            Ok(dropped) => tracing::debug!(dropped, "answers of yesterday's requests dropped"),
+            Err(error) => tracing::warn!(%error, "answers of yesterday's requests stay for now"),
+        }
     }
 }
 
@@ -138,7 +152,11 @@ async fn routes(engine: &Arc<Engine>) -> Result<(axum::Router, HealthReporter), 
         .add_service(health_service)
         .add_service(describe().build_v1()?)
         .add_service(describe().build_v1alpha()?);
-    Ok((routes.prepare().into_axum_router().layer(tonic_web::GrpcWebLayer::new()), health))
+    let admitted = routes
+        .prepare()
+        .into_axum_router()
+        .layer(axum::middleware::from_fn_with_state(engine.clone(), auth::admit));
+    Ok((admitted.layer(tonic_web::GrpcWebLayer::new()), health))
 }
 
 async fn accept(listener: TcpListener, app: axum::Router, stop: CancellationToken) {
