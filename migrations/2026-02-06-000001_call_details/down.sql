@@ -10,9 +10,9 @@ REVOKE UPDATE (call_id) ON appointments FROM parlance_engine;
 REVOKE DELETE ON calls FROM parlance_engine;
 DROP INDEX calls_unjoined;
 DROP INDEX calls_by_create_time;
+DROP INDEX calls_by_end;
+DROP INDEX calls_by_start;
 ALTER TABLE calls
-    DROP COLUMN end_order,
-    DROP COLUMN start_order,
     DROP COLUMN cost,
     DROP COLUMN usage,
     DROP COLUMN etag,

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use clap::builder::BoolishValueParser;
 
+use crate::prices::Prices;
+
 /// Where the engine keeps its things and how it is reached.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Config {
@@ -39,6 +41,14 @@ pub struct Config {
     #[arg(long, env = "PARLANCE_REQUESTS_PER_SECOND", default_value_t = 200,
           value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub requests_per_second: u32,
+    /// How long a call may wait to be joined before it ends as CALLER_NEVER_JOINED, seconds, 1 to 604800.
+    #[arg(long, env = "PARLANCE_JOIN_SECONDS", default_value_t = 3_600,
+          value_parser = clap::value_parser!(u64).range(1..=604_800))]
+    pub join_seconds: u64,
+    /// What providers cost, for the cost of calls: `currency=USD, PROVIDER.UNIT=PRICE, …`, or the table `[prices]`
+    /// of the file. `docs/prices.md` has the units.
+    #[arg(long, env = "PARLANCE_PRICES", default_value = "", hide_default_value = true, value_name = "TABLE")]
+    pub prices: Prices,
     /// Folder with `initdb` and `postgres` for the private Postgres. Default: looked for.
     #[arg(long, env = "PARLANCE_POSTGRES_BIN", value_name = "DIR")]
     pub postgres_bin: Option<PathBuf>,

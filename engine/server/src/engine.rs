@@ -1,6 +1,6 @@
 //! The engine: everything that calls share, opened once and closed once.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -16,12 +16,14 @@ use crate::config::{Config, Providers};
 use crate::convert::agent::Offer;
 use crate::key_file::KeyFile;
 use crate::metrics::{Backlog, Metrics};
+use crate::prices::Prices;
 use crate::rpc::known_keys::KnownKeys;
 use crate::session::journal::{CLOSE_WAIT, CallKey, Closing, Journal, Unwritten};
 use crate::session::live::LiveCalls;
 use crate::session::record::Recorder;
 use crate::session::voice::Speaker;
 use crate::status::Refusal;
+use crate::unjoined;
 
 /// How long the last calls may take to let go when the engine closes: their recordings, ends and last messages.
 const CALLS_WAIT: Duration = Duration::from_secs(15);
@@ -84,6 +86,10 @@ pub struct Engine {
     pub journal: Journal,
     /// Writes recordings, unless that is off.
     pub recorder: Option<Recorder>,
+    /// Where recordings lie, whether or not any are made now.
+    pub recordings: PathBuf,
+    /// What providers cost.
+    pub prices: Arc<Prices>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Calls that live here.
@@ -99,6 +105,7 @@ pub struct Engine {
     /// What became of the first key.
     pub first_key: FirstKey,
     refusing: AtomicBool,
+    unjoined: unjoined::Watch,
 }
 
 impl Engine {
@@ -111,11 +118,9 @@ impl Engine {
         };
         let store = Store::open(StoreConfig::new(database(config)?)).await?;
         let first_key = first_key(&store, &config.key_file()).await?;
+        let recordings = data_dir.join("recordings");
         let recorder = (!config.no_recording)
-            .then(|| {
-                let folder = data_dir.join("recordings");
-                Recorder::start(&folder).map_err(|cause| file_error(&folder, cause))
-            })
+            .then(|| Recorder::start(&recordings).map_err(|cause| file_error(&recordings, cause)))
             .transpose()?;
         let (journal, writer) = Journal::start(store.clone());
         let calls = TaskTracker::new();
@@ -130,7 +135,9 @@ impl Engine {
         let live = LiveCalls::default();
         let places = Arc::new(Semaphore::new(config.max_sessions as usize));
         let known_keys = KnownKeys::new(config.requests_per_second);
-        let metrics = Arc::default();
+        let metrics = Arc::<Metrics>::default();
+        let join_within = Duration::from_secs(config.join_seconds);
+        let unjoined = unjoined::watch(store.clone(), metrics.clone(), join_within);
         let tools = TaskTracker::new();
         Ok(Self {
             store,
@@ -139,6 +146,8 @@ impl Engine {
             offer,
             journal,
             recorder,
+            recordings,
+            prices: Arc::new(config.prices.clone()),
             metrics,
             live,
             places,
@@ -147,6 +156,7 @@ impl Engine {
             tools,
             first_key,
             refusing,
+            unjoined,
         })
     }
 
@@ -191,7 +201,7 @@ impl Engine {
     pub async fn close_unopened(&self, key: CallKey) {
         let message = "the session could not be opened".to_owned();
         let at = jiff::Timestamp::now();
-        let closing = Closing { at, reason: EndReason::ProviderFailed, message, recording: None };
+        let closing = Closing { at, reason: EndReason::ProviderFailed, message, recording: None, used: None };
         self.journal.close(key, closing, CLOSE_WAIT).await;
     }
 
@@ -228,6 +238,7 @@ impl Engine {
                 "the journal could not be written to its end"
             );
         }
+        self.unjoined.stop();
         if let Err(error) = self.store.close().await {
             tracing::warn!(%error, "the database was not stopped in order");
         }
@@ -235,7 +246,7 @@ impl Engine {
     }
 }
 
-fn data_dir(wanted: &Path) -> Result<std::path::PathBuf, Error> {
+fn data_dir(wanted: &Path) -> Result<PathBuf, Error> {
     std::fs::create_dir_all(wanted).map_err(|cause| file_error(wanted, cause))?;
     wanted.canonicalize().map_err(|cause| file_error(wanted, cause))
 }

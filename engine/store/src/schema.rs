@@ -92,8 +92,6 @@ diesel::table! {
         etag -> Text,
         usage -> Nullable<Jsonb>,
         cost -> Nullable<Jsonb>,
-        start_order -> Timestamptz,
-        end_order -> Timestamptz,
     }
 }
 

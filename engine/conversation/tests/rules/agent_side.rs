@@ -98,7 +98,8 @@ fn a3_two_failures_in_a_row_end_the_call() {
 
 #[test]
 fn a3_the_call_ends_for_the_kind_of_provider_that_failed() {
-    let failed = |kind| Input::ProviderFailed { kind, reply: None, message: String::new(), fallback_left: false };
+    let failed =
+        |kind| Input::ProviderFailed { kind, reply: None, message: String::new(), fallback_left: false };
     for (kind, end) in [
         (ProviderKind::SpeechToText, "end speech_to_text_failed"),
         (ProviderKind::TextToSpeech, "end text_to_speech_failed"),

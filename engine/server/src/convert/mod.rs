@@ -7,6 +7,7 @@ pub mod event;
 pub mod flow;
 pub mod json;
 pub mod phone_number;
+pub mod usage;
 
 use parlance_conversation::CallTime;
 use prost_types::{Duration, Timestamp};

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parlance_conversation::{EndReason, Event, Input, Now};
+use parlance_store::calls::Used;
 use parlance_store::{CallId, OrganisationId, Store};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior};
@@ -71,6 +72,8 @@ pub struct Closing {
     pub message: String,
     /// Where its recording lies.
     pub recording: Option<String>,
+    /// What it used and cost; none if it never began.
+    pub used: Option<Used>,
 }
 
 /// What a flush left unwritten.

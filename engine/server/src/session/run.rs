@@ -28,9 +28,11 @@ use super::journal::{CLOSE_WAIT, Closing, Record};
 use super::playout::{Playout, Progress};
 use super::record::Recording;
 use super::telling::CallJournal;
+use super::usage::Tally;
 use super::voice::Voice;
 use crate::convert::{event, length};
 use crate::metrics::Metrics;
+use crate::prices::Prices;
 use crate::status::{Refusal, Violations};
 use crate::tools::Toolbox;
 
@@ -72,6 +74,9 @@ pub struct Session {
     pub(super) metrics: Arc<Metrics>,
     pub(super) facts: VecDeque<Input>,
     pub(super) ended: Option<EndReason>,
+    pub(super) tally: Tally,
+    pub(super) prices: Arc<Prices>,
+    pub(super) transcriber: &'static str,
     actions: Vec<Action>,
     heard: Vec<Input>,
     allowance: Allowance,
@@ -107,6 +112,10 @@ pub struct Parts {
     pub options: Options,
     /// Counts.
     pub metrics: Arc<Metrics>,
+    /// What providers cost.
+    pub prices: Arc<Prices>,
+    /// The transcriber's name.
+    pub transcriber: &'static str,
 }
 
 impl Session {
@@ -131,6 +140,9 @@ impl Session {
             metrics: parts.metrics,
             facts: VecDeque::new(),
             ended: None,
+            tally: Tally::default(),
+            prices: parts.prices,
+            transcriber: parts.transcriber,
             actions: Vec::new(),
             heard: Vec::new(),
             allowance: Allowance::default(),
@@ -260,6 +272,9 @@ impl Session {
         match posted {
             Posted::Heard(event) => self.feed(facts::heard(event, self.caller_audio.start())),
             Posted::Model { reply, event } => {
+                if let llm::Event::Finished { usage } = &event {
+                    self.tally.answered(*usage);
+                }
                 if matches!(event, llm::Event::Finished { .. } | llm::Event::Failed(_)) {
                     self.responses.remove(&reply);
                 }
@@ -448,11 +463,12 @@ impl Session {
             Some(recording) => recording.finish().await,
             None => None,
         };
+        let used = self.used();
         let (journal, key) = self.journal.into_parts();
         self.metrics.call_ended(reason);
         let (why, seconds) = (event::word(&reason), now.as_micros() / 1_000_000);
         tracing::info!(call = %key.call, reason = why, seconds, "call ended");
-        let closing = Closing { at, reason, message: message.clone(), recording };
+        let closing = Closing { at, reason, message: message.clone(), recording, used: Some(used) };
         journal.close(key, closing, CLOSE_WAIT).await;
         let ended = v1::CallEnded { reason: event::end_reason(reason).into(), message };
         self.far_end.finish(Response::Ended(ended), self.refusal, CLOSE_WAIT).await;

@@ -52,8 +52,8 @@ pub enum CallCondition {
     Time(CallTime, Comparison, Timestamp),
     /// It has this label.
     Label(String, String),
-    /// Its metadata have this scalar at the top.
-    Metadata(String, Value),
+    /// Its metadata have, at the top, this text, or the number or truth value that it reads as.
+    Metadata(String, String),
 }
 
 /// A time of a call.
@@ -167,15 +167,34 @@ fn fulfilling<'a>(query: Calls<'a>, condition: &'a CallCondition) -> Calls<'a> {
             let compares = compares.bind::<Timestamptz, _>(PgTime(*at));
             query.filter(compares.sql(&format!(" AND {column} < 'infinity')")))
         }
-        CallCondition::Label(key, value) => tagged(query, "label", key, Value::String(value.clone())),
-        CallCondition::Metadata(key, value) => tagged(query, "metadata", key, value.clone()),
+        CallCondition::Label(key, value) => {
+            let text = Value::String(value.clone());
+            tagged(query, "label", key, [text.clone(), text])
+        }
+        CallCondition::Metadata(key, value) => {
+            let text = Value::String(value.clone());
+            tagged(query, "metadata", key, [scalar(value).unwrap_or_else(|| text.clone()), text])
+        }
     }
 }
 
-fn tagged<'a>(query: Calls<'a>, kind: &'static str, key: &'a str, value: Value) -> Calls<'a> {
-    let tag = "calls.id IN (SELECT t.call_id FROM call_tags t WHERE t.tag = call_tag(";
-    let tag = sql::<Bool>(tag).bind::<Text, _>(kind).sql(", ").bind::<Text, _>(key).sql(", ");
-    query.filter(tag.bind::<Jsonb, _>(value).sql("))"))
+fn tagged<'a>(query: Calls<'a>, kind: &'static str, key: &'a str, values: [Value; 2]) -> Calls<'a> {
+    let [value, other_value] = values;
+    let tags = "calls.id IN (SELECT t.call_id FROM call_tags t WHERE t.tag IN (call_tag(";
+    let one = sql::<Bool>(tags)
+        .bind::<Text, _>(kind)
+        .sql(", ")
+        .bind::<Text, _>(key)
+        .sql(", ")
+        .bind::<Jsonb, _>(value);
+    let other = one.sql("), call_tag(").bind::<Text, _>(kind).sql(", ").bind::<Text, _>(key).sql(", ");
+    query.filter(other.bind::<Jsonb, _>(other_value).sql(")))"))
+}
+
+/// The number or truth value that a text reads as.
+fn scalar(text: &str) -> Option<Value> {
+    let value: Value = serde_json::from_str(text).ok()?;
+    matches!(value, Value::Bool(_) | Value::Number(_)).then_some(value)
 }
 
 fn page_after(query: Calls<'_>, order: CallOrder, after: Option<Place>) -> Calls<'_> {
@@ -213,8 +232,12 @@ impl CallTime {
     fn column(self) -> &'static str {
         match self {
             Self::Create => "calls.create_time",
-            Self::Start => "calls.start_order",
-            Self::End => "calls.end_order",
+            Self::Start => {
+                "(CASE WHEN calls.start_time IS NULL THEN 'infinity'::timestamptz ELSE calls.start_time END)"
+            }
+            Self::End => {
+                "(CASE WHEN calls.end_time IS NULL THEN 'infinity'::timestamptz ELSE calls.end_time END)"
+            }
         }
     }
 }
