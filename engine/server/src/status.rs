@@ -175,6 +175,8 @@ pub fn code(reason: ErrorReason) -> Code {
         | ErrorReason::SecondStart
         | ErrorReason::CallTaken
         | ErrorReason::CallOver
+        | ErrorReason::CallLive
+        | ErrorReason::RecordingKept
         | ErrorReason::ProviderMissing
         | ErrorReason::NoLanguageModel
         | ErrorReason::AppointmentCancelled

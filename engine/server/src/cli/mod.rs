@@ -21,6 +21,7 @@ mod message_json;
 #[cfg(test)]
 mod scripted;
 pub mod talk;
+mod spending;
 mod terminal;
 #[cfg(test)]
 mod tests;
