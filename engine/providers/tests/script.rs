@@ -137,7 +137,10 @@ async fn an_echoing_model_repeats_the_caller() {
 #[tokio::test]
 async fn a_model_with_nothing_to_say_finishes() {
     let events = answer(Answers::Lines([].into()), &[(Role::Caller, "hello")]).await;
-    assert_eq!(events[0].1, llm::Event::Finished { usage: llm::Usage { input_tokens: Some(1), output_tokens: Some(0) } });
+    assert_eq!(
+        events[0].1,
+        llm::Event::Finished { usage: llm::Usage { input_tokens: Some(1), output_tokens: Some(0) } }
+    );
 }
 
 #[tokio::test]

@@ -47,7 +47,13 @@ pub struct Config {
     pub join_seconds: u64,
     /// What providers cost, for the cost of calls: `currency=USD, PROVIDER.UNIT=PRICE, …`, or the table `[prices]`
     /// of the file. `docs/prices.md` has the units.
-    #[arg(long, env = "PARLANCE_PRICES", default_value = "", hide_default_value = true, value_name = "TABLE")]
+    #[arg(
+        long,
+        env = "PARLANCE_PRICES",
+        default_value = "",
+        hide_default_value = true,
+        value_name = "TABLE"
+    )]
     pub prices: Prices,
     /// Folder with `initdb` and `postgres` for the private Postgres. Default: looked for.
     #[arg(long, env = "PARLANCE_POSTGRES_BIN", value_name = "DIR")]

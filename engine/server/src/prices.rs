@@ -118,7 +118,10 @@ impl FromStr for Prices {
                     prices.prices.insert(price, decimal(key, value)?);
                 }
                 None => {
-                    return Err(format!("`{key}` must be `currency`, or a provider, a dot and one of {}", names()));
+                    return Err(format!(
+                        "`{key}` must be `currency`, or a provider, a dot and one of {}",
+                        names()
+                    ));
                 }
             }
         }
@@ -181,7 +184,8 @@ mod tests {
         }
         let tiny = prices("currency=EUR,a.language_model_million_input_tokens=0.0005");
         for (tokens, nanos) in [(0, 0), (1, 1), (2, 1), (3, 2)] {
-            let cost = tiny.cost(vec![quantity("a", Unit::LanguageModelInput, tokens)]).expect("it has a price");
+            let cost =
+                tiny.cost(vec![quantity("a", Unit::LanguageModelInput, tokens)]).expect("it has a price");
             assert_eq!(cost.total_nanos(), nanos, "{tokens} at half a billionth");
         }
     }
@@ -192,7 +196,8 @@ mod tests {
         let free = || quantity("flite", Unit::TextToSpeech, 1_000);
         assert_eq!(table.cost(vec![free()]), None);
         assert_eq!(Prices::default().cost(vec![free()]), None);
-        let cost = table.cost(vec![free(), quantity("a", Unit::TextToSpeech, 1_000)]).expect("one has a price");
+        let cost =
+            table.cost(vec![free(), quantity("a", Unit::TextToSpeech, 1_000)]).expect("one has a price");
         assert_eq!(cost.lines.iter().map(|line| line.amount_nanos).collect::<Vec<_>>(), [None, Some(NANOS)]);
         assert_eq!(cost.total_nanos(), NANOS);
     }

@@ -56,7 +56,8 @@ impl LanguageModel for ScriptedLlm {
 
     fn respond(&self, request: Request, sink: Sink) -> Result<Response, Error> {
         let answer = self.answer_to(&request);
-        let read = request.messages.iter().map(|message| message.text.split_whitespace().count() as u32).sum();
+        let read =
+            request.messages.iter().map(|message| message.text.split_whitespace().count() as u32).sum();
         let (first, interval) = (Instant::now() + self.first_token, self.token_interval);
         let tell = runtime()?.spawn(async move {
             let mut at = first;

@@ -20,8 +20,8 @@ mod line;
 mod message_json;
 #[cfg(test)]
 mod scripted;
-pub mod talk;
 mod spending;
+pub mod talk;
 mod terminal;
 #[cfg(test)]
 mod tests;

@@ -66,8 +66,15 @@ mod tests {
             quantity: 9,
             amount,
         };
-        let cost = CallCost { lines: vec![line("a", Some(of(0, 4_300_000))), line("b", None)], total: Some(of(1, 0)) };
-        let usage = CallUsage { text_to_speech_characters: 7, language_model_output_tokens: Some(3), ..Default::default() };
+        let cost = CallCost {
+            lines: vec![line("a", Some(of(0, 4_300_000))), line("b", None)],
+            total: Some(of(1, 0)),
+        };
+        let usage = CallUsage {
+            text_to_speech_characters: 7,
+            language_model_output_tokens: Some(3),
+            ..Default::default()
+        };
         let call = Call { cost: Some(cost), usage: Some(usage), ..Default::default() };
         let said = lines(&call);
         assert!(said[0].contains("7 characters spoken, ? + 3 tokens"), "{said:?}");

@@ -38,7 +38,11 @@ fn from_value(wire: &Value) -> Option<Json> {
 fn from_number(number: f64) -> Option<Json> {
     // Up to here each whole number is a float of its own.
     let is_whole = number.fract() == 0.0 && number.abs() < 9_007_199_254_740_992.0;
-    if is_whole { Some((number as i64).into()) } else { serde_json::Number::from_f64(number).map(Json::Number) }
+    if is_whole {
+        Some((number as i64).into())
+    } else {
+        serde_json::Number::from_f64(number).map(Json::Number)
+    }
 }
 
 fn to_value(json: &Json) -> Value {

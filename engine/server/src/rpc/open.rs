@@ -296,7 +296,8 @@ fn details(start: &v1::SessionStart) -> Result<Details, Refusal> {
     let details = Details::of_start(start, &mut bad);
     if matches!(start.target, Some(Target::Call(_))) {
         let theirs = "belongs to a new call: this one has its own, which UpdateCall changes";
-        for (field, is_set) in [("metadata", start.metadata.is_some()), ("labels", !start.labels.is_empty())] {
+        for (field, is_set) in [("metadata", start.metadata.is_some()), ("labels", !start.labels.is_empty())]
+        {
             if is_set {
                 bad.add(format!("start.{field}"), theirs);
             }

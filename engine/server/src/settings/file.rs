@@ -71,7 +71,8 @@ mod tests {
             parse("port = 9000\nno_recording = true\n[database]\nurl = 'postgres://x'").expect("it is TOML");
         let has = |key: &str, value: &str| values.contains(&(key.to_owned(), value.to_owned()));
         assert!(has("port", "9000") && has("no_recording", "true") && has("database_url", "postgres://x"));
-        let prices = "[prices]\ncurrency = 'USD'\n[prices.openai]\nlanguage_model_million_input_tokens = 0.15";
+        let prices =
+            "[prices]\ncurrency = 'USD'\n[prices.openai]\nlanguage_model_million_input_tokens = 0.15";
         let value = "currency=USD, openai.language_model_million_input_tokens=0.15".to_owned();
         assert_eq!(parse(prices), Ok(vec![("prices".to_owned(), value)]));
         assert!(parse("[prices]\nx = true").is_err_and(|why| why.contains("`prices.x`")));

@@ -70,8 +70,10 @@ pub fn change(wire: &v1::Call, paths: Option<Vec<String>>, bad: &mut Violations)
         match path.as_str() {
             "metadata" => change.metadata = Some(metadata.clone()),
             "labels" => change.labels = Some(labels.clone()),
-            other => bad
-                .add("update_mask", format!("`{other}` is not a field that can be changed: metadata, labels")),
+            other => bad.add(
+                "update_mask",
+                format!("`{other}` is not a field that can be changed: metadata, labels"),
+            ),
         }
     }
     change
@@ -147,7 +149,9 @@ mod tests {
     #[test]
     fn metadata_have_a_limit_and_no_nul() {
         let of = |text: &str| json::to_struct(&json!({ "a": { "b": [text] } }));
-        for (text, is_bad) in [("x".repeat(16_000), false), ("x".repeat(17_000), true), ("a\0".to_owned(), true)] {
+        for (text, is_bad) in
+            [("x".repeat(16_000), false), ("x".repeat(17_000), true), ("a\0".to_owned(), true)]
+        {
             let mut bad = Violations::default();
             metadata("m", Some(&of(&text)), &mut bad);
             assert_eq!(!bad.is_empty(), is_bad, "{}", text.len());

@@ -151,7 +151,10 @@ mod tests {
             ("end_reason = END_REASON_SILENCE", CallCondition::EndReason("silence".into())),
             ("from_number = +493012345678", CallCondition::FromNumber("+493012345678".into())),
             ("to_number = \"+493012345678\"", CallCondition::ToNumber("+493012345678".into())),
-            ("start_time < 2026-02-01T01:00:00+01:00", CallCondition::Time(CallTime::Start, Comparison::Less, at)),
+            (
+                "start_time < 2026-02-01T01:00:00+01:00",
+                CallCondition::Time(CallTime::Start, Comparison::Less, at),
+            ),
             ("labels.tier = \"pure gold\"", CallCondition::Label("tier".into(), "pure gold".into())),
             ("metadata.order = 7", CallCondition::Metadata("order".into(), "7".into())),
         ] {
@@ -162,9 +165,21 @@ mod tests {
     #[test]
     fn what_is_no_condition_is_refused_by_field() {
         for text in [
-            "agent = luigi", "state = LIVE", "state != ENDED", "direction = IN", "type = PHONE", "end_reason = BORED",
-            "end_reason = UNSPECIFIED", "from_number = 030", "create_time = yesterday", "create_time != 2026-02-01T00:00:00Z",
-            "create_time > -0001-01-01T00:00:00Z", "labels = gold", "metadata.a.b = 1", "duration > 5", "name = calls/1",
+            "agent = luigi",
+            "state = LIVE",
+            "state != ENDED",
+            "direction = IN",
+            "type = PHONE",
+            "end_reason = BORED",
+            "end_reason = UNSPECIFIED",
+            "from_number = 030",
+            "create_time = yesterday",
+            "create_time != 2026-02-01T00:00:00Z",
+            "create_time > -0001-01-01T00:00:00Z",
+            "labels = gold",
+            "metadata.a.b = 1",
+            "duration > 5",
+            "name = calls/1",
         ] {
             assert!(matches!(read(text), Err(Refusal::Invalid(_))), "{text}: {:?}", read(text));
         }
