@@ -81,9 +81,9 @@ CREATE POLICY unjoined_seen ON calls FOR SELECT TO CURRENT_USER
 CREATE POLICY unjoined_changed ON calls FOR UPDATE TO CURRENT_USER
     USING (current_setting('app.unjoined', true) = 'on');
 
--- Ends the calls that nobody joined within `seconds` of their making, a thousand at most, and gives their number.
+-- Ends the calls that nobody joined within `seconds` of their making, a thousand at most, and gives them back.
 CREATE FUNCTION close_unjoined_calls(seconds integer, message text)
-    RETURNS bigint
+    RETURNS TABLE (call_id uuid)
     LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = parlance, pg_temp
     AS $$
         SELECT set_config('app.unjoined', 'on', true);
@@ -97,7 +97,7 @@ CREATE FUNCTION close_unjoined_calls(seconds integer, message text)
             FROM unjoined WHERE c.id = unjoined.id
             RETURNING c.id
         )
-        SELECT count(*) FROM ended
+        SELECT id FROM ended
     $$;
 REVOKE ALL ON FUNCTION close_unjoined_calls(integer, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION close_unjoined_calls(integer, text) TO parlance_engine;

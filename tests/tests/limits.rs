@@ -22,7 +22,7 @@ fn of_a_thousand_sessions_at_once_just_the_hundred_that_fit_begin_and_all_is_giv
     runtime.expect("a runtime can be had").block_on(async {
         let limit = LIMIT.to_string();
         let rate = ["--max-sessions", &limit, "--requests-per-second", "100000"];
-        let house = House::scripted_with(&rate).await;
+        let house = House::scripted_with(&rate, None).await;
         let agent = house.hires(agents::echo("Hello")).await;
         // The first crowd fills the caches that stay: connections to the database, allocator, thread stacks.
         crowd(&house, &agent).await;

@@ -10,7 +10,7 @@ use tonic::Code;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_nobody_joins_in_time_ends_and_says_so() {
-    let house = House::scripted_with(&["--join-seconds", "1"]).await;
+    let house = House::scripted_with(&["--join-seconds", "1"], None).await;
     let agent = house.hires(agents::echo("Hello")).await;
     let request =
         CreateCallRequest { call: Some(Call { agent, ..Default::default() }), ..Default::default() };

@@ -41,10 +41,13 @@ pub fn watch(store: Store, metrics: Arc<Metrics>, bound: Duration) -> Watch {
         loop {
             tick.tick().await;
             match calls::close_unjoined(&store, bound, &message).await {
-                Ok(0) => {}
+                Ok(closed) if closed.is_empty() => {}
                 Ok(closed) => {
-                    tracing::info!(calls = closed, "calls ended that nobody joined");
-                    (0..closed).for_each(|_| metrics.call_ended(EndReason::CallerNeverJoined));
+                    tracing::info!(calls = closed.len(), "calls ended that nobody joined");
+                    closed.iter().for_each(|_| metrics.call_ended(EndReason::CallerNeverJoined));
+                    if let Err(error) = store.tell_written(&closed).await {
+                        tracing::debug!(%error, "those who wait for the calls were not told of their end");
+                    }
                 }
                 Err(error) => tracing::warn!(%error, "calls that nobody joined could not be looked for"),
             }

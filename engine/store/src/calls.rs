@@ -7,16 +7,19 @@
 mod change;
 mod list;
 
+use diesel::dsl::sql;
 use diesel::prelude::*;
+use diesel::sql_types::{Bool, Integer, Nullable, Timestamptz};
 use diesel_async::RunQueryDsl;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::ownership::{Lease, Owner};
 use crate::schema::calls;
 use crate::text_enum::text_enum;
 use crate::time::{PgTime, PgTimeOrNull};
-use crate::{AgentId, CallId, Error, Result, Scope, etag};
+use crate::{AgentId, CallId, Error, NodeId, Result, Scope, etag};
 
 pub use change::{CallUpdate, Deletion, close_unjoined, delete, update};
 pub use list::{CallCondition, CallFilter, CallOrder, CallTime, Comparison, list, plan};
@@ -86,6 +89,10 @@ pub struct Call {
     pub dynamic_variables: Value,
     /// Where the recording lies, as the recorder names it.
     pub recording_path: Option<String>,
+    /// The node that holds it, or held it last.
+    pub owner_node: Option<NodeId>,
+    /// The how manieth owner that is; 0 when there never was one.
+    pub owner_epoch: i64,
     /// What clients keep with it: a JSON object.
     pub metadata: Value,
     /// What clients find it by: a JSON object of texts.
@@ -187,17 +194,26 @@ pub async fn get(scope: &Scope, id: CallId) -> Result<Call> {
     found.map_err(|e| e.about("call"))
 }
 
-/// Takes a call live.
+/// Takes a call live for a node, with a lease from the database's now.
 ///
 /// # Errors
 /// [`Error::NotFound`] when there is none, [`Error::Conflict`] when it has been live before or has ended: of two
 /// sessions that want the same call, one gets it.
-pub async fn mark_started(scope: &Scope, id: CallId, at: Timestamp) -> Result<Call> {
+pub async fn mark_started(scope: &Scope, id: CallId, lease: Lease, at: Timestamp) -> Result<Call> {
+    let lease_ms = lease.ms()?;
     let changed: Option<Call> = scope
         .run(|conn| {
             Box::pin(async move {
                 let row = calls::table.filter(calls::id.eq(id)).filter(calls::state.eq(CallState::Created));
-                let change = (calls::state.eq(CallState::Ongoing), calls::start_time.eq(PgTime(at)));
+                let expires = sql::<Nullable<Timestamptz>>("clock_timestamp() + interval '1 ms' * ");
+                let change = (
+                    calls::state.eq(CallState::Ongoing),
+                    calls::start_time.eq(PgTime(at)),
+                    calls::owner_node.eq(lease.node),
+                    calls::owner_epoch.eq(calls::owner_epoch + 1),
+                    calls::lease_expire_time.eq(expires.bind::<Integer, _>(lease_ms)),
+                    calls::lease_ms.eq(lease_ms),
+                );
                 let update = diesel::update(row).set(change).returning(Call::as_returning());
                 Ok(update.get_result(conn).await.optional()?)
             })
@@ -209,12 +225,32 @@ pub async fn mark_started(scope: &Scope, id: CallId, at: Timestamp) -> Result<Ca
     }
 }
 
-/// Ends a call. One that has ended stays as it is and is given back: the first reason counts.
+/// Ends a call, whoever holds it. One that has ended stays as it is and is given back: the first reason counts.
 ///
 /// # Errors
 /// [`Error::NotFound`] when there is none.
 pub async fn mark_ended(scope: &Scope, id: CallId, end: CallEnd) -> Result<Call> {
-    let changed: Option<Call> = scope
+    match write_end(scope, id, None, &end).await? {
+        Some(call) => Ok(call),
+        None => get(scope, id).await,
+    }
+}
+
+/// Ends a call as its owner. What this owner has ended stays as it is and is given back.
+///
+/// # Errors
+/// [`Error::NotFound`] when there is none, [`Error::Fenced`] when it is, or was at its end, another owner's.
+pub async fn mark_ended_by(scope: &Scope, id: CallId, owner: Owner, end: CallEnd) -> Result<Call> {
+    if let Some(call) = write_end(scope, id, Some(owner), &end).await? {
+        return Ok(call);
+    }
+    let call = get(scope, id).await?;
+    let is_ours = (call.owner_node, call.owner_epoch) == (Some(owner.node), owner.epoch);
+    if is_ours { Ok(call) } else { Err(Error::Fenced) }
+}
+
+async fn write_end(scope: &Scope, id: CallId, owner: Option<Owner>, end: &CallEnd) -> Result<Option<Call>> {
+    scope
         .run(|conn| {
             Box::pin(async move {
                 let row = calls::table.filter(calls::id.eq(id)).filter(calls::state.ne(CallState::Ended));
@@ -226,13 +262,38 @@ pub async fn mark_ended(scope: &Scope, id: CallId, end: CallEnd) -> Result<Call>
                     end.recording_path.as_ref().map(|path| calls::recording_path.eq(path)),
                     &end.used,
                 );
-                let update = diesel::update(row).set(change).returning(Call::as_returning());
-                Ok(update.get_result(conn).await.optional()?)
+                let mut update = diesel::update(row).set(change).into_boxed();
+                if let Some(owner) = owner {
+                    update = update.filter(calls::owner_node.eq(owner.node));
+                    update = update.filter(calls::owner_epoch.eq(owner.epoch));
+                }
+                Ok(update.returning(Call::as_returning()).get_result(conn).await.optional()?)
             })
         })
-        .await?;
-    match changed {
-        Some(call) => Ok(call),
-        None => get(scope, id).await,
-    }
+        .await
+}
+
+/// Ends a call that nobody holds: not begun, or left by an owner whose lease has lapsed, who is fenced off by it. False
+/// if it is held or has ended: it stays as it is.
+///
+/// # Errors
+/// [`Error::Unavailable`] when the database can't be reached.
+pub async fn end_unheld(scope: &Scope, id: CallId, end: &CallEnd) -> Result<bool> {
+    scope
+        .run(|conn| {
+            Box::pin(async move {
+                let lapsed = sql::<Bool>("COALESCE(lease_expire_time < clock_timestamp(), true)");
+                let left = calls::state.eq(CallState::Ongoing).and(lapsed);
+                let row = calls::table.filter(calls::id.eq(id));
+                let row = row.filter(calls::state.eq(CallState::Created).or(left));
+                let change = (
+                    calls::state.eq(CallState::Ended),
+                    calls::end_time.eq(PgTime(end.at)),
+                    calls::end_reason.eq(&end.reason),
+                    calls::end_message.eq(&end.message),
+                );
+                Ok(diesel::update(row).set(change).execute(conn).await? == 1)
+            })
+        })
+        .await
 }

@@ -71,6 +71,10 @@ uuid_id!(
     InvocationId
 );
 uuid_id!(
+    /// Something one node asks of the node that a call lives on.
+    CommandId
+);
+uuid_id!(
     /// A booking.
     AppointmentId
 );
@@ -81,6 +85,10 @@ uuid_id!(
 uuid_id!(
     /// An entry of the audit log.
     AuditEntryId
+);
+uuid_id!(
+    /// A process that holds calls; a new one each start, so that a node never takes itself for who it was before.
+    NodeId
 );
 
 impl OrganisationId {

@@ -85,6 +85,10 @@ diesel::table! {
         end_message -> Nullable<Text>,
         dynamic_variables -> Jsonb,
         recording_path -> Nullable<Text>,
+        owner_node -> Nullable<Uuid>,
+        owner_epoch -> Int8,
+        lease_expire_time -> Nullable<Timestamptz>,
+        lease_ms -> Nullable<Int4>,
         metadata -> Jsonb,
         labels -> Jsonb,
         from_number -> Nullable<Text>,
@@ -170,5 +174,17 @@ diesel::table! {
         etag -> Text,
         create_time -> Timestamptz,
         update_time -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    call_commands (id) {
+        id -> Uuid,
+        organisation_id -> Uuid,
+        call_id -> Uuid,
+        command -> Jsonb,
+        create_time -> Timestamptz,
+        expire_time -> Timestamptz,
+        outcome -> Nullable<Text>,
     }
 }

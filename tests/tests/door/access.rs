@@ -121,7 +121,7 @@ async fn a_key_without_the_scope_is_told_which_it_lacks() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_that_asks_too_fast_is_told_when_to_ask_again_and_others_do_not_feel_it() {
-    let house = House::scripted_with(&["--requests-per-second", "5"]).await;
+    let house = House::scripted_with(&["--requests-per-second", "5"], None).await;
     let mut refused = None;
     for _ in 0..100 {
         refused = house.client.agents().list_agents(ListAgentsRequest::default()).await.err();

@@ -25,7 +25,7 @@ fn metadata(key: &str, value: Value) -> Option<Struct> {
     Some(Struct { fields: [(key.to_owned(), value)].into() })
 }
 
-fn labels(key: &str, value: &str) -> std::collections::HashMap<String, String> {
+fn labels(key: &str, value: &str) -> std::collections::BTreeMap<String, String> {
     [(key.to_owned(), value.to_owned())].into()
 }
 
@@ -231,7 +231,7 @@ async fn another_organisation_can_neither_change_nor_delete_it() {
 async fn a_call_says_what_it_used_and_costs_what_the_price_table_says() {
     let prices = "currency=EUR, script.text_to_speech_thousand_characters=1000, \
                   script.language_model_million_output_tokens=2000000";
-    let house = House::scripted_with(&["--prices", prices]).await;
+    let house = House::scripted_with(&["--prices", prices], None).await;
     let agent = house.hires(agents::echo("Hello")).await;
     let call = held(&house, typing_start(&agent)).await;
     let usage = call.usage.expect("the session counted");

@@ -45,6 +45,7 @@ mutations!(
     UpdateCallRequest,
     DeleteCallRequest,
     EndCallRequest,
+    ControlCallRequest,
     CancelAppointmentRequest,
     RescheduleAppointmentRequest,
 );

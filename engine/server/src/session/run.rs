@@ -35,6 +35,7 @@ use crate::metrics::Metrics;
 use crate::prices::Prices;
 use crate::status::{Refusal, Violations};
 use crate::tools::Toolbox;
+use crate::traces::call::CallTrace;
 
 /// A client that closed its side gets the answer under way, but no more than this.
 const LAST_ANSWER: Duration = Duration::from_secs(20);
@@ -72,6 +73,7 @@ pub struct Session {
     pub(super) recording: Option<Recording>,
     pub(super) options: Options,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) trace: Option<CallTrace>,
     pub(super) facts: VecDeque<Input>,
     pub(super) ended: Option<EndReason>,
     pub(super) tally: Tally,
@@ -138,6 +140,7 @@ impl Session {
             recording: parts.recording,
             options: parts.options,
             metrics: parts.metrics,
+            trace: None,
             facts: VecDeque::new(),
             ended: None,
             tally: Tally::default(),
@@ -149,6 +152,12 @@ impl Session {
             hung_up: None,
             refusal: None,
         }
+    }
+
+    /// Has the call's spans sent too.
+    #[must_use]
+    pub fn traced(self, trace: Option<CallTrace>) -> Self {
+        Self { trace, ..self }
     }
 
     /// Holds the conversation to its end. Everything the call owned is let go when this returns.
@@ -282,6 +291,7 @@ impl Session {
             }
             Posted::Voice { reply, segment, event } => self.voiced(reply, segment, event),
             Posted::Tool { invocation, outcome } => self.feed(Input::ToolFinished { invocation, outcome }),
+            Posted::Control(control) => self.feed(Input::Control(control)),
             Posted::End(reason) => self.feed(Input::Control(Control::End { reason })),
         }
     }
@@ -424,19 +434,12 @@ impl Session {
             Some(WireControl::End(_)) => {
                 self.feed(Input::Control(Control::End { reason: EndReason::ClientEnded }));
             }
-            Some(WireControl::Say(say)) => {
-                let mut bad = Violations::default();
-                bad.longest("control.say.text", &say.text, SAY_MAX);
-                if say.text.trim().is_empty() {
-                    bad.add("control.say.text", "is empty");
+            Some(WireControl::Say(say)) => match sayable("control.say.text", &say.text) {
+                Ok(()) => {
+                    self.feed(Input::Control(Control::Say { text: say.text, protected: say.protected }));
                 }
-                match bad.check() {
-                    Ok(()) => {
-                        self.feed(Input::Control(Control::Say { text: say.text, protected: say.protected }));
-                    }
-                    Err(refusal) => self.refuse(refusal),
-                }
-            }
+                Err(refusal) => self.refuse(refusal),
+            },
             None => {
                 self.refuse(Violations::one("control", "is required: one of interrupt, say, end").into());
             }
@@ -466,6 +469,9 @@ impl Session {
         let used = self.used();
         let (journal, key) = self.journal.into_parts();
         self.metrics.call_ended(reason);
+        if let Some(trace) = self.trace.take() {
+            trace.ended(now, reason);
+        }
         let (why, seconds) = (event::word(&reason), now.as_micros() / 1_000_000);
         tracing::info!(call = %key.call, reason = why, seconds, "call ended");
         let closing = Closing { at, reason, message: message.clone(), recording, used: Some(used) };
@@ -473,6 +479,16 @@ impl Session {
         let ended = v1::CallEnded { reason: event::end_reason(reason).into(), message };
         self.far_end.finish(Response::Ended(ended), self.refusal, CLOSE_WAIT).await;
     }
+}
+
+/// Whether an agent can be told to say this.
+pub fn sayable(field: &str, text: &str) -> Result<(), Refusal> {
+    let mut bad = Violations::default();
+    bad.longest(field, text, SAY_MAX);
+    if text.trim().is_empty() {
+        bad.add(field, "is empty");
+    }
+    bad.check()
 }
 
 fn played(progress: Progress, at: CallTime) -> Input {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Integer, Text};
+use diesel::sql_types::{Integer, Text, Uuid};
 use diesel_async::RunQueryDsl;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
@@ -100,24 +100,25 @@ const KEPT: Error = Error::Conflict(KEPT_WHY);
 
 #[derive(diesel::QueryableByName)]
 struct Closed {
-    #[diesel(sql_type = BigInt)]
-    closed: i64,
+    #[diesel(sql_type = Uuid)]
+    call_id: CallId,
 }
 
 /// Ends the calls of all organisations that nobody joined within `bound` of their making, as `caller_never_joined`;
-/// gives how many. At most a thousand at once.
+/// gives them back, a
+/// thousand at most.
 ///
 /// # Errors
 /// [`Error::Unavailable`] when the database can't be reached.
-pub async fn close_unjoined(store: &Store, bound: Duration, message: &str) -> Result<u64> {
+pub async fn close_unjoined(store: &Store, bound: Duration, message: &str) -> Result<Vec<CallId>> {
     let seconds = i32::try_from(bound.as_secs()).unwrap_or(i32::MAX);
-    let closed: Closed = store
+    let closed: Vec<Closed> = store
         .run_without_organisation(|conn| {
             Box::pin(async move {
-                let close = diesel::sql_query("SELECT close_unjoined_calls($1, $2) AS closed");
-                Ok(close.bind::<Integer, _>(seconds).bind::<Text, _>(message).get_result(conn).await?)
+                let close = diesel::sql_query("SELECT call_id FROM close_unjoined_calls($1, $2)");
+                Ok(close.bind::<Integer, _>(seconds).bind::<Text, _>(message).load(conn).await?)
             })
         })
         .await?;
-    Ok(closed.closed.unsigned_abs())
+    Ok(closed.into_iter().map(|closed| closed.call_id).collect())
 }

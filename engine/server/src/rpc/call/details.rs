@@ -1,6 +1,6 @@
 //! What clients may keep with a call: metadata, labels and numbers, checked field by field.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use parlance_proto::v1;
 use parlance_store::PhoneNumberId;
@@ -96,7 +96,7 @@ fn metadata(field: &str, wire: Option<&Struct>, bad: &mut Violations) -> Value {
     value
 }
 
-fn labels(field: &str, wire: &HashMap<String, String>, bad: &mut Violations) -> Value {
+fn labels(field: &str, wire: &BTreeMap<String, String>, bad: &mut Violations) -> Value {
     if wire.len() > LABELS_MAX {
         bad.add(field, format!("has {} entries; at most {LABELS_MAX} are allowed", wire.len()));
     }

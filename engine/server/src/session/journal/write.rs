@@ -1,15 +1,17 @@
 //! Writes what waits: journal entries, the transcript entries among them, and the ends of calls.
 //!
 //! Decides what is lost: only what the data itself makes impossible, and of that as little as can be (a batch that
-//! is refused is halved until the culprit stands alone). Everything else stays for the next try.
+//! is refused is halved until the culprit stands alone), and what belongs to a call that is another's by now.
+//! Everything else stays for the next try.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use parlance_conversation::Event;
 use parlance_store::calls::CallEnd;
 use parlance_store::journal::{JournalBatch, JournalEntry};
+use parlance_store::ownership::Owner;
 use parlance_store::transcripts::TranscriptEntry;
-use parlance_store::{Error, Store, calls, journal, transcripts};
+use parlance_store::{CallId, Error, Store, calls, journal, transcripts};
 
 use super::{Batch, CallKey, Closing, Entry, Lane, Record};
 use crate::convert::{call, event};
@@ -63,6 +65,8 @@ pub(super) trait Shelf: Send + Sync + 'static {
     fn write(&self, key: CallKey, piece: Piece<'_>) -> impl Future<Output = Result<(), Error>> + Send;
     /// Ends a call.
     fn end(&self, key: CallKey, end: CallEnd) -> impl Future<Output = Result<(), Error>> + Send;
+    /// Tells every node that there is something new to see of these calls.
+    fn tell(&self, calls: &[CallId]) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
 impl Shelf for Store {
@@ -73,16 +77,31 @@ impl Shelf for Store {
     async fn write(&self, key: CallKey, piece: Piece<'_>) -> Result<(), Error> {
         match piece {
             Piece::Entries(rows) => {
-                let batch =
-                    JournalBatch { organisation: key.organisation, call: key.call, entries: rows.to_vec() };
+                let batch = JournalBatch {
+                    organisation: key.organisation,
+                    call: key.call,
+                    owner: key.owner,
+                    entries: rows.to_vec(),
+                };
                 journal::append(self, &[batch]).await.into_iter().collect()
             }
-            Piece::Said(rows) => transcripts::upsert(&self.scope(key.organisation), key.call, rows).await,
+            Piece::Said(rows) => {
+                transcripts::upsert(&self.scope(key.organisation), key.call, key.owner, rows).await
+            }
         }
     }
 
     async fn end(&self, key: CallKey, end: CallEnd) -> Result<(), Error> {
-        calls::mark_ended(&self.scope(key.organisation), key.call, end).await.map(drop)
+        let scope = self.scope(key.organisation);
+        let ended = match key.owner {
+            Owner::NOBODY => calls::mark_ended(&scope, key.call, end).await,
+            owner => calls::mark_ended_by(&scope, key.call, owner, end).await,
+        };
+        ended.map(drop)
+    }
+
+    async fn tell(&self, calls: &[CallId]) -> Result<(), Error> {
+        self.tell_written(calls).await
     }
 }
 
@@ -90,11 +109,24 @@ impl Shelf for Store {
 pub(super) async fn batch(shelf: &impl Shelf, batch: &mut Batch) -> Result<(), Error> {
     let entries = entries(shelf, batch).await;
     let closings = closings(shelf, batch).await;
+    tell(shelf, std::mem::take(&mut batch.news)).await;
     entries.and(closings)?;
     for done in batch.flushed.drain(..) {
         done.send(()).ok();
     }
     Ok(())
+}
+
+/// Wakes those who watch, on any node: once for all that was written, and not for facts, which nobody sees.
+async fn tell(shelf: &impl Shelf, news: BTreeSet<CallId>) {
+    if news.is_empty() {
+        return;
+    }
+    let calls: Vec<CallId> = news.into_iter().collect();
+    if let Err(error) = shelf.tell(&calls).await {
+        // They look by themselves now and then.
+        tracing::debug!(%error, "other nodes were not told of what was written");
+    }
 }
 
 async fn entries(shelf: &impl Shelf, batch: &mut Batch) -> Result<(), Error> {
@@ -108,9 +140,19 @@ async fn entries(shelf: &impl Shelf, batch: &mut Batch) -> Result<(), Error> {
     let mut failure = Ok(());
     for ((key, rows), result) in keys.into_iter().zip(&rows).zip(results) {
         let Some(lane) = batch.lanes.get(&key) else { continue };
-        match lane_written(shelf, key, lane, rows, result).await {
+        let written = match lane_written(shelf, key, lane, rows, result).await {
+            Err(Error::Fenced) => {
+                batch.ownership.fenced(key.call, lane.entries.len());
+                Ok(())
+            }
+            other => other,
+        };
+        match written {
             Ok(()) => {
                 lane.line.leave(lane.entries.len());
+                if lane.entries.iter().any(|entry| matches!(entry.record, Record::Told(_))) {
+                    batch.news.insert(key.call);
+                }
                 batch.lanes.remove(&key);
             }
             Err(error) => failure = Err(error),
@@ -140,11 +182,12 @@ async fn lane_written(
     }
 }
 
-/// Writes what can be written of a piece that was refused with `error`; passes on what another try can mend.
+/// Writes what can be written of a piece that was refused with `error`; passes on what another try can mend, and
+/// that the call is another's.
 async fn salvage(shelf: &impl Shelf, key: CallKey, piece: Piece<'_>, error: Error) -> Result<(), Error> {
     let mut refused = vec![(piece, error)];
     while let Some((piece, error)) = refused.pop() {
-        if !error.is_caused_by_data() {
+        if !error.is_caused_by_data() || matches!(error, Error::Fenced) {
             return Err(error);
         }
         // Where the call itself is gone no half of it fares better.
@@ -170,14 +213,16 @@ async fn closings(shelf: &impl Shelf, batch: &mut Batch) -> Result<(), Error> {
             continue;
         }
         match shelf.end(key, call_end(&closing)).await {
+            Err(Error::Fenced) => batch.ownership.fenced(key.call, 0),
             Err(error) if !error.is_caused_by_data() => {
                 failure = Err(error);
                 batch.closings.push((key, closing, done));
                 continue;
             }
             Err(error) => tracing::error!(call = %key.call, %error, "the end of a call is lost"),
-            Ok(()) => {}
+            Ok(()) => drop(batch.news.insert(key.call)),
         }
+        batch.ownership.closed(key.call);
         batch.waiting.ends.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
         // The hall may have stopped waiting.
         done.send(()).ok();
@@ -187,7 +232,7 @@ async fn closings(shelf: &impl Shelf, batch: &mut Batch) -> Result<(), Error> {
 
 fn journal_batch(key: CallKey, entries: &[Entry]) -> JournalBatch {
     let entries = entries.iter().map(journal_entry).collect();
-    JournalBatch { organisation: key.organisation, call: key.call, entries }
+    JournalBatch { organisation: key.organisation, call: key.call, owner: key.owner, entries }
 }
 
 fn journal_entry(entry: &Entry) -> JournalEntry {
