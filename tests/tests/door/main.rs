@@ -8,6 +8,8 @@ mod agents;
 mod appointments;
 mod bad_input;
 mod bookings;
+mod call_details;
+mod call_lists;
 mod calls;
 mod containers;
 mod contract;
