@@ -9,13 +9,15 @@ use jiff::{SignedDuration, Timestamp};
 use parlance_proto::v1::{self, ErrorReason};
 use parlance_store::appointments::{self, Booking, NewAppointment};
 use parlance_store::keys;
+use parlance_store::resources::ResourceState;
 use parlance_tests::{House, agents, json};
 use serde_json::{Value, json};
 
+use super::tenants;
 use super::wire::Door;
 
 /// A file and a test in it.
-type Elsewhere = Option<(&'static str, &'static str)>;
+pub type Elsewhere = Option<(&'static str, &'static str)>;
 
 /// An organisation with something of everything, and a stranger to it.
 pub struct World {
@@ -31,7 +33,9 @@ impl World {
         let (house, agent) = super::furnished().await;
         let admin = Door::open(&house.url(), Some(&house.key)).await;
         let stranger = admin.with_key(&house.tenant().await.1);
-        Self { house, admin, stranger, agent, made: AtomicUsize::new(1) }
+        let world = Self { house, admin, stranger, agent, made: AtomicUsize::new(1) };
+        tenants::resource(&world, ResourceState::Active).await;
+        world
     }
 
     /// The same connection with a key of one scope.
@@ -107,7 +111,7 @@ impl World {
         }
     }
 
-    async fn appointment(&self) -> String {
+    pub async fn appointment(&self) -> String {
         self.appointment_at(self.noon()).await
     }
 }
@@ -141,7 +145,7 @@ pub async fn good(world: &World, rpc: &str) -> Option<Vec<Value>> {
             json!({ "name": world.appointment().await, "startTime": world.noon().to_string() })
         }
         "VoiceSession" => json!({ "start": { "agent": world.agent, "textOnly": true } }),
-        _ => return None,
+        other => tenants::good(world, other).await?,
     };
     Some(vec![request])
 }
@@ -153,7 +157,7 @@ pub async fn one_more(world: &World, list: &str) {
         "ListCalls" => drop(world.call().await),
         "ListPhoneNumbers" => drop(world.phone_number().await),
         "ListAppointments" => drop(world.appointment().await),
-        other => panic!("{other} has no items: add a case to contract/cases.rs"),
+        other => tenants::one_more(world, other).await,
     }
 }
 
@@ -216,7 +220,7 @@ async fn special(world: &World, rpc: &str, reason: ErrorReason) -> Option<Value>
         ("VoiceSession", ErrorReason::CallTaken) => {
             json!({ "start": { "call": world.ended_call().await, "textOnly": true } })
         }
-        _ => return None,
+        _ => return tenants::special(world, rpc, reason).await,
     })
 }
 
@@ -242,7 +246,7 @@ pub fn elsewhere(rpc: &str, reason: ErrorReason) -> Elsewhere {
         ("VoiceSession", ErrorReason::NoLanguageModel) => {
             (REFUSALS, "an_agent_without_a_flow_needs_a_language_model")
         }
-        _ => return None,
+        _ => return tenants::elsewhere(rpc, reason),
     })
 }
 

@@ -5,14 +5,16 @@
 //! `cases.rs` fails here.
 
 mod cases;
+mod tenants;
 mod wire;
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parlance_proto::v1::{ErrorReason, KeyScope};
 use parlance_proto::{METHODS, Method};
 use parlance_tests::details::{assert_refused, reason};
-use parlance_tests::{House, agents};
+use parlance_tests::{House, agents, database};
 use serde_json::{Value, json};
 use tonic::{Code, Status};
 
@@ -241,9 +243,12 @@ fn without_secrets(mut answer: Value) -> Value {
     answer
 }
 
-/// A house and an agent in it, for the cases.
+/// The operator's house on a database of its own, and an agent in it, for the cases.
 async fn furnished() -> (House, String) {
-    let house = House::scripted_with(&["--requests-per-second", "100000"], None).await;
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    let name = format!("contract_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+    let house =
+        House::of_operator(&database::another(&name).await, &["--requests-per-second", "100000"]).await;
     let agent = house.hires(agents::counter_of_guests("Hello.")).await;
     (house, agent)
 }
