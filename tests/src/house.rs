@@ -103,20 +103,6 @@ impl House {
         Self { scope, key: self.key.clone(), client, ..node }
     }
 
-    /// With scripted providers on a database of the test's own, seen as the operator, whose organisation is the default
-    /// one.
-    ///
-    /// # Panics
-    /// When the engine does not start.
-    pub async fn of_operator(database_url: &str, flags: &[&str]) -> Self {
-        let flags: Vec<&str> = ["--providers", "script"].into_iter().chain(flags.iter().copied()).collect();
-        let mut house = Self::on(database_url, &flags, None).await;
-        house.scope = house.running.engine.store.scope(OrganisationId::DEFAULT);
-        house.key = furnish(&house.scope).await;
-        house.client = client(&house.url(), &house.key).await;
-        house
-    }
-
     /// The client side of the operator, whose organisation all tests share.
     ///
     /// # Panics
@@ -125,6 +111,16 @@ impl House {
         let scope = self.running.engine.store.scope(OrganisationId::DEFAULT);
         let key = keys::create(&scope, &["admin".to_owned()]).await.expect("the operator may have many keys");
         client(&self.url(), &key.secret).await
+    }
+
+    /// With scripted providers and more flags on a database of the test's own.
+    ///
+    /// # Panics
+    /// When the engine does not start.
+    pub async fn alone(database_url: &str, flags: &[&str]) -> Self {
+        let flags: Vec<&str> =
+            ["--providers", "script", "--no-recording"].into_iter().chain(flags.iter().copied()).collect();
+        Self::on(database_url, &flags, None).await
     }
 
     async fn open(more: &[&str], ca_file: Option<PathBuf>) -> Self {

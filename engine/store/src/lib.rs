@@ -4,9 +4,9 @@
 //! refused. It knows nothing of the wire, of live calls or of providers. Enter at [`Store::open`]; take a
 //! [`Scope`] for an organisation with [`Store::scope`] and hand it to the functions of an aggregate:
 //! [`organisations`], [`keys`], [`agents`], [`calls`], [`journal`], [`transcripts`], [`invocations`],
-//! [`appointments`], [`phone_numbers`], [`requests`], [`resources`], [`audit_log`], [`commands`]. Which node holds a live
-//! call is [`ownership`]'s business, how much an organisation may use that of [`quotas`]; what other nodes did is heard
-//! by [`Store::listen`]. Without a scope there are no rows:
+//! [`appointments`], [`phone_numbers`], [`requests`], [`resources`], [`audit_log`], [`commands`]. Which node holds a
+//! live call is [`ownership`]'s business, how much an organisation may use that of [`quotas`]; what other nodes did is
+//! heard by [`Store::listen`]. Without a scope there are no rows:
 //! row-level security sees to it, not our queries.
 
 pub mod agents;

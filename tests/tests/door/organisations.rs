@@ -212,7 +212,7 @@ async fn announce(engine: &Engine, agent: &str) -> Result<Call, Status> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_session_more_than_the_quota_is_refused_and_another_organisation_feels_nothing() {
+async fn a_quota_of_sessions_refuses_the_next_one_and_no_other_organisation() {
     let house = House::scripted().await;
     let agent = house.hires(agents::echo("Hello")).await;
     limit(&house, 1, 0).await;
@@ -252,7 +252,7 @@ async fn one_session_more_than_the_quota_is_refused_and_another_organisation_fee
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_call_a_minute_more_than_the_quota_is_refused_with_the_time_to_wait() {
+async fn a_quota_of_calls_a_minute_refuses_the_next_one_with_the_time_to_wait() {
     let house = House::scripted().await;
     let agent = house.hires(agents::echo("Hello")).await;
     limit(&house, 0, 2).await;
