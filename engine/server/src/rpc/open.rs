@@ -15,7 +15,7 @@ use parlance_proto::v1::voice_session_request::Request;
 use parlance_proto::v1::voice_session_response::Response;
 use parlance_providers::stt;
 use parlance_store::ownership::Owner;
-use parlance_store::{CallId, OrganisationId, Scope, agents, calls, organisations, quotas};
+use parlance_store::{AgentId, CallId, OrganisationId, Scope, agents, calls, organisations, quotas};
 use tokio::sync::mpsc;
 use tonic::Streaming;
 
@@ -94,19 +94,7 @@ pub async fn open(
     let formats = formats(&start)?;
     let details = details(&start)?;
     let scope = engine.store.scope(organisation);
-    let target = start.target.clone().ok_or_else(|| {
-        Refusal::from(Violations::one(
-            "start.agent",
-            "is required: agents/{agent}, or `call` with calls/{call}",
-        ))
-    })?;
-    let (agent_id, waiting) = match target {
-        Target::Agent(agent) => (name::agent("start.agent", &agent)?, None),
-        Target::Call(call) => {
-            let row = waiting_call(engine, organisation, name::call("start.call", &call)?).await?;
-            (row.agent_id.clone(), Some(row))
-        }
-    };
+    let (agent_id, waiting) = target(engine, organisation, &start).await?;
     let row =
         agents::get(&scope, &agent_id).await.map_err(|error| super::agent::missing(error, &agent_id))?;
     let agent = convert_agent::from_settings(&row.settings)?;
@@ -161,6 +149,25 @@ pub async fn open(
         providers: engine.providers_line(&agent),
     };
     Ok(Opened { session, seat, ready: Response::Ready(ready) })
+}
+
+/// The agent that is wanted, and the call if one is waiting for it.
+async fn target(
+    engine: &Engine,
+    organisation: OrganisationId,
+    start: &v1::SessionStart,
+) -> Result<(AgentId, Option<calls::Call>), Refusal> {
+    match &start.target {
+        Some(Target::Agent(agent)) => Ok((name::agent("start.agent", agent)?, None)),
+        Some(Target::Call(call)) => {
+            let row = waiting_call(engine, organisation, name::call("start.call", call)?).await?;
+            Ok((row.agent_id.clone(), Some(row)))
+        }
+        None => {
+            let why = "is required: agents/{agent}, or `call` with calls/{call}";
+            Err(Violations::one("start.agent", why).into())
+        }
+    }
 }
 
 /// A place among the live calls, let go when it is dropped, also by a session that panicked.

@@ -357,6 +357,10 @@ pub fn elsewhere(rpc: &str, reason: ErrorReason) -> Elsewhere {
             "tests/door/organisations.rs",
             "a_quota_of_sessions_refuses_the_next_one_and_no_other_organisation",
         ),
+        ("CreateCall", ErrorReason::QuotaExceeded) => (
+            "tests/door/organisations.rs",
+            "a_quota_of_calls_a_minute_refuses_the_next_one_with_the_time_to_wait",
+        ),
         ("ControlCall" | "EndCall", ErrorReason::OwnerUnreachable) => {
             ("tests/door/nodes.rs", "a_call_whose_engine_does_not_answer_is_left_alone_while_its_lease_runs")
         }
