@@ -24,6 +24,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio_postgres::config::SslMode;
+use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::{Error, Result};
@@ -34,6 +35,15 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const GONE_AFTER: Duration = Duration::from_secs(30);
 /// How long a connection is quiet before its other end is asked for a sign of life.
 const ASK_AFTER: Duration = Duration::from_secs(15);
+
+/// The two halves of a connection: who asks, and who moves the bytes.
+pub(crate) type Halves = (
+    tokio_postgres::Client,
+    tokio_postgres::Connection<
+        tokio_postgres::Socket,
+        <MakeRustlsConnect as MakeTlsConnect<tokio_postgres::Socket>>::Stream,
+    >,
+);
 
 /// Where the database is and how to speak to it. Debug output and [`std::fmt::Display`] hide the password.
 #[derive(Clone)]
@@ -74,13 +84,22 @@ impl DatabaseUrl {
 
     /// Opens a connection as the login user.
     pub(crate) async fn connect(&self) -> Result<AsyncPgConnection> {
-        let tls = MakeRustlsConnect::new(ClientConfig::clone(&self.tls));
-        let (client, connection) = self
-            .config
-            .connect(tls)
-            .await
-            .map_err(|error| Error::Unavailable(format!("{self}: {}", explain(&error))))?;
+        let (client, connection) = self.connect_plain(&self.config).await?;
         Ok(AsyncPgConnection::try_from_client_and_connection(client, connection).await?)
+    }
+
+    /// The same without diesel, for who wants to see the server's own messages. Does nothing unless the second
+    /// half is polled. Its name among the server's activity is `application_name`.
+    pub(crate) async fn connect_to_listen(&self, application_name: &str) -> Result<Halves> {
+        let mut config = tokio_postgres::Config::clone(&self.config);
+        config.application_name(application_name);
+        self.connect_plain(&config).await
+    }
+
+    async fn connect_plain(&self, config: &tokio_postgres::Config) -> Result<Halves> {
+        let tls = MakeRustlsConnect::new(ClientConfig::clone(&self.tls));
+        let connected = config.connect(tls).await;
+        connected.map_err(|error| Error::Unavailable(format!("{self}: {}", explain(&error))))
     }
 }
 

@@ -43,6 +43,7 @@ mutations!(
     DeletePhoneNumberRequest,
     CreateCallRequest,
     EndCallRequest,
+    ControlCallRequest,
     CancelAppointmentRequest,
     RescheduleAppointmentRequest,
 );

@@ -15,6 +15,7 @@ pub mod inbox;
 pub mod journal;
 pub mod live;
 mod log_line;
+pub mod onlookers;
 pub mod ownership;
 pub mod past;
 pub mod playout;
