@@ -9,6 +9,8 @@ mod appointments;
 mod bad_input;
 mod booking_backend;
 mod bookings;
+mod call_details;
+mod call_lists;
 mod calls;
 mod containers;
 mod contract;

@@ -16,6 +16,7 @@ fn ended(reason: &str, second: i64) -> CallEnd {
         reason: reason.into(),
         message: Some("goodbye".into()),
         recording_path: Some("recordings/1.wav".into()),
+        used: None,
     }
 }
 
@@ -69,7 +70,7 @@ in_both_setups! {
             made.push(calls::create(&scope, web_call(agent)).await.unwrap().id);
         }
         calls::mark_started(&scope, made[2], new_lease(), at(0)).await.unwrap();
-        let one = CallFilter { agent_id: Some(AgentId::parse("one").unwrap()), state: None };
+        let one = CallFilter { agent_id: Some(AgentId::parse("one").unwrap()), ..Default::default() };
         let mut request = PageRequest { size: 2, token: None };
         let first = calls::list(&scope, &one, &request).await.unwrap();
         let ids = |page: &parlance_store::Page<calls::Call>| page.items.iter().map(|c| c.id).collect::<Vec<_>>();
