@@ -129,6 +129,9 @@ impl From<parlance_store::Error> for Refusal {
                 tracing::warn!(%cause, "database unavailable");
                 Refusal::Unavailable { message: "the database did not answer; try again".to_owned() }
             }
+            parlance_store::Error::QuotaExceeded { message, retry_after } => {
+                Refusal::Exhausted { reason: ErrorReason::QuotaExceeded, message, retry_after }
+            }
             other => {
                 tracing::error!(error = %other, "request failed in the store");
                 Refusal::Internal
@@ -164,7 +167,7 @@ pub fn word(reason: ErrorReason) -> &'static str {
 pub fn code(reason: ErrorReason) -> Code {
     match reason {
         ErrorReason::InvalidKey => Code::Unauthenticated,
-        ErrorReason::ScopeMissing => Code::PermissionDenied,
+        ErrorReason::ScopeMissing | ErrorReason::OperatorOnly => Code::PermissionDenied,
         ErrorReason::InvalidField | ErrorReason::RequestIdReused => Code::InvalidArgument,
         ErrorReason::NotFound => Code::NotFound,
         ErrorReason::AlreadyExists => Code::AlreadyExists,
@@ -187,7 +190,9 @@ pub fn code(reason: ErrorReason) -> Code {
         | ErrorReason::AppointmentCancelled
         | ErrorReason::TimePast
         | ErrorReason::TimeClosed
-        | ErrorReason::TimeTaken => Code::FailedPrecondition,
+        | ErrorReason::TimeTaken
+        | ErrorReason::LastAdminKey
+        | ErrorReason::ResourceInUse => Code::FailedPrecondition,
     }
 }
 

@@ -1,12 +1,15 @@
 //! The contract's words for ours: one file per noun, in both directions where both are needed.
 
 pub mod agent;
+pub mod api_key;
 pub mod appointment;
 pub mod call;
 pub mod event;
 pub mod flow;
 pub mod json;
+pub mod organisation;
 pub mod phone_number;
+pub mod resource;
 
 use parlance_conversation::CallTime;
 use prost_types::{Duration, Timestamp};

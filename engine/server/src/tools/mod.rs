@@ -1,9 +1,11 @@
 //! The tools agents can run: which there are, and how a run becomes durable before it happens.
 
 mod book_appointment;
+pub mod booking_backend;
 
 use std::time::Duration;
 
+use self::booking_backend::BookingBackend;
 use parlance_conversation::{InvocationId, ToolOutcome};
 use parlance_store::invocations::{self, Begun, Invocation, InvocationState, NewInvocation};
 use parlance_store::{Error, Scope};
@@ -35,12 +37,19 @@ pub struct Toolbox {
     scope: Scope,
     key: CallKey,
     tasks: TaskTracker,
+    booking: Option<BookingBackend>,
 }
 
 impl Toolbox {
     /// Tools act for the organisation of `scope`; their runs are `tasks`, which outlive the call if they must.
     pub fn new(scope: Scope, key: CallKey, tasks: TaskTracker) -> Self {
-        Self { scope, key, tasks }
+        Self { scope, key, tasks, booking: None }
+    }
+
+    /// Books in this backend, if there is one, instead of in our own table.
+    #[must_use]
+    pub fn booking_in(self, booking: Option<BookingBackend>) -> Self {
+        Self { booking, ..self }
     }
 
     /// Starts a run on a task of its own; its outcome is posted.
@@ -71,7 +80,8 @@ impl Toolbox {
         }
         let outcome = match tool {
             book_appointment::NAME => {
-                book_appointment::run(&self.scope, self.key.call, idempotency_key, &arguments).await
+                let place = book_appointment::Place { scope: &self.scope, backend: self.booking.as_ref() };
+                book_appointment::run(place, self.key.call, idempotency_key, &arguments).await
             }
             other => ToolOutcome::Failed { reason: format!("There is no tool called {other}.") },
         };
