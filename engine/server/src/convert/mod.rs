@@ -10,6 +10,7 @@ pub mod json;
 pub mod organisation;
 pub mod phone_number;
 pub mod resource;
+pub mod usage;
 
 use parlance_conversation::CallTime;
 use prost_types::{Duration, Timestamp};

@@ -42,6 +42,8 @@ mutations!(
     UpdatePhoneNumberRequest,
     DeletePhoneNumberRequest,
     CreateCallRequest,
+    UpdateCallRequest,
+    DeleteCallRequest,
     EndCallRequest,
     ControlCallRequest,
     CancelAppointmentRequest,

@@ -23,4 +23,5 @@ pub mod record;
 mod reply_audio;
 pub mod run;
 pub mod telling;
+pub mod usage;
 pub mod voice;
