@@ -48,7 +48,7 @@ async fn a_booking_goes_to_the_backend_whose_refusal_is_heard_and_whose_id_is_ke
     let refusal = (409, r#"{"message":"We are full at a quarter past eight"}"#);
     let (url, served) = backend(vec![refusal, (201, r#"{"id":"backend-17"}"#)]).await;
     let house = House::scripted_with(&["--booking-base-url", &url], None).await;
-    let agent = house.hires(agents::restaurant()).await;
+    let agent = house.hires(v1::Agent { voice: None, ..agents::restaurant() }).await;
     let mut caller = Caller::dials(&house, typing_start(&agent)).await;
     for line in
         ["A table for two tomorrow at 8:15 pm, please", "Maria Garcia", "(212) 555-0198", "Yes please"]
