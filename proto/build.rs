@@ -5,6 +5,9 @@ use std::{env, error::Error, fmt::Write, fs, path::PathBuf};
 
 use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor, Value};
 
+/// Messages with a secret: `src/secrets.rs` shows them without it.
+const SECRETS: [&str; 2] = [".parlance.v1.CreateApiKeyResponse", ".parlance.v1.CreateOrganisationResponse"];
+
 const FILES: &[&str] = &[
     "parlance/v1/agent_service.proto",
     "parlance/v1/api_key_service.proto",
@@ -28,7 +31,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(out.join("methods.rs"), methods(&DescriptorPool::decode(set.as_slice())?)?)?;
     fs::write(out.join("parlance.binpb"), set)?;
     // Ordered maps, so that equal messages are encoded equally: repeated requests are known by their bytes.
-    tonic_prost_build::configure().bytes(".").btree_map(".").compile_fds(compiler.file_descriptor_set())?;
+    let generated = tonic_prost_build::configure().bytes(".").btree_map(".").skip_debug(SECRETS);
+    generated.compile_fds(compiler.file_descriptor_set())?;
     Ok(())
 }
 

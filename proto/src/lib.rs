@@ -3,6 +3,8 @@
 //! The comments of the `.proto` files are the documentation. What their options say of each RPC stands in
 //! [`METHODS`].
 
+mod secrets;
+
 /// Version 1 of the API.
 #[allow(missing_docs, clippy::all)]
 pub mod v1 {

@@ -1,0 +1,32 @@
+//! Messages that hold a secret, for logs and panics: all of them but the secret.
+
+use std::fmt::{Debug, Formatter, Result};
+
+use crate::v1::{CreateApiKeyResponse, CreateOrganisationResponse};
+
+impl Debug for CreateApiKeyResponse {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.debug_struct("CreateApiKeyResponse").field("api_key", &self.api_key).finish_non_exhaustive()
+    }
+}
+
+impl Debug for CreateOrganisationResponse {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        let mut shown = f.debug_struct("CreateOrganisationResponse");
+        shown.field("organisation", &self.organisation).field("api_key", &self.api_key);
+        shown.finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_in_no_debug_output() {
+        let secret = "pk_secret".to_owned();
+        let key = CreateApiKeyResponse { api_key: None, secret: secret.clone() };
+        let organisation = CreateOrganisationResponse { secret, ..Default::default() };
+        assert!(!format!("{key:?} {organisation:?}").contains("pk_secret"));
+    }
+}
