@@ -41,6 +41,8 @@ diesel::table! {
         etag -> Text,
         create_time -> Timestamptz,
         update_time -> Timestamptz,
+        state -> Text,
+        labels -> Jsonb,
     }
 }
 

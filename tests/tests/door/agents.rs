@@ -69,7 +69,7 @@ async fn a_list_in_pages_has_every_agent_once_and_oldest_first() {
     }
     let (mut found, mut page_token) = (Vec::new(), String::new());
     loop {
-        let request = ListAgentsRequest { page_size: 2, page_token };
+        let request = ListAgentsRequest { page_size: 2, page_token, ..Default::default() };
         let page = house.client.agents().list_agents(request).await.expect("a page").into_inner();
         assert!(page.agents.len() <= 2);
         found.extend(page.agents.into_iter().map(|agent| agent.name));
@@ -86,9 +86,9 @@ async fn bad_pages_are_refused_by_field() {
     let house = House::scripted().await;
     let list =
         async |request| house.client.agents().list_agents(request).await.expect_err("it is a bad page");
-    let negative = ListAgentsRequest { page_size: -1, page_token: String::new() };
+    let negative = ListAgentsRequest { page_size: -1, ..Default::default() };
     assert_bad_fields(&list(negative).await, &["page_size"]);
-    let foreign = ListAgentsRequest { page_size: 0, page_token: "the third".into() };
+    let foreign = ListAgentsRequest { page_size: 0, page_token: "the third".into(), ..Default::default() };
     assert_bad_fields(&list(foreign).await, &["page_token"]);
 }
 

@@ -3,6 +3,7 @@
 //! Each test opens an engine of its own on a real socket (`parlance_tests::House`). A module is a theme; a test's
 //! name is the promise. `tidy` is the exception: it reads the sources and keeps the house in order.
 
+mod agent_lists;
 mod agents;
 mod appointments;
 mod bad_input;

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use parlance_proto::v1::{
-    Agent, CreateAgentRequest, DeleteAgentRequest, GetAgentRequest, ListAgentsRequest, UpdateAgentRequest,
+    Agent, AgentState, CreateAgentRequest, DeleteAgentRequest, GetAgentRequest, ListAgentsRequest,
+    UpdateAgentRequest,
 };
 use tonic::Code;
 
@@ -120,7 +121,8 @@ async fn list(args: ListArgs) -> Result<(), Error> {
         println!("no agents yet: make one with `parlance agents apply -f examples/agents/restaurant.yaml`");
     }
     for agent in agents {
-        println!("{:<40} {}", agent.name, agent.display_name);
+        let state = if agent.state() == AgentState::Inactive { " (inactive)" } else { "" };
+        println!("{:<40} {}{state}", agent.name, agent.display_name);
     }
     Ok(())
 }
@@ -129,7 +131,7 @@ async fn all(engine: &Engine) -> Result<Vec<Agent>, Error> {
     let mut agents = Vec::new();
     let mut page_token = String::new();
     loop {
-        let request = ListAgentsRequest { page_size: 200, page_token };
+        let request = ListAgentsRequest { page_size: 200, page_token, ..Default::default() };
         let page = engine.agents().list_agents(request).await?.into_inner();
         agents.extend(page.agents);
         page_token = page.next_page_token;
@@ -164,7 +166,13 @@ fn parse(path: &Path, text: &str) -> Result<Agent, Error> {
 
 /// The agent without what the server sets.
 fn bare(agent: &Agent) -> Agent {
-    Agent { create_time: None, update_time: None, etag: String::new(), ..agent.clone() }
+    // A state that a file leaves out is the default; the engine says it always.
+    let state = match agent.state() {
+        AgentState::Active => AgentState::Unspecified,
+        other => other,
+    };
+    let state = state.into();
+    Agent { create_time: None, update_time: None, etag: String::new(), state, ..agent.clone() }
 }
 
 /// Every top-level field a client may set.

@@ -2,6 +2,7 @@
 //!
 //! Everything a client can get wrong about an agent is found here, and named by its field.
 
+use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use parlance_conversation::{
     Begin, Budgets, CallHandling, Effect, Policy, Responder, Scene, ToolPolicy, Transcriber, TurnTaking,
 };
 use parlance_proto::v1;
+use parlance_store::agents::AgentState;
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, ReflectMessage};
 
 use super::{flow, length};
@@ -17,6 +19,8 @@ use crate::status::{Refusal, Violations};
 const NAME_MAX: usize = 200;
 const TEXT_MAX: usize = 2_000;
 const PROMPT_MAX: usize = 32_000;
+const LABELS_MAX: usize = 64;
+const LABEL_MAX: usize = 63;
 /// Responsiveness of an agent that names none, when the transcriber answers at once and revises nothing
 /// (design, section 6: it waits longer).
 const OFFLINE_RESPONSIVENESS: f64 = 0.3;
@@ -37,13 +41,16 @@ pub struct Offer {
     pub transcriber: Transcriber,
 }
 
-/// The settings as they are stored: the message's canonical JSON without what the server sets.
+/// The settings as they are stored: the message's canonical JSON without what the server sets
+/// and what has a column of its own.
 pub fn to_settings(agent: &v1::Agent) -> Result<serde_json::Value, Refusal> {
     let bare = v1::Agent {
         name: String::new(),
         create_time: None,
         update_time: None,
         etag: String::new(),
+        state: v1::AgentState::Unspecified.into(),
+        labels: HashMap::new(),
         ..agent.clone()
     };
     let mut message = DynamicMessage::new(descriptor()?);
@@ -65,6 +72,11 @@ pub fn check(agent: &v1::Agent, offer: &Offer) -> Result<(), Refusal> {
         bad.add("display_name", "is required");
     }
     bad.longest("display_name", &agent.display_name, NAME_MAX);
+    bad.longest("description", &agent.description, TEXT_MAX);
+    labels(&agent.labels, &mut bad);
+    if v1::AgentState::try_from(agent.state).is_err() {
+        bad.add("state", "must be ACTIVE or INACTIVE");
+    }
     let voice = agent.voice.as_ref().map_or("", |voice| voice.voice_id.as_str());
     if !voice.is_empty() && !offer.voices.iter().any(|known| known == voice) {
         bad.add("voice.voice_id", format!("`{voice}` is not known; known are: {}", offer.voices.join(", ")));
@@ -88,6 +100,42 @@ pub fn check(agent: &v1::Agent, offer: &Offer) -> Result<(), Refusal> {
         None => {}
     }
     bad.check()
+}
+
+fn labels(labels: &HashMap<String, String>, bad: &mut Violations) {
+    if labels.len() > LABELS_MAX {
+        bad.add("labels", format!("has {} entries; at most {LABELS_MAX} are allowed", labels.len()));
+    }
+    for (key, value) in labels {
+        let field = format!("labels[{key}]");
+        let fits = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
+        if !(1..=LABEL_MAX).contains(&key.len()) || !key.bytes().all(fits) {
+            bad.add(field.clone(), "the key must match [a-z0-9_-]{1,63}");
+        }
+        bad.longest(field, value, LABEL_MAX);
+    }
+}
+
+/// The state as it is kept; one that is not set is active.
+pub fn state(wire: &v1::Agent) -> AgentState {
+    match wire.state() {
+        v1::AgentState::Unspecified | v1::AgentState::Active => AgentState::Active,
+        v1::AgentState::Inactive => AgentState::Inactive,
+    }
+}
+
+/// The state as the contract has it.
+pub fn wire_state(state: AgentState) -> v1::AgentState {
+    match state {
+        AgentState::Active => v1::AgentState::Active,
+        AgentState::Inactive => v1::AgentState::Inactive,
+    }
+}
+
+/// The labels of a row.
+pub fn wire_labels(labels: &serde_json::Value) -> HashMap<String, String> {
+    let entries = labels.as_object().into_iter().flatten();
+    entries.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
 }
 
 fn check_flow(wire: &v1::Flow, bad: &mut Violations) {

@@ -7,6 +7,8 @@ use parlance_proto::v1::agent_service_server::AgentService;
 use parlance_store::{AgentId, Error as StoreError, agents};
 use tonic::{Request, Response, Status};
 
+mod list;
+
 use super::{auth, name, page};
 use crate::convert::{agent as convert, timestamp};
 use crate::engine::Engine;
@@ -35,7 +37,13 @@ impl Agents {
         let id =
             AgentId::parse(&wanted).map_err(|_| Violations::one("agent_id", "must match [a-z0-9-]{1,63}"))?;
         let settings = convert::to_settings(&agent)?;
-        let new = agents::NewAgent { id: id.clone(), display_name: agent.display_name, settings };
+        let new = agents::NewAgent {
+            id: id.clone(),
+            state: convert::state(&agent),
+            labels: serde_json::json!(agent.labels),
+            display_name: agent.display_name,
+            settings,
+        };
         let row = agents::create(scope, new).await.map_err(|error| match error {
             StoreError::AlreadyExists(_) => Refusal::AlreadyExists { name: format!("agents/{id}") },
             other => other.into(),
@@ -52,11 +60,13 @@ impl Agents {
         let id = name::agent("agent.name", &change.name)?;
         let row = agents::get(scope, &id).await.map_err(|error| missing(error, &id))?;
         let etag = Some(change.etag.clone()).filter(|etag| !etag.is_empty());
-        let mut agent = convert::from_settings(&row.settings)?;
+        let mut agent = wire(&row)?;
         merge(&mut agent, change, request.update_mask)?;
         convert::check(&agent, &self.engine.offer)?;
         let change = agents::AgentUpdate {
             display_name: Some(agent.display_name.clone()),
+            state: Some(convert::state(&agent)),
+            labels: Some(serde_json::json!(agent.labels)),
             settings: Some(convert::to_settings(&agent)?),
         };
         // Merged from the row just read: if it changed since, the merge is void.
@@ -94,9 +104,10 @@ impl AgentService for Agents {
     ) -> Result<Response<v1::ListAgentsResponse>, Status> {
         let scope = auth::scope(&self.engine.store, &request).await?;
         let request = request.into_inner();
-        let page = agents::list(&scope, &page::request(request.page_size, request.page_token)?)
-            .await
-            .map_err(page::refused)?;
+        let filter = list::filter(&request.filter).map_err(Refusal::from)?;
+        let order = list::order(&request.order_by).map_err(Refusal::from)?;
+        let wanted = page::request(request.page_size, request.page_token)?;
+        let page = agents::list(&scope, &filter, order, &wanted).await.map_err(page::refused)?;
         let agents = page.items.iter().map(wire).collect::<Result<_, _>>()?;
         let next_page_token = page.next_token.unwrap_or_default();
         Ok(Response::new(v1::ListAgentsResponse { agents, next_page_token }))
@@ -135,6 +146,8 @@ fn wire(row: &agents::Agent) -> Result<v1::Agent, Refusal> {
         create_time: Some(timestamp(row.create_time)),
         update_time: Some(timestamp(row.update_time)),
         etag: row.etag.clone(),
+        state: convert::wire_state(row.state).into(),
+        labels: convert::wire_labels(&row.labels),
         ..convert::from_settings(&row.settings)?
     })
 }
@@ -150,6 +163,15 @@ fn merge(
         if !change.display_name.is_empty() {
             agent.display_name = change.display_name;
         }
+        if !change.description.is_empty() {
+            agent.description = change.description;
+        }
+        if !change.labels.is_empty() {
+            agent.labels = change.labels;
+        }
+        if change.state != v1::AgentState::Unspecified as i32 {
+            agent.state = change.state;
+        }
         agent.voice = change.voice.or(agent.voice.take());
         agent.turn_taking = change.turn_taking.or(agent.turn_taking.take());
         agent.call_handling = change.call_handling.or(agent.call_handling.take());
@@ -161,6 +183,9 @@ fn merge(
     for path in paths {
         match path.as_str() {
             "display_name" => agent.display_name.clone_from(&change.display_name),
+            "description" => agent.description.clone_from(&change.description),
+            "labels" => agent.labels.clone_from(&change.labels),
+            "state" => agent.state = change.state,
             "voice" => agent.voice.clone_from(&change.voice),
             "turn_taking" => agent.turn_taking.clone_from(&change.turn_taking),
             "call_handling" => agent.call_handling.clone_from(&change.call_handling),
@@ -169,13 +194,24 @@ fn merge(
             other => bad.add(
                 "update_mask",
                 format!(
-                    "`{other}` is not a field that can be changed: display_name, voice, turn_taking, \
-                     call_handling, flow, language_model"
+                    "`{other}` is not a field that can be changed: display_name, description, labels, \
+                     state, voice, turn_taking, call_handling, flow, language_model"
                 ),
             ),
         }
     }
     bad.check()
+}
+
+/// Refuses calls with an agent that takes none.
+pub fn takes_calls(row: &agents::Agent) -> Result<(), Refusal> {
+    match row.state {
+        agents::AgentState::Active => Ok(()),
+        agents::AgentState::Inactive => Err(Refusal::WrongState {
+            reason: "AGENT_INACTIVE",
+            message: format!("agents/{} is inactive: set its state to ACTIVE, or call another", row.id),
+        }),
+    }
 }
 
 /// What the store said about this agent.

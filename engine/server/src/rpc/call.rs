@@ -35,6 +35,7 @@ impl Calls {
         open::variables("call.dynamic_variables", &call.dynamic_variables)?;
         let agent =
             agents::get(scope, &agent_id).await.map_err(|error| super::agent::missing(error, &agent_id))?;
+        super::agent::takes_calls(&agent)?;
         let variables = call.dynamic_variables.into_iter().collect();
         let row = calls::create(scope, web_call(&agent, &variables)).await?;
         Ok(convert::call(&row))

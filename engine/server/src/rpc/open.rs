@@ -103,6 +103,7 @@ pub async fn open(
     };
     let row =
         agents::get(&scope, &agent_id).await.map_err(|error| super::agent::missing(error, &agent_id))?;
+    super::agent::takes_calls(&row)?;
     let agent = convert_agent::from_settings(&row.settings)?;
     let mut variables: BTreeMap<String, String> = waiting.iter().flat_map(convert_call::variables).collect();
     variables.extend(start.dynamic_variables.clone());
