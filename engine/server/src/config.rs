@@ -30,6 +30,15 @@ pub struct Config {
     /// How long calls under way may go on after the first SIGTERM or Ctrl-C, seconds.
     #[arg(long, env = "PARLANCE_DRAIN_SECONDS", default_value_t = 30)]
     pub drain_seconds: u64,
+    /// Sessions at once, 1 to 100000; one more is refused with RESOURCE_EXHAUSTED.
+    #[arg(long, env = "PARLANCE_MAX_SESSIONS", default_value_t = 500,
+          value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub max_sessions: u32,
+    /// Requests a second of one key, 1 to 100000, two seconds' worth at once; one more is refused with
+    /// RESOURCE_EXHAUSTED. A session is one request.
+    #[arg(long, env = "PARLANCE_REQUESTS_PER_SECOND", default_value_t = 200,
+          value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub requests_per_second: u32,
     /// Folder with `initdb` and `postgres` for the private Postgres. Default: looked for.
     #[arg(long, env = "PARLANCE_POSTGRES_BIN", value_name = "DIR")]
     pub postgres_bin: Option<PathBuf>,

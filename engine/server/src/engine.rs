@@ -9,12 +9,14 @@ use parlance_conversation::{EndReason, Transcriber};
 use parlance_providers::registry::{Choice, Script, Stack};
 use parlance_store::private_cluster::ClusterConfig;
 use parlance_store::{Database, DatabaseUrl, OrganisationId, Store, StoreConfig, keys, organisations};
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::config::{Config, Providers};
 use crate::convert::agent::Offer;
 use crate::key_file::KeyFile;
 use crate::metrics::{Backlog, Metrics};
+use crate::rpc::known_keys::KnownKeys;
 use crate::session::journal::{CLOSE_WAIT, CallKey, Closing, Journal, Unwritten};
 use crate::session::live::LiveCalls;
 use crate::session::record::Recorder;
@@ -86,6 +88,10 @@ pub struct Engine {
     pub metrics: Arc<Metrics>,
     /// Calls that live here.
     pub live: LiveCalls,
+    /// Places for sessions.
+    pub places: Arc<Semaphore>,
+    /// The keys seen lately.
+    pub known_keys: KnownKeys,
     /// Their tasks.
     pub calls: TaskTracker,
     /// Tool runs under way: they may outlive their call and need the store to the end.
@@ -122,6 +128,8 @@ impl Engine {
         let offer = offer(&stack, &voices, config.providers == Providers::Offline);
         let refusing = AtomicBool::new(false);
         let live = LiveCalls::default();
+        let places = Arc::new(Semaphore::new(config.max_sessions as usize));
+        let known_keys = KnownKeys::new(config.requests_per_second);
         let metrics = Arc::default();
         let tools = TaskTracker::new();
         Ok(Self {
@@ -133,6 +141,8 @@ impl Engine {
             recorder,
             metrics,
             live,
+            places,
+            known_keys,
             calls,
             tools,
             first_key,

@@ -29,7 +29,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use crate::config::Config;
 use crate::engine::{self, Engine};
 use crate::http;
-use crate::rpc::{agent, appointment, call, phone_number, voice};
+use crate::rpc::{agent, appointment, auth, call, phone_number, voice};
 use crate::session::journal::Unwritten;
 
 /// Largest message of a session: 64 KiB of audio, or a start with all its variables.
@@ -138,7 +138,11 @@ async fn routes(engine: &Arc<Engine>) -> Result<(axum::Router, HealthReporter), 
         .add_service(health_service)
         .add_service(describe().build_v1()?)
         .add_service(describe().build_v1alpha()?);
-    Ok((routes.prepare().into_axum_router().layer(tonic_web::GrpcWebLayer::new()), health))
+    let admitted = routes
+        .prepare()
+        .into_axum_router()
+        .layer(axum::middleware::from_fn_with_state(engine.clone(), auth::admit));
+    Ok((admitted.layer(tonic_web::GrpcWebLayer::new()), health))
 }
 
 async fn accept(listener: TcpListener, app: axum::Router, stop: CancellationToken) {

@@ -1,8 +1,11 @@
 //! The one place that knows both our errors and gRPC's: every failure becomes a status with details here.
 //!
-//! Each status carries an `ErrorInfo` whose reason is a stable upper-snake-case word, and field violations
-//! where fields are to blame. Causes are logged, not sent.
+//! Each status carries an `ErrorInfo` whose reason is a word of the contract's `ErrorReason`, and field violations
+//! where fields are to blame. A reason has one code, always: [`code`]. Causes are logged, not sent.
 
+use std::time::Duration;
+
+use parlance_proto::v1::{ErrorReason, KeyScope};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
@@ -31,23 +34,38 @@ pub enum Refusal {
         /// The resource name.
         name: String,
     },
-    /// The request makes no sense in this state.
+    /// The key lacks a scope.
+    ScopeMissing {
+        /// The scope that is needed.
+        needed: KeyScope,
+    },
+    /// The request id was used for another request.
+    RequestIdReused,
+    /// The same request is under way.
+    RequestInProgress,
+    /// The request makes no sense in this state, or to this key.
     WrongState {
-        /// Stable reason, upper snake case.
-        reason: &'static str,
+        /// Which of the contract's reasons.
+        reason: ErrorReason,
         /// For people, with the fix.
         message: String,
+    },
+    /// A limit was reached.
+    Exhausted {
+        /// Which of the contract's reasons.
+        reason: ErrorReason,
+        /// For people: the limit.
+        message: String,
+        /// When another try may succeed.
+        retry_after: Duration,
     },
     /// A server behind us did not answer; worth another try.
     Unavailable {
         /// For people.
         message: String,
     },
-    /// More than a client may send.
-    TooMany {
-        /// For people: the limit.
-        message: String,
-    },
+    /// This engine is shutting down.
+    Draining,
     /// Nothing came in time.
     TooLate {
         /// For people.
@@ -116,45 +134,105 @@ impl From<parlance_store::Error> for Refusal {
 
 impl From<Refusal> for Status {
     fn from(refusal: Refusal) -> Self {
-        let (code, reason, message) = describe(&refusal);
+        let (reason, message) = describe(&refusal);
+        let code = code(reason);
         let mut details = ErrorDetails::new();
-        details.set_error_info(reason, DOMAIN, std::collections::HashMap::new());
+        details.set_error_info(word(reason), DOMAIN, std::collections::HashMap::new());
         if let Refusal::Invalid(violations) = &refusal {
             for (field, why) in &violations.0 {
                 details.add_bad_request_violation(field, why);
             }
         }
-        if matches!(code, Code::Unavailable | Code::ResourceExhausted) {
-            details.set_retry_info(Some(std::time::Duration::from_secs(1)));
+        if let Some(delay) = retry_after(&refusal) {
+            details.set_retry_info(Some(delay));
         }
         Status::with_error_details(code, message, details)
     }
 }
 
-fn describe(refusal: &Refusal) -> (Code, &'static str, String) {
+/// A reason as `ErrorInfo` has it.
+pub fn word(reason: ErrorReason) -> &'static str {
+    reason.as_str_name().trim_start_matches("ERROR_REASON_")
+}
+
+/// The code of a reason. There is no other place that chooses one.
+pub fn code(reason: ErrorReason) -> Code {
+    match reason {
+        ErrorReason::InvalidKey => Code::Unauthenticated,
+        ErrorReason::ScopeMissing => Code::PermissionDenied,
+        ErrorReason::InvalidField | ErrorReason::RequestIdReused => Code::InvalidArgument,
+        ErrorReason::NotFound => Code::NotFound,
+        ErrorReason::AlreadyExists => Code::AlreadyExists,
+        ErrorReason::EtagMismatch | ErrorReason::RequestInProgress => Code::Aborted,
+        ErrorReason::RateLimited
+        | ErrorReason::TooManySessions
+        | ErrorReason::QuotaExceeded
+        | ErrorReason::TooManyMessages => Code::ResourceExhausted,
+        ErrorReason::TooLate => Code::DeadlineExceeded,
+        ErrorReason::Unavailable | ErrorReason::Draining => Code::Unavailable,
+        ErrorReason::Unspecified | ErrorReason::Internal => Code::Internal,
+        ErrorReason::StartExpected
+        | ErrorReason::SecondStart
+        | ErrorReason::CallTaken
+        | ErrorReason::CallOver
+        | ErrorReason::ProviderMissing
+        | ErrorReason::NoLanguageModel
+        | ErrorReason::AppointmentCancelled
+        | ErrorReason::TimePast
+        | ErrorReason::TimeClosed
+        | ErrorReason::TimeTaken
+        | ErrorReason::AgentInactive => Code::FailedPrecondition,
+    }
+}
+
+/// When the same request may succeed, if waiting is all it takes.
+fn retry_after(refusal: &Refusal) -> Option<Duration> {
+    match refusal {
+        Refusal::Exhausted { retry_after, .. } => Some(*retry_after),
+        Refusal::Unavailable { .. } | Refusal::Draining | Refusal::RequestInProgress => {
+            Some(Duration::from_secs(1))
+        }
+        _ => None,
+    }
+}
+
+fn describe(refusal: &Refusal) -> (ErrorReason, String) {
     match refusal {
         Refusal::Unauthenticated => (
-            Code::Unauthenticated,
-            "INVALID_KEY",
+            ErrorReason::InvalidKey,
             "no valid key: send `authorization: Bearer <key>` metadata; `parlance serve` prints where the key \
              file is"
                 .to_owned(),
         ),
+        Refusal::ScopeMissing { needed } => {
+            let needed = needed.as_str_name().trim_start_matches("KEY_SCOPE_");
+            (ErrorReason::ScopeMissing, format!("this key lacks the scope {needed}: use another, or an ADMIN key"))
+        }
         Refusal::Invalid(violations) => {
             let fields: Vec<String> = violations.0.iter().map(|(field, why)| format!("{field}: {why}")).collect();
-            (Code::InvalidArgument, "INVALID_FIELD", fields.join("; "))
+            (ErrorReason::InvalidField, fields.join("; "))
         }
-        Refusal::NotFound { name } => (Code::NotFound, "NOT_FOUND", format!("there is no {name}")),
-        Refusal::AlreadyExists { name } => (Code::AlreadyExists, "ALREADY_EXISTS", format!("{name} exists already")),
+        Refusal::NotFound { name } => (ErrorReason::NotFound, format!("there is no {name}")),
+        Refusal::AlreadyExists { name } => (ErrorReason::AlreadyExists, format!("{name} exists already")),
         Refusal::EtagMismatch { name } => {
-            (Code::Aborted, "ETAG_MISMATCH", format!("{name} has changed since it was read: get it again"))
+            (ErrorReason::EtagMismatch, format!("{name} has changed since it was read: get it again"))
         }
-        Refusal::WrongState { reason, message } => (Code::FailedPrecondition, reason, message.clone()),
-        Refusal::Unavailable { message } => (Code::Unavailable, "UNAVAILABLE", message.clone()),
-        Refusal::TooMany { message } => (Code::ResourceExhausted, "TOO_MANY_MESSAGES", message.clone()),
-        Refusal::TooLate { message } => (Code::DeadlineExceeded, "TOO_LATE", message.clone()),
+        Refusal::RequestIdReused => (
+            ErrorReason::RequestIdReused,
+            "request_id: was used for another request within 24 h; a new request needs a new one".to_owned(),
+        ),
+        Refusal::RequestInProgress => (
+            ErrorReason::RequestInProgress,
+            "request_id: the same request is under way; ask again in a moment".to_owned(),
+        ),
+        Refusal::WrongState { reason, message } | Refusal::Exhausted { reason, message, .. } => {
+            (*reason, message.clone())
+        }
+        Refusal::Unavailable { message } => (ErrorReason::Unavailable, message.clone()),
+        Refusal::Draining => (ErrorReason::Draining, "this engine is shutting down; try another".to_owned()),
+        Refusal::TooLate { message } => (ErrorReason::TooLate, message.clone()),
         Refusal::Internal => {
-            (Code::Internal, "INTERNAL", "the engine failed; the cause is in its log".to_owned())
+            (ErrorReason::Internal, "the engine failed; the cause is in its log".to_owned())
         }
     }
 }

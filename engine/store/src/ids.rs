@@ -78,6 +78,10 @@ uuid_id!(
     /// An API key (not its secret).
     KeyId
 );
+uuid_id!(
+    /// An entry of the audit log.
+    AuditEntryId
+);
 
 impl OrganisationId {
     /// The organisation made at first start. The id is fixed, so that any node finds it without asking.

@@ -118,6 +118,15 @@ pub async fn find(store: &Store, secret: &str) -> Result<Option<KeyOwner>> {
         .await
 }
 
+/// Notes that a key was used now. Does nothing for a key that is gone.
+///
+/// # Errors
+/// [`Error::Unavailable`] when the database can't be reached.
+pub async fn touch(scope: &Scope, id: KeyId) -> Result<()> {
+    let update = diesel::update(api_keys::table.find(id)).set(api_keys::last_use_time.eq(diesel::dsl::now));
+    scope.run(|conn| Box::pin(async move { Ok(update.execute(conn).await.map(drop)?) })).await
+}
+
 async fn insert(
     conn: &mut Work<'_>,
     organisation: OrganisationId,
@@ -135,7 +144,8 @@ async fn insert(
     Ok(insert.get_result(conn).await?)
 }
 
-fn hash(secret: &str) -> Vec<u8> {
+/// What a secret is kept as.
+pub fn hash(secret: &str) -> Vec<u8> {
     Sha256::digest(secret.as_bytes()).to_vec()
 }
 

@@ -4,10 +4,11 @@
 //! refused. It knows nothing of the wire, of live calls or of providers. Enter at [`Store::open`]; take a
 //! [`Scope`] for an organisation with [`Store::scope`] and hand it to the functions of an aggregate:
 //! [`organisations`], [`keys`], [`agents`], [`calls`], [`journal`], [`transcripts`], [`invocations`],
-//! [`appointments`], [`phone_numbers`]. Without a scope there are no rows: row-level security sees to it, not our queries.
+//! [`appointments`], [`phone_numbers`], [`requests`], [`audit_log`]. Without a scope there are no rows: row-level security sees to it, not our queries.
 
 pub mod agents;
 pub mod appointments;
+pub mod audit_log;
 pub mod calls;
 pub mod invocations;
 pub mod journal;
@@ -15,6 +16,7 @@ pub mod keys;
 pub mod organisations;
 pub mod phone_numbers;
 pub mod private_cluster;
+pub mod requests;
 pub mod transcripts;
 
 mod audit;
@@ -36,7 +38,9 @@ pub use audit::{TableAudit, TenancyAudit};
 pub use booking::{OpenPeriod, Refusal};
 pub use connect::DatabaseUrl;
 pub use error::Error;
-pub use ids::{AgentId, AppointmentId, CallId, InvocationId, KeyId, OrganisationId, PhoneNumberId};
+pub use ids::{
+    AgentId, AppointmentId, AuditEntryId, CallId, InvocationId, KeyId, OrganisationId, PhoneNumberId,
+};
 pub use migrate::Migrated;
 pub use page::{Page, PageRequest};
 pub use store::{Database, Store, StoreConfig};

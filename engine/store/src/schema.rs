@@ -29,6 +29,31 @@ diesel::table! {
         scopes -> Array<Text>,
         create_time -> Timestamptz,
         revoke_time -> Nullable<Timestamptz>,
+        display_name -> Text,
+        last_use_time -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    request_answers (organisation_id, request_id) {
+        organisation_id -> Uuid,
+        request_id -> Text,
+        method -> Text,
+        body_hash -> Bytea,
+        answer -> Nullable<Bytea>,
+        create_time -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    audit_log (id) {
+        id -> Uuid,
+        organisation_id -> Uuid,
+        key_id -> Uuid,
+        method -> Text,
+        resource -> Text,
+        request_id -> Text,
+        create_time -> Timestamptz,
     }
 }
 

@@ -166,7 +166,7 @@ pub fn policy(agent: &v1::Agent, offer: &Offer, scene: Scene) -> Result<Policy, 
         },
         None => {
             return Err(Refusal::WrongState {
-                reason: "NO_LANGUAGE_MODEL",
+                reason: v1::ErrorReason::NoLanguageModel,
                 message: format!(
                     "agent `{}` has no flow and the engine has no language model",
                     agent.display_name

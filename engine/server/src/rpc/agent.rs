@@ -7,14 +7,19 @@ use parlance_proto::v1::agent_service_server::AgentService;
 use parlance_store::{AgentId, Error as StoreError, agents};
 use tonic::{Request, Response, Status};
 
+<<<<<<< HEAD
 mod list;
 
+=======
+use super::perform::{Done, perform};
+>>>>>>> main
 use super::{auth, name, page};
 use crate::convert::{agent as convert, timestamp};
 use crate::engine::Engine;
 use crate::status::{Refusal, Violations};
 
 /// The service.
+#[derive(Clone)]
 pub struct Agents {
     engine: Arc<Engine>,
 }
@@ -83,9 +88,12 @@ impl AgentService for Agents {
         &self,
         request: Request<v1::CreateAgentRequest>,
     ) -> Result<Response<v1::CreateAgentResponse>, Status> {
-        let scope = auth::scope(&self.engine.store, &request).await?;
-        let agent = self.create(&scope, request.into_inner()).await?;
-        Ok(Response::new(v1::CreateAgentResponse { agent: Some(agent) }))
+        let agents = self.clone();
+        perform(&self.engine, request, |scope, request| async move {
+            let agent = agents.create(&scope, request).await?;
+            Ok(Done::new(agent.name.clone(), v1::CreateAgentResponse { agent: Some(agent) }))
+        })
+        .await
     }
 
     async fn get_agent(
@@ -117,24 +125,28 @@ impl AgentService for Agents {
         &self,
         request: Request<v1::UpdateAgentRequest>,
     ) -> Result<Response<v1::UpdateAgentResponse>, Status> {
-        let scope = auth::scope(&self.engine.store, &request).await?;
-        let agent = self.update(&scope, request.into_inner()).await?;
-        Ok(Response::new(v1::UpdateAgentResponse { agent: Some(agent) }))
+        let agents = self.clone();
+        perform(&self.engine, request, |scope, request| async move {
+            let agent = agents.update(&scope, request).await?;
+            Ok(Done::new(agent.name.clone(), v1::UpdateAgentResponse { agent: Some(agent) }))
+        })
+        .await
     }
 
     async fn delete_agent(
         &self,
         request: Request<v1::DeleteAgentRequest>,
     ) -> Result<Response<v1::DeleteAgentResponse>, Status> {
-        let scope = auth::scope(&self.engine.store, &request).await?;
-        let request = request.into_inner();
-        let id = name::agent("name", &request.name)?;
-        let etag = Some(request.etag.as_str()).filter(|etag| !etag.is_empty());
-        match agents::delete(&scope, &id, etag).await {
-            Err(StoreError::NotFound(_)) if request.allow_missing => {}
-            done => done.map_err(|error| missing(error, &id))?,
-        }
-        Ok(Response::new(v1::DeleteAgentResponse {}))
+        perform(&self.engine, request, |scope, request| async move {
+            let id = name::agent("name", &request.name)?;
+            let etag = Some(request.etag.as_str()).filter(|etag| !etag.is_empty());
+            match agents::delete(&scope, &id, etag).await {
+                Err(StoreError::NotFound(_)) if request.allow_missing => {}
+                done => done.map_err(|error| missing(error, &id))?,
+            }
+            Ok(Done::new(request.name, v1::DeleteAgentResponse {}))
+        })
+        .await
     }
 }
 
@@ -208,7 +220,7 @@ pub fn takes_calls(row: &agents::Agent) -> Result<(), Refusal> {
     match row.state {
         agents::AgentState::Active => Ok(()),
         agents::AgentState::Inactive => Err(Refusal::WrongState {
-            reason: "AGENT_INACTIVE",
+            reason: v1::ErrorReason::AgentInactive,
             message: format!("agents/{} is inactive: set its state to ACTIVE, or call another", row.id),
         }),
     }

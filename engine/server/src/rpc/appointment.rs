@@ -9,6 +9,7 @@ use parlance_store::appointments::{self, AppointmentFilter, Change, NewTime};
 use parlance_store::{AppointmentId, Error as StoreError, Refusal as BookingRefusal};
 use tonic::{Request, Response, Status};
 
+use super::perform::{Done, perform};
 use super::{auth, name, page};
 use crate::convert::{appointment as convert, length, moment};
 use crate::engine::Engine;
@@ -60,26 +61,30 @@ impl AppointmentService for Appointments {
         &self,
         request: Request<v1::CancelAppointmentRequest>,
     ) -> Result<Response<v1::CancelAppointmentResponse>, Status> {
-        let scope = auth::scope(&self.engine.store, &request).await?;
-        let request = request.into_inner();
-        let id = name::appointment("name", &request.name)?;
-        let change = appointments::cancel(&scope, id, given(&request.etag)).await;
-        let appointment = outcome(change.map_err(|error| refused(error, id))?, id)?;
-        Ok(Response::new(v1::CancelAppointmentResponse { appointment: Some(appointment) }))
+        perform(&self.engine, request, |scope, request| async move {
+            let id = name::appointment("name", &request.name)?;
+            let change = appointments::cancel(&scope, id, given(&request.etag)).await;
+            let appointment = outcome(change.map_err(|error| refused(error, id))?, id)?;
+            let answer = v1::CancelAppointmentResponse { appointment: Some(appointment) };
+            Ok(Done::new(request.name, answer))
+        })
+        .await
     }
 
     async fn reschedule_appointment(
         &self,
         request: Request<v1::RescheduleAppointmentRequest>,
     ) -> Result<Response<v1::RescheduleAppointmentResponse>, Status> {
-        let scope = auth::scope(&self.engine.store, &request).await?;
-        let request = request.into_inner();
-        let id = name::appointment("name", &request.name)?;
-        let to = new_time(&request)?;
-        let etag = given(&request.etag);
-        let change = appointments::reschedule(&scope, id, to, etag, Timestamp::now()).await;
-        let appointment = outcome(change.map_err(|error| refused(error, id))?, id)?;
-        Ok(Response::new(v1::RescheduleAppointmentResponse { appointment: Some(appointment) }))
+        perform(&self.engine, request, |scope, request| async move {
+            let id = name::appointment("name", &request.name)?;
+            let to = new_time(&request)?;
+            let etag = given(&request.etag);
+            let change = appointments::reschedule(&scope, id, to, etag, Timestamp::now()).await;
+            let appointment = outcome(change.map_err(|error| refused(error, id))?, id)?;
+            let answer = v1::RescheduleAppointmentResponse { appointment: Some(appointment) };
+            Ok(Done::new(request.name, answer))
+        })
+        .await
     }
 }
 
@@ -143,13 +148,13 @@ fn outcome(change: Change, id: AppointmentId) -> Result<v1::Appointment, Refusal
     match change {
         Change::Made(row) => Ok(convert::appointment(&row)),
         Change::AlreadyCancelled => {
-            wrong("APPOINTMENT_CANCELLED", format!("appointments/{id} is cancelled already"))
+            wrong(v1::ErrorReason::AppointmentCancelled, format!("appointments/{id} is cancelled already"))
         }
         Change::Refused(refusal) => wrong(
             match refusal {
-                BookingRefusal::Past { .. } => "TIME_PAST",
-                BookingRefusal::Closed { .. } => "TIME_CLOSED",
-                BookingRefusal::Taken { .. } => "TIME_TAKEN",
+                BookingRefusal::Past { .. } => v1::ErrorReason::TimePast,
+                BookingRefusal::Closed { .. } => v1::ErrorReason::TimeClosed,
+                BookingRefusal::Taken { .. } => v1::ErrorReason::TimeTaken,
             },
             refusal.to_string(),
         ),

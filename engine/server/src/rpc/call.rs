@@ -9,6 +9,7 @@ use parlance_proto::v1::call_service_server::CallService;
 use parlance_store::{CallId, Error as StoreError, Scope, agents, calls, invocations, journal, transcripts};
 use tonic::{Request, Response, Status};
 
+use super::perform::{Done, perform};
 use super::{auth, name, open, page};
 use crate::convert::{call as convert, event};
 use crate::engine::Engine;
@@ -19,6 +20,7 @@ use crate::status::{Refusal, Violations};
 const JOURNAL_PAGE: u32 = 1_000;
 
 /// The service.
+#[derive(Clone)]
 pub struct Calls {
     engine: Arc<Engine>,
 }
@@ -43,8 +45,10 @@ impl Calls {
 
     async fn end(&self, scope: &Scope, id: CallId) -> Result<v1::Call, Refusal> {
         let row = calls::get(scope, id).await.map_err(|error| missing(error, id))?;
-        let over =
-            || Refusal::WrongState { reason: "CALL_OVER", message: format!("calls/{id} is over already") };
+        let over = || Refusal::WrongState {
+            reason: v1::ErrorReason::CallOver,
+            message: format!("calls/{id} is over already"),
+        };
         match row.state {
             calls::CallState::Ended => return Err(over()),
             calls::CallState::Ongoing if self.engine.live.end(id, EndReason::ApiEnded) => {}
@@ -73,9 +77,12 @@ impl CallService for Calls {
         &self,
         request: Request<v1::CreateCallRequest>,
     ) -> Result<Response<v1::CreateCallResponse>, Status> {
-        let scope = auth::scope(&self.engine.store, &request).await?;
-        let call = self.create(&scope, request.into_inner()).await?;
-        Ok(Response::new(v1::CreateCallResponse { call: Some(call) }))
+        let calls = self.clone();
+        perform(&self.engine, request, |scope, request| async move {
+            let call = calls.create(&scope, request).await?;
+            Ok(Done::new(call.name.clone(), v1::CreateCallResponse { call: Some(call) }))
+        })
+        .await
     }
 
     async fn get_call(
@@ -109,10 +116,13 @@ impl CallService for Calls {
         &self,
         request: Request<v1::EndCallRequest>,
     ) -> Result<Response<v1::EndCallResponse>, Status> {
-        let scope = auth::scope(&self.engine.store, &request).await?;
-        let id = name::call("name", &request.get_ref().name)?;
-        let call = self.end(&scope, id).await?;
-        Ok(Response::new(v1::EndCallResponse { call: Some(call) }))
+        let calls = self.clone();
+        perform(&self.engine, request, |scope, request| async move {
+            let id = name::call("name", &request.name)?;
+            let call = calls.end(&scope, id).await?;
+            Ok(Done::new(request.name, v1::EndCallResponse { call: Some(call) }))
+        })
+        .await
     }
 
     async fn get_transcript(

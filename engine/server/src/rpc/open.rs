@@ -50,7 +50,7 @@ pub async fn first_message(
     match first.and_then(|message| message.request) {
         Some(Request::Start(start)) => Ok(start),
         Some(_) => Err(Refusal::WrongState {
-            reason: "START_EXPECTED",
+            reason: v1::ErrorReason::StartExpected,
             message: "start: the first message of a session must be `start`".to_owned(),
         }
         .into()),
@@ -83,7 +83,7 @@ pub async fn open(
     outgoing: mpsc::Sender<Outgoing>,
 ) -> Result<Opened, Refusal> {
     if engine.refuses_calls() {
-        return Err(Refusal::Unavailable { message: "this engine is shutting down; try another".to_owned() });
+        return Err(Refusal::Draining);
     }
     let formats = formats(&start)?;
     variables("dynamic_variables", &start.dynamic_variables)?;
@@ -126,10 +126,9 @@ pub async fn open(
     let begun = begin_call(&scope, call).await;
     let opened =
         begun.and_then(|()| put_together(engine, key, inbox, &agent, policy, &start, formats, outgoing));
-    if opened
-        .as_ref()
-        .is_err_and(|refusal| !matches!(refusal, Refusal::WrongState { reason: "CALL_TAKEN", .. }))
-    {
+    if opened.as_ref().is_err_and(|refusal| {
+        !matches!(refusal, Refusal::WrongState { reason: v1::ErrorReason::CallTaken, .. })
+    }) {
         // The row must not stay behind as a call that seems to go on.
         engine.close_unopened(key).await;
     }
@@ -189,7 +188,7 @@ fn put_together(
     let settings = stt::Settings { language: "en-US".to_owned(), expectation: stt::Expectation::default() };
     let listener = engine.stack.stt.open(settings, sink).map_err(|error| {
         tracing::error!(%error, "the transcriber could not be opened");
-        Refusal::WrongState { reason: "PROVIDER_MISSING", message: error.to_string() }
+        Refusal::WrongState { reason: v1::ErrorReason::ProviderMissing, message: error.to_string() }
     })?;
     Ok(Session::new(Parts {
         clock: Clock::start(),
@@ -237,7 +236,7 @@ async fn begin_call(scope: &Scope, call: CallId) -> Result<(), Refusal> {
 
 fn taken(id: CallId) -> Refusal {
     Refusal::WrongState {
-        reason: "CALL_TAKEN",
+        reason: v1::ErrorReason::CallTaken,
         message: format!("start.call: calls/{id} has begun or ended already; create another"),
     }
 }

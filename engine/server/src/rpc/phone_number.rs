@@ -8,6 +8,7 @@ use parlance_store::phone_numbers::{self, INBOUND_AGENT, OUTBOUND_AGENT, PhoneNu
 use parlance_store::{AgentId, Error as StoreError, PhoneNumberId, Scope};
 use tonic::{Request, Response, Status};
 
+use super::perform::{Done, perform};
 use super::{auth, name, page};
 use crate::convert::phone_number as convert;
 use crate::engine::Engine;
@@ -33,9 +34,12 @@ impl PhoneNumberService for PhoneNumbers {
         &self,
         request: Request<v1::CreatePhoneNumberRequest>,
     ) -> Result<Response<v1::CreatePhoneNumberResponse>, Status> {
-        let scope = auth::scope(&self.engine.store, &request).await?;
-        let phone_number = create(&scope, request.into_inner()).await?;
-        Ok(Response::new(v1::CreatePhoneNumberResponse { phone_number: Some(phone_number) }))
+        perform(&self.engine, request, |scope, request| async move {
+            let made = create(&scope, request).await?;
+            let name = made.name.clone();
+            Ok(Done::new(name, v1::CreatePhoneNumberResponse { phone_number: Some(made) }))
+        })
+        .await
     }
 
     async fn get_phone_number(
@@ -69,23 +73,27 @@ impl PhoneNumberService for PhoneNumbers {
         &self,
         request: Request<v1::UpdatePhoneNumberRequest>,
     ) -> Result<Response<v1::UpdatePhoneNumberResponse>, Status> {
-        let scope = auth::scope(&self.engine.store, &request).await?;
-        let phone_number = update(&scope, request.into_inner()).await?;
-        Ok(Response::new(v1::UpdatePhoneNumberResponse { phone_number: Some(phone_number) }))
+        perform(&self.engine, request, |scope, request| async move {
+            let changed = update(&scope, request).await?;
+            let name = changed.name.clone();
+            Ok(Done::new(name, v1::UpdatePhoneNumberResponse { phone_number: Some(changed) }))
+        })
+        .await
     }
 
     async fn delete_phone_number(
         &self,
         request: Request<v1::DeletePhoneNumberRequest>,
     ) -> Result<Response<v1::DeletePhoneNumberResponse>, Status> {
-        let scope = auth::scope(&self.engine.store, &request).await?;
-        let request = request.into_inner();
-        let id = name::phone_number("name", &request.name)?;
-        match phone_numbers::delete(&scope, &id, given(&request.etag)).await {
-            Err(StoreError::NotFound(_)) if request.allow_missing => {}
-            done => done.map_err(|error| missing(error, &id))?,
-        }
-        Ok(Response::new(v1::DeletePhoneNumberResponse {}))
+        perform(&self.engine, request, |scope, request| async move {
+            let id = name::phone_number("name", &request.name)?;
+            match phone_numbers::delete(&scope, &id, given(&request.etag)).await {
+                Err(StoreError::NotFound(_)) if request.allow_missing => {}
+                done => done.map_err(|error| missing(error, &id))?,
+            }
+            Ok(Done::new(request.name, v1::DeletePhoneNumberResponse {}))
+        })
+        .await
     }
 }
 

@@ -1,17 +1,22 @@
 //! `VoiceService`: the door into a conversation.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use parlance_proto::v1::VoiceSessionRequest;
 use parlance_proto::v1::voice_service_server::VoiceService;
-use tokio::sync::mpsc;
+use parlance_proto::v1::{ErrorReason, VoiceSessionRequest};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{auth, open};
+use super::auth::Visitor;
+use super::open;
 use crate::engine::Engine;
 use crate::session::far_end::{CHANNEL, Outgoing};
 use crate::status::Refusal;
+
+/// When a client may try again that found no place.
+const PLACE_WAIT: Duration = Duration::from_secs(2);
 
 /// The service.
 pub struct Voice {
@@ -23,6 +28,15 @@ impl Voice {
     pub fn new(engine: Arc<Engine>) -> Self {
         Self { engine }
     }
+
+    /// A place for one more session, taken before anything is done for it.
+    fn place(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        self.engine.places.clone().try_acquire_owned().map_err(|_| Refusal::Exhausted {
+            reason: ErrorReason::TooManySessions,
+            message: "this engine has as many sessions as it takes; try another, or wait".to_owned(),
+            retry_after: PLACE_WAIT,
+        })
+    }
 }
 
 #[tonic::async_trait]
@@ -33,7 +47,8 @@ impl VoiceService for Voice {
         &self,
         request: Request<Streaming<VoiceSessionRequest>>,
     ) -> Result<Response<Self::VoiceSessionStream>, Status> {
-        let organisation = auth::organisation(&self.engine.store, request.metadata()).await?;
+        let organisation = Visitor::of(&request)?.organisation;
+        let place = self.place()?;
         let mut incoming = request.into_inner();
         let start = open::first_message(&mut incoming).await?;
         let (outgoing, messages) = mpsc::channel(CHANNEL);
@@ -44,7 +59,7 @@ impl VoiceService for Voice {
             let open::Opened { session, seat, ready } = opened;
             engine.calls.spawn(async move {
                 Box::pin(session.run(incoming, ready)).await;
-                drop(seat);
+                drop((seat, place));
             });
             Ok::<(), Status>(())
         });

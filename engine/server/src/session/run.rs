@@ -324,7 +324,8 @@ impl Session {
             let message =
                 "too many messages beside the audio: text and control at most 10 a second, all others 100"
                     .to_owned();
-            return self.refuse(Refusal::TooMany { message });
+            let (reason, retry_after) = (v1::ErrorReason::TooManyMessages, Duration::from_secs(1));
+            return self.refuse(Refusal::Exhausted { reason, message, retry_after });
         }
         match request {
             Request::Audio(_) if self.options.text_only => {
@@ -335,7 +336,7 @@ impl Session {
             Request::Playback(progress) => self.played(progress),
             Request::Control(control) => self.controlled(control),
             Request::Start(_) => self.refuse(Refusal::WrongState {
-                reason: "SECOND_START",
+                reason: v1::ErrorReason::SecondStart,
                 message: "start: this session has begun; open another stream for another call".to_owned(),
             }),
         }
