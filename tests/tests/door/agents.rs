@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use parlance_proto::v1::flow_node::Kind;
 use parlance_proto::v1::{
-    Agent, AskNode, CallHandling, CreateAgentRequest, DeleteAgentRequest, Flow, GetAgentRequest,
+    Agent, AgentState, AskNode, CallHandling, CreateAgentRequest, DeleteAgentRequest, Flow, GetAgentRequest,
     ListAgentsRequest, SayNode, Slot, SlotKind, ToolNode, TurnTaking, UpdateAgentRequest, Voice,
 };
 use parlance_tests::details::{assert_bad_fields, assert_refused, fields};
@@ -48,7 +48,7 @@ async fn an_agent_comes_back_as_it_was_given_with_name_times_and_etag() {
         etag: String::new(),
         ..made.clone()
     };
-    assert_eq!(bare, given);
+    assert_eq!(bare, Agent { state: AgentState::Active.into(), ..given });
     assert_eq!(get(&house, &made.name).await.expect("it is there"), made);
 }
 
@@ -235,9 +235,19 @@ async fn problems_of_a_flow_are_named_by_their_node() {
         let nodes = [("a", say("b")), ("b", Kind::Ask(ask)), ("c", Kind::Tool(tool))];
         Agent { display_name: "Lost".into(), flow: Some(agents::flow(start, nodes)), ..Default::default() }
     };
-    // What can't be read is named first, by its place in the message; what leads nowhere once all can be read.
-    let unreadable = refusal_of(&house, lost("a", SlotKind::Unspecified, "fly")).await;
-    assert_bad_fields(&unreadable, &["flow.nodes[b].ask.slots[0].kind", "flow.nodes[c].tool.tool"]);
+    // Fields and graph are judged in one pass: what can't be read hides nothing else.
+    let unreadable = refusal_of(&house, lost("begin", SlotKind::Unspecified, "fly")).await;
+    assert_bad_fields(
+        &unreadable,
+        &[
+            "flow.start",
+            "flow.nodes[a].say.next",
+            "flow.nodes[b].ask.next",
+            "flow.nodes[b].ask.slots[0].kind",
+            "flow.nodes[b].ask.on_failure",
+            "flow.nodes[c].tool.tool",
+        ],
+    );
     let astray = refusal_of(&house, lost("begin", SlotKind::PersonName, "book_appointment")).await;
     assert_refused(&astray, Code::InvalidArgument, "INVALID_FIELD");
     let named: BTreeSet<String> = fields(&astray).into_iter().collect();

@@ -4,11 +4,13 @@
 //! name is the promise. `tidy` is the exception: it reads the sources and keeps the house in order.
 
 mod agent_lists;
+mod agent_tests;
 mod agents;
 mod appointments;
 mod bad_input;
 mod bookings;
 mod calls;
+mod flows;
 mod formats;
 mod from_json;
 mod interruption;

@@ -3,6 +3,8 @@
 //! An agent file is the `Agent` of the contract as YAML. `apply` makes the engine's agent equal to the file: what
 //! the file does not set is set back to its default, so that the file alone says what the agent is.
 
+mod rehearse;
+
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -30,6 +32,8 @@ pub enum AgentsCommand {
     Get(OneArgs),
     /// Delete an agent. Its calls are kept.
     Delete(OneArgs),
+    /// Hold a typed conversation with an agent, without a call: the caller's lines come from standard input.
+    Test(rehearse::TestArgs),
 }
 
 /// Arguments of `parlance agents apply`.
@@ -79,6 +83,7 @@ pub async fn run(command: AgentsCommand) -> Result<ExitCode, Error> {
             engine.agents().delete_agent(request).await?;
             println!("deleted {name}");
         }
+        AgentsCommand::Test(args) => return rehearse::run(args).await,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -25,6 +25,9 @@ const LABEL_MAX: usize = 63;
 /// (design, section 6: it waits longer).
 const OFFLINE_RESPONSIVENESS: f64 = 0.3;
 
+/// The fields that the server sets; a client's word on them does not count.
+pub const SERVER_SET: [&str; 4] = ["name", "create_time", "update_time", "etag"];
+
 static AGENT: LazyLock<Option<MessageDescriptor>> = LazyLock::new(|| {
     DescriptorPool::decode(parlance_proto::DESCRIPTOR_SET).ok()?.get_message_by_name("parlance.v1.Agent")
 });
@@ -90,7 +93,9 @@ pub fn check(agent: &v1::Agent, offer: &Offer) -> Result<(), Refusal> {
         bad.add("agent", "holds a NUL character");
     }
     match &agent.flow {
-        Some(wire) => check_flow(wire, &mut bad),
+        Some(wire) => {
+            flow::flow(wire, &mut bad);
+        }
         None if !offer.has_model => {
             bad.add(
                 "flow",
@@ -136,21 +141,6 @@ pub fn wire_state(state: AgentState) -> v1::AgentState {
 pub fn wire_labels(labels: &serde_json::Value) -> HashMap<String, String> {
     let entries = labels.as_object().into_iter().flatten();
     entries.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
-}
-
-fn check_flow(wire: &v1::Flow, bad: &mut Violations) {
-    let parsed = flow::flow(wire, bad);
-    for (id, node) in &parsed.nodes {
-        if let parlance_conversation::flow::Node::Tool { tool, .. } = node
-            && !crate::tools::BUILT_IN.iter().any(|built_in| built_in.name == tool)
-        {
-            let known: Vec<&str> = crate::tools::BUILT_IN.iter().map(|tool| tool.name).collect();
-            bad.add(
-                format!("flow.nodes[{id}].tool.tool"),
-                format!("`{tool}` is not known; known are: {}", known.join(", ")),
-            );
-        }
-    }
 }
 
 /// The policy of a call with this agent. The agent was checked when it was stored.
@@ -288,11 +278,13 @@ fn given(text: &str) -> Option<String> {
     Some(text.to_owned()).filter(|text| !text.trim().is_empty())
 }
 
-fn descriptor() -> Result<MessageDescriptor, Refusal> {
+/// The contract's description of an agent.
+pub fn descriptor() -> Result<MessageDescriptor, Refusal> {
     AGENT.clone().ok_or_else(|| internal(&"the descriptor set has no Agent"))
 }
 
-fn internal(error: &impl std::fmt::Display) -> Refusal {
+/// Our own fault, with its cause in the log.
+pub fn internal(error: &impl std::fmt::Display) -> Refusal {
     tracing::error!(%error, "agent settings could not be converted");
     Refusal::Internal
 }

@@ -1,21 +1,23 @@
 //! `AgentService`: creates, reads, changes and deletes agents.
 
+mod flow;
+mod list;
+mod merge;
+mod test;
+
 use std::sync::Arc;
 
 use parlance_proto::v1;
 use parlance_proto::v1::agent_service_server::AgentService;
 use parlance_store::{AgentId, Error as StoreError, agents};
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-<<<<<<< HEAD
-mod list;
-
-=======
 use super::perform::{Done, perform};
->>>>>>> main
 use super::{auth, name, page};
 use crate::convert::{agent as convert, timestamp};
 use crate::engine::Engine;
+use crate::session::rehearsal::Outgoing;
 use crate::status::{Refusal, Violations};
 
 /// The service.
@@ -65,8 +67,7 @@ impl Agents {
         let id = name::agent("agent.name", &change.name)?;
         let row = agents::get(scope, &id).await.map_err(|error| missing(error, &id))?;
         let etag = Some(change.etag.clone()).filter(|etag| !etag.is_empty());
-        let mut agent = wire(&row)?;
-        merge(&mut agent, change, request.update_mask)?;
+        let agent = merge::merge(&wire(&row)?, &change, request.update_mask)?;
         convert::check(&agent, &self.engine.offer)?;
         let change = agents::AgentUpdate {
             display_name: Some(agent.display_name.clone()),
@@ -84,6 +85,8 @@ impl Agents {
 
 #[tonic::async_trait]
 impl AgentService for Agents {
+    type TestAgentStream = ReceiverStream<Outgoing>;
+
     async fn create_agent(
         &self,
         request: Request<v1::CreateAgentRequest>,
@@ -133,6 +136,45 @@ impl AgentService for Agents {
         .await
     }
 
+    async fn get_flow(
+        &self,
+        request: Request<v1::GetFlowRequest>,
+    ) -> Result<Response<v1::GetFlowResponse>, Status> {
+        let scope = auth::scope(&self.engine.store, &request).await?;
+        let agent = flow::of(&scope, &request.get_ref().agent).await?;
+        Ok(Response::new(v1::GetFlowResponse { flow: agent.flow, etag: agent.etag }))
+    }
+
+    async fn update_flow(
+        &self,
+        request: Request<v1::UpdateFlowRequest>,
+    ) -> Result<Response<v1::UpdateFlowResponse>, Status> {
+        let agents = self.clone();
+        perform(&self.engine, request, |scope, request| async move {
+            let agent = agents.update(&scope, flow::update(request)?).await?;
+            let answer = v1::UpdateFlowResponse { flow: agent.flow, etag: agent.etag };
+            Ok(Done::new(agent.name, answer))
+        })
+        .await
+    }
+
+    async fn test_agent(
+        &self,
+        request: Request<v1::TestAgentRequest>,
+    ) -> Result<Response<Self::TestAgentStream>, Status> {
+        let scope = auth::scope(&self.engine.store, &request).await?;
+        let messages = test::begin(&self.engine, scope, request.into_inner()).await?;
+        Ok(Response::new(ReceiverStream::new(messages)))
+    }
+
+    async fn validate_flow(
+        &self,
+        request: Request<v1::ValidateFlowRequest>,
+    ) -> Result<Response<v1::ValidateFlowResponse>, Status> {
+        let problems = flow::problems(request.into_inner())?;
+        Ok(Response::new(v1::ValidateFlowResponse { problems }))
+    }
+
     async fn delete_agent(
         &self,
         request: Request<v1::DeleteAgentRequest>,
@@ -162,57 +204,6 @@ fn wire(row: &agents::Agent) -> Result<v1::Agent, Refusal> {
         labels: convert::wire_labels(&row.labels),
         ..convert::from_settings(&row.settings)?
     })
-}
-
-/// Takes the masked fields of `change`; without a mask every field that is set.
-fn merge(
-    agent: &mut v1::Agent,
-    change: v1::Agent,
-    mask: Option<prost_types::FieldMask>,
-) -> Result<(), Refusal> {
-    let paths = mask.map(|mask| mask.paths).filter(|paths| !paths.is_empty());
-    let Some(paths) = paths else {
-        if !change.display_name.is_empty() {
-            agent.display_name = change.display_name;
-        }
-        if !change.description.is_empty() {
-            agent.description = change.description;
-        }
-        if !change.labels.is_empty() {
-            agent.labels = change.labels;
-        }
-        if change.state != v1::AgentState::Unspecified as i32 {
-            agent.state = change.state;
-        }
-        agent.voice = change.voice.or(agent.voice.take());
-        agent.turn_taking = change.turn_taking.or(agent.turn_taking.take());
-        agent.call_handling = change.call_handling.or(agent.call_handling.take());
-        agent.flow = change.flow.or(agent.flow.take());
-        agent.language_model = change.language_model.or(agent.language_model.take());
-        return Ok(());
-    };
-    let mut bad = Violations::default();
-    for path in paths {
-        match path.as_str() {
-            "display_name" => agent.display_name.clone_from(&change.display_name),
-            "description" => agent.description.clone_from(&change.description),
-            "labels" => agent.labels.clone_from(&change.labels),
-            "state" => agent.state = change.state,
-            "voice" => agent.voice.clone_from(&change.voice),
-            "turn_taking" => agent.turn_taking.clone_from(&change.turn_taking),
-            "call_handling" => agent.call_handling.clone_from(&change.call_handling),
-            "flow" => agent.flow.clone_from(&change.flow),
-            "language_model" => agent.language_model.clone_from(&change.language_model),
-            other => bad.add(
-                "update_mask",
-                format!(
-                    "`{other}` is not a field that can be changed: display_name, description, labels, \
-                     state, voice, turn_taking, call_handling, flow, language_model"
-                ),
-            ),
-        }
-    }
-    bad.check()
 }
 
 /// Refuses calls with an agent that takes none.

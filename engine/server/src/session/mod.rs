@@ -16,6 +16,7 @@ pub mod journal;
 pub mod live;
 pub mod playout;
 pub mod record;
+pub mod rehearsal;
 mod reply_audio;
 pub mod run;
 pub mod telling;

@@ -16,8 +16,13 @@ pub const NAME: &str = "book_appointment";
 /// How long a table is kept when nothing is said.
 const DURATION_MINUTES: i64 = 90;
 
-/// Books. The same key books once, however often it is run.
-pub async fn run(scope: &Scope, call: CallId, idempotency_key: String, arguments: &Value) -> ToolOutcome {
+/// Books, in a call or without one. The same key books once, however often it is run.
+pub async fn run(
+    scope: &Scope,
+    call: Option<CallId>,
+    idempotency_key: String,
+    arguments: &Value,
+) -> ToolOutcome {
     match book(scope, call, idempotency_key, arguments).await {
         Ok(outcome) => outcome,
         Err(error) => {
@@ -29,7 +34,7 @@ pub async fn run(scope: &Scope, call: CallId, idempotency_key: String, arguments
 
 async fn book(
     scope: &Scope,
-    call: CallId,
+    call: Option<CallId>,
     idempotency_key: String,
     arguments: &Value,
 ) -> Result<ToolOutcome, Error> {
@@ -45,7 +50,7 @@ async fn book(
     };
     let wanted = NewAppointment {
         idempotency_key,
-        call_id: Some(call),
+        call_id: call,
         customer_name: wish.customer_name,
         customer_phone: wish.phone,
         party_size: wish.party_size,

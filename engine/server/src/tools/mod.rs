@@ -71,9 +71,9 @@ impl Toolbox {
         }
         let outcome = match tool {
             book_appointment::NAME => {
-                book_appointment::run(&self.scope, self.key.call, idempotency_key, &arguments).await
+                book_appointment::run(&self.scope, Some(self.key.call), idempotency_key, &arguments).await
             }
-            other => ToolOutcome::Failed { reason: format!("There is no tool called {other}.") },
+            other => no_such_tool(other),
         };
         let (state, result) = match &outcome {
             ToolOutcome::Succeeded { result } => (InvocationState::Succeeded, result.clone()),
@@ -85,6 +85,37 @@ impl Toolbox {
         }
         outcome
     }
+}
+
+/// Runs the tools of one test, which is no call: what they do stays, that they were run is not kept.
+pub struct TestRuns {
+    scope: Scope,
+    test: uuid::Uuid,
+    tasks: TaskTracker,
+}
+
+impl TestRuns {
+    /// Tools act for the organisation of `scope`.
+    pub fn new(scope: Scope, tasks: TaskTracker) -> Self {
+        Self { scope, test: uuid::Uuid::new_v4(), tasks }
+    }
+
+    /// Starts a run on a task of its own; its outcome is posted.
+    pub fn run(&self, invocation: InvocationId, tool: String, mut arguments: Value, post: Post) {
+        call::make_storable(&mut arguments);
+        let (scope, key) = (self.scope.clone(), format!("test/{}/{}", self.test, invocation.0));
+        self.tasks.spawn(async move {
+            let outcome = match tool.as_str() {
+                book_appointment::NAME => book_appointment::run(&scope, None, key, &arguments).await,
+                other => no_such_tool(other),
+            };
+            post.post(Posted::Tool { invocation, outcome });
+        });
+    }
+}
+
+fn no_such_tool(name: &str) -> ToolOutcome {
+    ToolOutcome::Failed { reason: format!("There is no tool called {name}.") }
 }
 
 fn not_run(tool: &str, error: &Error) -> ToolOutcome {
