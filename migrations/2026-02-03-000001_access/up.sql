@@ -22,7 +22,7 @@ CREATE POLICY tenant ON request_answers
     USING (organisation_id = NULLIF(current_setting('app.organization', true), '')::uuid)
     WITH CHECK (organisation_id = NULLIF(current_setting('app.organization', true), '')::uuid);
 -- The sweep below crosses organisations and runs as the owner, who is under the forced policy too.
-CREATE POLICY sweep ON request_answers FOR ALL TO CURRENT_USER USING (true);
+CREATE POLICY sweep ON request_answers FOR ALL TO CURRENT_USER USING (create_time < now() - interval '24 hours');
 GRANT SELECT, INSERT, UPDATE, DELETE ON request_answers TO parlance_engine;
 
 CREATE FUNCTION sweep_request_answers() RETURNS bigint

@@ -367,7 +367,8 @@ impl Caller {
         }
     }
 
-    fn now_ms(&self) -> u64 {
+    /// Milliseconds since the session was opened.
+    pub fn now_ms(&self) -> u64 {
         self.began.elapsed().as_millis() as u64
     }
 

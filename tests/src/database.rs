@@ -39,20 +39,50 @@ pub fn url() -> &'static str {
     cluster.url()
 }
 
+/// A new database of that name in the same server, for tests whose engines must meet no others.
+///
+/// # Panics
+/// When the server refuses.
+pub async fn another(name: &str) -> String {
+    execute(url(), &format!("CREATE DATABASE {name}")).await;
+    let (login, place) = url().split_once("@/postgres").expect("the private server's own address");
+    format!("{login}@/{name}{place}")
+}
+
 /// Makes an organisation; the database must have been migrated.
 ///
 /// # Panics
 /// When the database refuses.
-pub async fn new_organisation() -> OrganisationId {
+pub async fn new_organisation(url: &str) -> OrganisationId {
     let organisation = OrganisationId::new();
-    let (client, connection) =
-        tokio_postgres::connect(url(), NoTls).await.expect("the tests' own Postgres takes connections");
-    let driver = tokio::spawn(connection);
     let insert = format!(
         "INSERT INTO parlance.organisations (id, display_name) VALUES ('{organisation}', 'A test''s own')"
     );
-    client.batch_execute(&insert).await.expect("the owner may make an organisation");
-    drop(client);
-    driver.await.expect("the connection's task ends").expect("the connection ends in order");
+    execute(url, &insert).await;
     organisation
+}
+
+/// Runs statements as the owner.
+///
+/// # Panics
+/// When the database refuses.
+pub async fn execute(url: &str, statements: &str) {
+    let (client, driver) = connect(url).await;
+    client.batch_execute(statements).await.unwrap_or_else(|error| panic!("{statements}: {error:?}"));
+    drop(client);
+    driver.await.expect("the connection's task ends");
+}
+
+/// A connection of the owner; the task ends with it.
+///
+/// # Panics
+/// When the database can't be reached.
+pub async fn connect(url: &str) -> (tokio_postgres::Client, tokio::task::JoinHandle<()>) {
+    let (client, connection) =
+        tokio_postgres::connect(url, NoTls).await.expect("the tests' own Postgres takes connections");
+    let driver = tokio::spawn(async move {
+        // How it ends, its users notice.
+        connection.await.ok();
+    });
+    (client, driver)
 }

@@ -39,6 +39,8 @@ pub struct House {
     pub key: String,
     /// The typed clients, with the key.
     pub client: connect::Engine,
+    /// The database, as its owner.
+    pub database_url: String,
     folder: Folder,
     /// Tasks of an engine without calls.
     idle_tasks: usize,
@@ -61,7 +63,7 @@ impl House {
     /// # Panics
     /// When the engine does not start; one sentence says what is missing.
     pub async fn offline() -> Self {
-        Self::open("offline").await
+        Self::open(&["--providers", "offline"], None).await
     }
 
     /// With scripted providers, which understand nothing and hum.
@@ -69,29 +71,51 @@ impl House {
     /// # Panics
     /// When the engine does not start.
     pub async fn scripted() -> Self {
-        Self::open("script").await
+        Self::scripted_with(&[], None).await
     }
 
-    async fn open(providers: &str) -> Self {
-        let database_url = database::url();
+    /// With scripted providers and more flags; the clients trust the authority in `ca_file` too.
+    ///
+    /// # Panics
+    /// When the engine does not start.
+    pub async fn scripted_with(flags: &[&str], ca_file: Option<PathBuf>) -> Self {
+        let flags: Vec<&str> = ["--providers", "script"].into_iter().chain(flags.iter().copied()).collect();
+        Self::open(&flags, ca_file).await
+    }
+
+    /// With scripted providers on a database of the test's own, and calls held by such a lease.
+    ///
+    /// # Panics
+    /// When the engine does not start.
+    pub async fn leasing(database_url: &str, lease: &str) -> Self {
+        let flags = ["--providers", "script", "--no-recording", "--lease", lease];
+        Self::on(database_url, &flags, None).await
+    }
+
+    async fn open(more: &[&str], ca_file: Option<PathBuf>) -> Self {
+        Self::on(database::url(), more, ca_file).await
+    }
+
+    async fn on(database_url: &str, more: &[&str], ca_file: Option<PathBuf>) -> Self {
         let folder = Folder(database::new_folder());
         let data_dir = folder.0.to_str().expect("temporary folders are named in UTF-8");
         let flags = ["test", "--host", "127.0.0.1", "--port", "0", "--data-dir", data_dir];
-        let more = ["--database-url", database_url, "--providers", providers];
-        let config = Flags::parse_from(flags.into_iter().chain(more)).config;
+        let flags = flags.into_iter().chain(["--database-url", database_url]).chain(more.iter().copied());
+        let config = Flags::parse_from(flags).config;
         let running = match serve::start(config).await {
             Ok(running) => running,
             Err(error) => panic!("this test needs an engine, which could not {error}"),
         };
-        let (scope, key) = settle(&running).await;
-        let client = client(&running, &key).await;
+        let (scope, key) = settle(&running, database_url).await;
+        let client = trusting_client(&running.url(), &key, ca_file).await;
         let idle_tasks = running.engine.calls.len();
-        Self { running, scope, key, client, folder, idle_tasks }
+        let database_url = database_url.to_owned();
+        Self { running, scope, key, client, database_url, folder, idle_tasks }
     }
 
     /// Where it listens.
     pub fn url(&self) -> String {
-        format!("http://{}", self.running.address)
+        self.running.url()
     }
 
     /// The client side of another organisation of the same engine.
@@ -99,8 +123,34 @@ impl House {
     /// # Panics
     /// When the database refuses.
     pub async fn stranger(&self) -> connect::Engine {
-        let (_, key) = settle(&self.running).await;
-        client(&self.running, &key).await
+        let (_, key) = self.tenant().await;
+        client(&self.url(), &key).await
+    }
+
+    /// Another organisation of the same engine: its rows and its key.
+    ///
+    /// # Panics
+    /// When the database refuses.
+    pub async fn tenant(&self) -> (Scope, String) {
+        settle(&self.running, &self.database_url).await
+    }
+
+    /// The client side of this organisation with a key of these scopes, as they are stored.
+    ///
+    /// # Panics
+    /// When the database refuses.
+    pub async fn with_scopes(&self, scopes: &[&str]) -> connect::Engine {
+        let scopes: Vec<String> = scopes.iter().map(ToString::to_string).collect();
+        let key = keys::create(&self.scope, &scopes).await.expect("an organisation may have many keys");
+        client(&self.url(), &key.secret).await
+    }
+
+    /// The client side of this organisation over another connection.
+    ///
+    /// # Panics
+    /// When the engine does not answer.
+    pub async fn another_client(&self) -> connect::Engine {
+        client(&self.url(), &self.key).await
     }
 
     /// Makes an agent and gives its name.
@@ -213,8 +263,8 @@ impl House {
 }
 
 /// A new organisation of this engine in [`TIME_ZONE`], open from 11:00 to 22:00, and its key.
-async fn settle(running: &Running) -> (Scope, String) {
-    let scope = running.engine.store.scope(database::new_organisation().await);
+async fn settle(running: &Running, database_url: &str) -> (Scope, String) {
+    let scope = running.engine.store.scope(database::new_organisation(database_url).await);
     organisations::set_time_zone(&scope, TIME_ZONE).await.expect("the zone is known");
     let week = OpeningHours::default_week();
     organisations::set_opening_hours(&scope, &week).await.expect("the usual week is valid");
@@ -222,11 +272,20 @@ async fn settle(running: &Running) -> (Scope, String) {
     (scope, key.secret)
 }
 
-async fn client(running: &Running, key: &str) -> connect::Engine {
+/// The typed clients of an engine, with a key.
+///
+/// # Panics
+/// When it does not answer.
+pub async fn client(endpoint: &str, key: &str) -> connect::Engine {
+    trusting_client(endpoint, key, None).await
+}
+
+async fn trusting_client(endpoint: &str, key: &str, ca_file: Option<PathBuf>) -> connect::Engine {
     let args = ConnectArgs {
-        endpoint: format!("http://{}", running.address),
+        endpoint: endpoint.to_owned(),
         key: Some(key.to_owned()),
         data_dir: PathBuf::new(),
+        ca_file,
     };
     connect::connect(&args).await.expect("the engine answers")
 }

@@ -14,7 +14,9 @@ pub mod details;
 pub mod house;
 pub mod json;
 pub mod loudspeaker;
+pub mod program;
 pub mod proxy;
 
 pub use caller::Caller;
 pub use house::House;
+pub use program::Program;

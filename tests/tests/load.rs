@@ -8,7 +8,7 @@ use std::process::Command;
 #[test]
 fn five_calls_take_turns_for_five_seconds_and_every_figure_is_there() {
     let load = Path::new(env!("CARGO_BIN_EXE_load"));
-    build_engine_beside(load);
+    parlance_tests::program::path();
     let run = Command::new(load)
         .args(["--calls", "5", "--seconds", "5", "--json"])
         .output()
@@ -24,15 +24,4 @@ fn five_calls_take_turns_for_five_seconds_and_every_figure_is_there() {
     for figure in ["cpu_ms_per_call_second", "rss_mib_per_call"] {
         assert!(figures[figure].is_number(), "{figure}: {figures}");
     }
-}
-
-/// Cargo builds the programs of a test's own package only; the engine is another's.
-fn build_engine_beside(load: &Path) {
-    let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "--locked", "--workspace", "--bin", "parlance"]);
-    if load.parent().is_some_and(|folder| folder.ends_with("release")) {
-        build.arg("--release");
-    }
-    let built = build.current_dir(env!("CARGO_MANIFEST_DIR")).status().expect("cargo can be started");
-    assert!(built.success(), "the engine could not be built");
 }

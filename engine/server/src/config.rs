@@ -1,10 +1,19 @@
 //! What `parlance serve` can be told: flags, each with its variable. Where else a value may stand is the business
 //! of [`settings`](crate::settings).
 
+pub mod outside;
+pub mod reserved;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
+
+/// Shorter, and a busy moment loses calls.
+const LEASE_MIN: Duration = Duration::from_secs(1);
+/// Longer, and nobody waits for a lost call to be closed.
+const LEASE_MAX: Duration = Duration::from_secs(300);
 
 /// Where the engine keeps its things and how it is reached.
 #[derive(Debug, Clone, clap::Args)]
@@ -39,6 +48,10 @@ pub struct Config {
     #[arg(long, env = "PARLANCE_REQUESTS_PER_SECOND", default_value_t = 200,
           value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub requests_per_second: u32,
+    /// How long a call is safe from other engines on the same database when this one can't renew its claim: from 1s to
+    /// 5m. Calls of an engine that died are closed after two of these.
+    #[arg(long, env = "PARLANCE_LEASE", default_value = "15s", value_parser = lease, value_name = "TIME")]
+    pub lease: Duration,
     /// Folder with `initdb` and `postgres` for the private Postgres. Default: looked for.
     #[arg(long, env = "PARLANCE_POSTGRES_BIN", value_name = "DIR")]
     pub postgres_bin: Option<PathBuf>,
@@ -48,6 +61,12 @@ pub struct Config {
     /// How it is logged, on standard error.
     #[arg(long, env = "PARLANCE_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
+    /// How the world reaches it, and what it tells the world.
+    #[command(flatten)]
+    pub outside: outside::Outside,
+    /// What is set for features that are not built yet.
+    #[command(flatten)]
+    pub reserved: reserved::Reserved,
 }
 
 /// How log lines look.
@@ -57,6 +76,13 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line, for machines.
     Json,
+}
+
+/// A time within the bounds of a lease.
+fn lease(text: &str) -> Result<Duration, String> {
+    let length = text.parse::<jiff::SignedDuration>().ok().and_then(|length| length.try_into().ok());
+    let fits = |length: &Duration| (LEASE_MIN..=LEASE_MAX).contains(length);
+    length.filter(fits).ok_or_else(|| "must be a time from 1s to 5m, such as 15s".to_owned())
 }
 
 /// An address; `localhost` is one too.

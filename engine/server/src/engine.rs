@@ -7,21 +7,28 @@ use std::time::Duration;
 
 use parlance_conversation::{EndReason, Transcriber};
 use parlance_providers::registry::{Choice, Script, Stack};
+use parlance_store::ownership::Lease;
 use parlance_store::private_cluster::ClusterConfig;
-use parlance_store::{Database, DatabaseUrl, OrganisationId, Store, StoreConfig, keys, organisations};
+use parlance_store::{
+    Database, DatabaseUrl, NodeId, OrganisationId, Store, StoreConfig, keys, organisations,
+};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
+use crate::config::outside::Outside;
 use crate::config::{Config, Providers};
 use crate::convert::agent::Offer;
 use crate::key_file::KeyFile;
+use crate::leases::{self, Keeper};
 use crate::metrics::{Backlog, Metrics};
 use crate::rpc::known_keys::KnownKeys;
 use crate::session::journal::{CLOSE_WAIT, CallKey, Closing, Journal, Unwritten};
 use crate::session::live::LiveCalls;
+use crate::session::ownership::Ownership;
 use crate::session::record::Recorder;
 use crate::session::voice::Speaker;
 use crate::status::Refusal;
+use crate::traces::export::{Collector, Traces};
 
 /// How long the last calls may take to let go when the engine closes: their recordings, ends and last messages.
 const CALLS_WAIT: Duration = Duration::from_secs(15);
@@ -29,6 +36,8 @@ const CALLS_WAIT: Duration = Duration::from_secs(15);
 const TOOLS_WAIT: Duration = Duration::from_secs(10);
 /// How long the journal may take when the engine closes.
 const JOURNAL_WAIT: Duration = Duration::from_secs(10);
+/// How long the last spans may take when the engine closes.
+const TRACES_WAIT: Duration = Duration::from_secs(3);
 
 /// Why the engine could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +81,8 @@ pub enum FirstKey {
 
 /// Everything that calls share.
 pub struct Engine {
+    /// This process among all that share the database.
+    pub node: NodeId,
     /// The database.
     pub store: Store,
     /// The providers.
@@ -86,18 +97,25 @@ pub struct Engine {
     pub recorder: Option<Recorder>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Where spans go, if a collector is set.
+    pub traces: Option<Traces>,
+    /// Tells this run of this engine from every other; random, and no secret.
+    pub instance: String,
     /// Calls that live here.
-    pub live: LiveCalls,
+    pub live: Arc<LiveCalls>,
     /// Places for sessions.
     pub places: Arc<Semaphore>,
     /// The keys seen lately.
     pub known_keys: KnownKeys,
+    /// Calls that are this node's, from their taking to their written end.
+    pub ownership: Arc<Ownership>,
     /// Their tasks.
     pub calls: TaskTracker,
     /// Tool runs under way: they may outlive their call and need the store to the end.
     pub tools: TaskTracker,
     /// What became of the first key.
     pub first_key: FirstKey,
+    leases: Keeper,
     refusing: AtomicBool,
 }
 
@@ -117,7 +135,11 @@ impl Engine {
                 Recorder::start(&folder).map_err(|cause| file_error(&folder, cause))
             })
             .transpose()?;
-        let (journal, writer) = Journal::start(store.clone());
+        let node = NodeId::new();
+        let live = Arc::<LiveCalls>::default();
+        let ownership = Arc::new(Ownership::new(Lease { node, length: config.lease }, live.clone()));
+        let leases = leases::keep(store.clone(), ownership.clone());
+        let (journal, writer) = Journal::start(store.clone(), ownership.clone());
         let calls = TaskTracker::new();
         calls.spawn(async move {
             if let Err(error) = writer.await {
@@ -127,12 +149,14 @@ impl Engine {
         let voices = known_voices(&stack);
         let offer = offer(&stack, &voices, config.providers == Providers::Offline);
         let refusing = AtomicBool::new(false);
-        let live = LiveCalls::default();
         let places = Arc::new(Semaphore::new(config.max_sessions as usize));
         let known_keys = KnownKeys::new(config.requests_per_second);
         let metrics = Arc::default();
         let tools = TaskTracker::new();
+        let instance = uuid::Uuid::new_v4().to_string();
+        let traces = traces(&config.outside, &instance);
         Ok(Self {
+            node,
             store,
             stack,
             voices,
@@ -140,12 +164,16 @@ impl Engine {
             journal,
             recorder,
             metrics,
+            traces,
+            instance,
             live,
             places,
             known_keys,
+            ownership,
             calls,
             tools,
             first_key,
+            leases,
             refusing,
         })
     }
@@ -167,6 +195,11 @@ impl Engine {
             journal_waiting: self.journal.waiting(),
             journal_lost: self.journal.lost(),
             recording_lost: self.recorder.as_ref().map_or(0, Recorder::lost),
+            spans_sent: self.traces.as_ref().map_or(0, Traces::sent),
+            spans_dropped: self.traces.as_ref().map_or(0, Traces::dropped),
+            calls_lost: self.ownership.calls_lost(),
+            entries_fenced: self.ownership.entries_fenced(),
+            lost_calls_closed: self.leases.closed(),
         }
     }
 
@@ -220,6 +253,9 @@ impl Engine {
         if tokio::time::timeout(TOOLS_WAIT, self.tools.wait()).await.is_err() {
             tracing::error!(runs = self.tools.len(), "tool runs did not end; their outcome is unknown");
         }
+        if let Some(traces) = &self.traces {
+            traces.close(TRACES_WAIT).await;
+        }
         let flushed = self.journal.flush(JOURNAL_WAIT).await;
         if let Err(left) = &flushed {
             tracing::error!(
@@ -228,6 +264,7 @@ impl Engine {
                 "the journal could not be written to its end"
             );
         }
+        self.leases.stop();
         if let Err(error) = self.store.close().await {
             tracing::warn!(%error, "the database was not stopped in order");
         }
@@ -238,6 +275,19 @@ impl Engine {
 fn data_dir(wanted: &Path) -> Result<std::path::PathBuf, Error> {
     std::fs::create_dir_all(wanted).map_err(|cause| file_error(wanted, cause))?;
     wanted.canonicalize().map_err(|cause| file_error(wanted, cause))
+}
+
+/// The variables of collectors are everybody's: what is wrong with them costs the traces, not the engine.
+fn traces(outside: &Outside, instance: &str) -> Option<Traces> {
+    let started = Collector::of(outside).and_then(|collector| {
+        let start =
+            |collector| Traces::start(collector, instance).map_err(|error| format!("could not {error}"));
+        collector.map(start).transpose()
+    });
+    started.unwrap_or_else(|why| {
+        tracing::warn!("no traces are sent: {why}");
+        None
+    })
 }
 
 /// Which database this configuration means.

@@ -7,7 +7,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::State;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -19,6 +20,9 @@ use crate::engine::Engine;
 /// How long the database may take to give a sign of life: probes themselves wait only seconds.
 const PING_WITHIN: Duration = Duration::from_secs(2);
 
+/// Longest nonce that is repeated.
+const NONCE_MAX: usize = 64;
+
 /// `/health`, `/ready`, `/metrics`; anything else is told what this port speaks.
 pub fn routes(engine: &Arc<Engine>) -> Router {
     Router::new()
@@ -29,8 +33,26 @@ pub fn routes(engine: &Arc<Engine>) -> Router {
         .with_state(engine.clone())
 }
 
-async fn health() -> Response {
-    Json(json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") })).into_response()
+/// What a caller of `/health` may send along.
+#[derive(serde::Deserialize)]
+struct Asked {
+    nonce: Option<String>,
+}
+
+/// Says which engine it is, and the nonce it was asked with: who has a copy of the answer can't give that.
+async fn health(State(engine): State<Arc<Engine>>, asked: Result<Query<Asked>, QueryRejection>) -> Response {
+    let nonce = asked.ok().and_then(|Query(asked)| asked.nonce);
+    let is_one = |nonce: &String| {
+        nonce.len() <= NONCE_MAX && nonce.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    // A probe with a query of its own is alive all the same: a bad nonce is only not repeated.
+    let nonce = nonce.filter(is_one);
+    let (version, instance) = (env!("CARGO_PKG_VERSION"), &engine.instance);
+    let mut body = json!({ "status": "ok", "version": version, "instance": instance });
+    if let Some(nonce) = nonce {
+        body["nonce"] = nonce.into();
+    }
+    ([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }
 
 /// 200 while new calls are welcome; 503 while draining or without a database.

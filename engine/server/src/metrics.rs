@@ -19,7 +19,7 @@ const SHARE_BOUNDS: [u64; 9] = [1_000, 5_000, 10_000, 20_000, 50_000, 100_000, 2
 const TURN_BOUNDS: [u64; 9] =
     [250_000, 500_000, 750_000, 1_000_000, 1_500_000, 2_000_000, 3_000_000, 5_000_000, 10_000_000];
 /// Shown at 0 before they happen, so that the first one is seen as a rise. Another appears when it happens.
-const REASONS: [EndReason; 11] = [
+const REASONS: [EndReason; 12] = [
     EndReason::AgentEnded,
     EndReason::CallerHungUp,
     EndReason::ClientEnded,
@@ -31,6 +31,7 @@ const REASONS: [EndReason; 11] = [
     EndReason::BadInput,
     EndReason::Overloaded,
     EndReason::Drained,
+    EndReason::EngineLost,
 ];
 
 /// Counted since the start.
@@ -53,6 +54,16 @@ pub struct Backlog {
     pub journal_lost: u64,
     /// Blocks of recordings lost since the start.
     pub recording_lost: u64,
+    /// Spans the collector of traces took since the start.
+    pub spans_sent: u64,
+    /// Spans that found no place or no collector since the start.
+    pub spans_dropped: u64,
+    /// Calls that another node took, or ended, since the start.
+    pub calls_lost: u64,
+    /// Journal entries of such calls that were not written.
+    pub entries_fenced: u64,
+    /// Calls of lost nodes that were closed here since the start.
+    pub lost_calls_closed: u64,
 }
 
 impl Default for Metrics {
@@ -126,6 +137,16 @@ impl Metrics {
         page.plain("parlance_journal_entries_lost_total", "counter", lost, backlog.journal_lost);
         let lost = "Blocks of recordings lost because the disk did not keep up.";
         page.plain("parlance_recording_blocks_lost_total", "counter", lost, backlog.recording_lost);
+        let sent = "Spans the collector of traces took.";
+        page.plain("parlance_trace_spans_sent_total", "counter", sent, backlog.spans_sent);
+        let dropped = "Spans lost because too many waited or the collector was away.";
+        page.plain("parlance_trace_spans_dropped_total", "counter", dropped, backlog.spans_dropped);
+        let lost = "Calls lost to another node, because their leases were not renewed in time.";
+        page.plain("parlance_calls_lost_total", "counter", lost, backlog.calls_lost);
+        let fenced = "Journal entries not written because their call was lost to another node.";
+        page.plain("parlance_journal_entries_fenced_total", "counter", fenced, backlog.entries_fenced);
+        let closed = "Calls of lost nodes closed by this one.";
+        page.plain("parlance_lost_calls_closed_total", "counter", closed, backlog.lost_calls_closed);
         page.0
     }
 }

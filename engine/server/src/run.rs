@@ -103,7 +103,7 @@ fn log(config: &Config) -> Result<(), Error> {
 /// What `serve` prints: where it is, who may come in, who speaks and why, and a first call to copy.
 fn welcome(config: &Config, running: &Running) -> String {
     let engine: &Engine = &running.engine;
-    let mut text = format!("Parlance {} listens on http://{}\n", env!("CARGO_PKG_VERSION"), running.address);
+    let mut text = format!("Parlance {} listens on {}\n", env!("CARGO_PKG_VERSION"), running.url());
     text += &format!("  database   {}\n", engine.store.place());
     let key_file = config.key_file();
     text += &match &engine.first_key {
@@ -122,10 +122,19 @@ fn welcome(config: &Config, running: &Running) -> String {
     if let Some(recorder) = &engine.recorder {
         text += &format!("  recordings {}\n", recorder.folder().display());
     }
-    let endpoint = if running.address.port() == 8080 {
+    if let Some(file) = config.outside.tls_cert_file.as_ref().filter(|_| running.is_tls) {
+        text += &format!("  TLS        {}, read again when it changes\n", file.display());
+    }
+    if let (Some(http), Some(sockets)) = (&config.outside.base_url, config.outside.web_sockets()) {
+        text += &format!("  public     {http} and {sockets}; parlance doctor looks from outside\n");
+    }
+    if let Some(sentence) = config.reserved.sentence() {
+        text += &format!("  note       {sentence}\n");
+    }
+    let endpoint = if running.address.port() == 8080 && !running.is_tls {
         String::new()
     } else {
-        format!(" --endpoint http://{}", running.address)
+        format!(" --endpoint {}", running.url())
     };
     text += &format!(
         "\nA first call, in another terminal:\n  parlance agents apply -f examples/agents/restaurant.yaml{endpoint}\n  \

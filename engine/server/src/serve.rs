@@ -13,12 +13,13 @@ use axum::http::{Request, Response, header};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use parlance_proto::v1::agent_service_server::AgentServiceServer;
 use parlance_proto::v1::appointment_service_server::AppointmentServiceServer;
 use parlance_proto::v1::call_service_server::CallServiceServer;
 use parlance_proto::v1::phone_number_service_server::PhoneNumberServiceServer;
 use parlance_proto::v1::voice_service_server::VoiceServiceServer;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -31,6 +32,7 @@ use crate::engine::{self, Engine};
 use crate::http;
 use crate::rpc::{agent, appointment, auth, call, phone_number, voice};
 use crate::session::journal::Unwritten;
+use crate::tls::{self, Tls};
 
 /// Largest message of a session: 64 KiB of audio, or a start with all its variables.
 const SESSION_MESSAGE_MAX: usize = 512 * 1024;
@@ -38,6 +40,9 @@ const SESSION_MESSAGE_MAX: usize = 512 * 1024;
 const MESSAGE_MAX: usize = 4 * 1024 * 1024;
 /// How often a quiet HTTP/2 connection is asked for a sign of life, and how long it may take.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
+
+/// How often what is kept only for a time is dropped.
+const TIDY_EVERY: Duration = Duration::from_secs(600);
 
 /// Why the engine could not start.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +58,9 @@ pub enum Error {
     /// Reflection could not be built; a mistake of ours.
     #[error("describe the API: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
+    /// The certificate can't be used.
+    #[error(transparent)]
+    Tls(#[from] tls::Error),
     /// The engine behind the port.
     #[error(transparent)]
     Engine(#[from] engine::Error),
@@ -64,6 +72,8 @@ pub struct Running {
     pub address: SocketAddr,
     /// What it is.
     pub engine: Arc<Engine>,
+    /// It speaks TLS, and nothing else.
+    pub is_tls: bool,
     health: HealthReporter,
     stop: CancellationToken,
     accepting: tokio::task::JoinHandle<()>,
@@ -75,15 +85,25 @@ pub async fn start(config: Config) -> Result<Running, Error> {
     // The port first: two engines on one data folder must not both get as far as its database.
     let listener = TcpListener::bind(address).await.map_err(|cause| Error::Listen { address, cause })?;
     let address = listener.local_addr().map_err(|cause| Error::Listen { address, cause })?;
+    let stop = CancellationToken::new();
+    let files = tls::Files::of(config.outside.tls_cert_file.as_ref(), config.outside.tls_key_file.as_ref())?;
+    let tls = files.map(|files| Tls::open(files, stop.clone())).transpose()?;
     let engine = Arc::new(Engine::open(&config).await?);
     let (routes, health) = routes(&engine).await?;
-    let stop = CancellationToken::new();
     let app = axum::Router::new().fallback(split(routes, http::routes(&engine))).layer(cors());
-    let accepting = tokio::spawn(accept(listener, app, stop.clone()));
-    Ok(Running { address, engine, health, stop, accepting })
+    tokio::spawn(tidy_up(engine.clone(), stop.clone()));
+    let is_tls = tls.is_some();
+    let accepting = tokio::spawn(accept(listener, tls, app, stop.clone()));
+    Ok(Running { address, engine, is_tls, health, stop, accepting })
 }
 
 impl Running {
+    /// Where it listens, as clients write it.
+    pub fn url(&self) -> String {
+        let scheme = if self.is_tls { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
+
     /// Takes no more calls, waits up to `drain` for those under way (or until `hurry` resolves), ends the
     /// rest, closes the store.
     ///
@@ -103,6 +123,16 @@ impl Running {
         // The accept loop bounds its own end; a panic in it has been reported by then.
         self.accepting.await.ok();
         self.engine.close().await
+    }
+}
+
+/// Drops what is kept only for a time, for as long as the engine runs.
+async fn tidy_up(engine: Arc<Engine>, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(TIDY_EVERY)).await.is_some() {
+        match parlance_store::requests::sweep(&engine.store).await {
+            Ok(dropped) => tracing::debug!(dropped, "answers of yesterday's requests dropped"),
+            Err(error) => tracing::warn!(%error, "answers of yesterday's requests stay for now"),
+        }
     }
 }
 
@@ -145,7 +175,7 @@ async fn routes(engine: &Arc<Engine>) -> Result<(axum::Router, HealthReporter), 
     Ok((admitted.layer(tonic_web::GrpcWebLayer::new()), health))
 }
 
-async fn accept(listener: TcpListener, app: axum::Router, stop: CancellationToken) {
+async fn accept(listener: TcpListener, tls: Option<Tls>, app: axum::Router, stop: CancellationToken) {
     let graceful = GracefulShutdown::new();
     loop {
         let stream = tokio::select! {
@@ -160,16 +190,33 @@ async fn accept(listener: TcpListener, app: axum::Router, stop: CancellationToke
             },
             () = stop.cancelled() => break,
         };
-        serve_connection(stream, app.clone(), &graceful);
+        // Small frames must not wait for one another (Nagle); a socket that refuses is still served.
+        stream.set_nodelay(true).ok();
+        match tls.clone() {
+            Some(tls) => encrypt(stream, tls, app.clone(), graceful.watcher()),
+            None => serve_connection(stream, app.clone(), graceful.watcher()),
+        }
     }
     if tokio::time::timeout(Duration::from_secs(3), graceful.shutdown()).await.is_err() {
         tracing::debug!("some connections did not end by themselves");
     }
 }
 
-fn serve_connection(stream: TcpStream, app: axum::Router, graceful: &GracefulShutdown) {
-    // Small frames must not wait for one another (Nagle); a socket that refuses is still served.
-    stream.set_nodelay(true).ok();
+/// A slow or hostile beginner holds up nobody: the handshake is not waited for here.
+fn encrypt(stream: TcpStream, tls: Tls, app: axum::Router, watcher: Watcher) {
+    tokio::spawn(async move {
+        match tls.accept(stream).await {
+            Ok(stream) => serve_connection(stream, app, watcher),
+            Err(error) => tracing::debug!(%error, "a connection did not get as far as TLS"),
+        }
+    });
+}
+
+fn serve_connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    app: axum::Router,
+    watcher: Watcher,
+) {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new());
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(KEEP_ALIVE).keep_alive_timeout(KEEP_ALIVE);
@@ -177,7 +224,7 @@ fn serve_connection(stream: TcpStream, app: axum::Router, graceful: &GracefulShu
         app.clone().oneshot(request.map(Body::new))
     });
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
-    let watched = graceful.watch(connection);
+    let watched = watcher.watch(connection);
     tokio::spawn(async move {
         if let Err(error) = watched.await {
             tracing::debug!(%error, "a connection broke");

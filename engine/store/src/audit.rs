@@ -21,6 +21,19 @@ pub struct TenancyAudit {
     pub owned_objects: i64,
     /// Every table of our schema except the list of migrations, which the engine can't read.
     pub tables: Vec<TableAudit>,
+    /// Every view of our schema.
+    pub views: Vec<ViewAudit>,
+}
+
+/// One view as seen without an organisation. Views have no policies: they must ask with the rights of who asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ViewAudit {
+    /// The view's name.
+    pub name: String,
+    /// The tables below it are asked as who asks, not as its owner. Must be true.
+    pub asks_as_invoker: bool,
+    /// How many rows are seen. Must be 0.
+    pub visible_rows: i64,
 }
 
 /// One table as seen without an organisation.
@@ -43,6 +56,7 @@ impl TenancyAudit {
             && !self.bypasses_rls
             && self.owned_objects == 0
             && self.tables.iter().all(|table| table.rls_forced && table.guarded && table.visible_rows == 0)
+            && self.views.iter().all(|view| view.asks_as_invoker && view.visible_rows == 0)
     }
 }
 
@@ -69,6 +83,14 @@ struct TableRow {
 }
 
 #[derive(diesel::QueryableByName)]
+struct ViewRow {
+    #[diesel(sql_type = Text)]
+    name: String,
+    #[diesel(sql_type = Bool)]
+    asks_as_invoker: bool,
+}
+
+#[derive(diesel::QueryableByName)]
 struct CountRow {
     #[diesel(sql_type = BigInt)]
     rows: i64,
@@ -87,6 +109,12 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = current_schema AND c.relkind IN ('r', 'p') AND c.relname <> '__diesel_schema_migrations'
 ORDER BY c.relname";
 
+const VIEWS: &str = "SELECT c.relname::text AS name,
+       COALESCE(c.reloptions @> '{security_invoker=true}', false) AS asks_as_invoker
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = current_schema AND c.relkind IN ('v', 'm')
+ORDER BY c.relname";
+
 pub(crate) async fn audit(pool: &Pool) -> Result<TenancyAudit> {
     run_without_organisation(pool, |conn| {
         Box::pin(async move {
@@ -98,8 +126,13 @@ pub(crate) async fn audit(pool: &Pool) -> Result<TenancyAudit> {
                 let TableRow { name, rls_forced, guarded } = row;
                 tables.push(TableAudit { name, rls_forced, guarded, visible_rows });
             }
+            let mut views = Vec::new();
+            for ViewRow { name, asks_as_invoker } in diesel::sql_query(VIEWS).load(conn).await? {
+                let visible_rows = count(conn, &name).await?;
+                views.push(ViewAudit { name, asks_as_invoker, visible_rows });
+            }
             let RoleRow { role, superuser, bypasses_rls, owned_objects } = role;
-            Ok(TenancyAudit { role, superuser, bypasses_rls, owned_objects, tables })
+            Ok(TenancyAudit { role, superuser, bypasses_rls, owned_objects, tables, views })
         })
     })
     .await

@@ -4,17 +4,20 @@
 //! they were, because the agent may be changed or deleted. Why calls end is the session's business: the reason
 //! is text here.
 
+use diesel::dsl::sql;
 use diesel::prelude::*;
+use diesel::sql_types::{Integer, Nullable, Timestamptz};
 use diesel_async::RunQueryDsl;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::ownership::{Lease, Owner};
 use crate::page::foreign_token;
 use crate::schema::calls;
 use crate::text_enum::text_enum;
 use crate::time::{PgTime, PgTimeOrNull};
-use crate::{AgentId, CallId, Error, Page, PageRequest, Result, Scope};
+use crate::{AgentId, CallId, Error, NodeId, Page, PageRequest, Result, Scope};
 
 text_enum!(
     /// How the caller is connected.
@@ -81,6 +84,10 @@ pub struct Call {
     pub dynamic_variables: Value,
     /// Where the recording lies, as the recorder names it.
     pub recording_path: Option<String>,
+    /// The node that holds it, or held it last.
+    pub owner_node: Option<NodeId>,
+    /// The how manieth owner that is; 0 when there never was one.
+    pub owner_epoch: i64,
 }
 
 /// A call to be made.
@@ -152,17 +159,26 @@ pub async fn get(scope: &Scope, id: CallId) -> Result<Call> {
     found.map_err(|e| e.about("call"))
 }
 
-/// Takes a call live.
+/// Takes a call live for a node, with a lease from the database's now.
 ///
 /// # Errors
 /// [`Error::NotFound`] when there is none, [`Error::Conflict`] when it has been live before or has ended: of two
 /// sessions that want the same call, one gets it.
-pub async fn mark_started(scope: &Scope, id: CallId, at: Timestamp) -> Result<Call> {
+pub async fn mark_started(scope: &Scope, id: CallId, lease: Lease, at: Timestamp) -> Result<Call> {
+    let lease_ms = lease.ms()?;
     let changed: Option<Call> = scope
         .run(|conn| {
             Box::pin(async move {
                 let row = calls::table.filter(calls::id.eq(id)).filter(calls::state.eq(CallState::Created));
-                let change = (calls::state.eq(CallState::Ongoing), calls::start_time.eq(PgTime(at)));
+                let expires = sql::<Nullable<Timestamptz>>("clock_timestamp() + interval '1 ms' * ");
+                let change = (
+                    calls::state.eq(CallState::Ongoing),
+                    calls::start_time.eq(PgTime(at)),
+                    calls::owner_node.eq(lease.node),
+                    calls::owner_epoch.eq(calls::owner_epoch + 1),
+                    calls::lease_expire_time.eq(expires.bind::<Integer, _>(lease_ms)),
+                    calls::lease_ms.eq(lease_ms),
+                );
                 let update = diesel::update(row).set(change).returning(Call::as_returning());
                 Ok(update.get_result(conn).await.optional()?)
             })
@@ -174,12 +190,32 @@ pub async fn mark_started(scope: &Scope, id: CallId, at: Timestamp) -> Result<Ca
     }
 }
 
-/// Ends a call. One that has ended stays as it is and is given back: the first reason counts.
+/// Ends a call, whoever holds it. One that has ended stays as it is and is given back: the first reason counts.
 ///
 /// # Errors
 /// [`Error::NotFound`] when there is none.
 pub async fn mark_ended(scope: &Scope, id: CallId, end: CallEnd) -> Result<Call> {
-    let changed: Option<Call> = scope
+    match write_end(scope, id, None, &end).await? {
+        Some(call) => Ok(call),
+        None => get(scope, id).await,
+    }
+}
+
+/// Ends a call as its owner. What this owner has ended stays as it is and is given back.
+///
+/// # Errors
+/// [`Error::NotFound`] when there is none, [`Error::Fenced`] when it is, or was at its end, another owner's.
+pub async fn mark_ended_by(scope: &Scope, id: CallId, owner: Owner, end: CallEnd) -> Result<Call> {
+    if let Some(call) = write_end(scope, id, Some(owner), &end).await? {
+        return Ok(call);
+    }
+    let call = get(scope, id).await?;
+    let is_ours = (call.owner_node, call.owner_epoch) == (Some(owner.node), owner.epoch);
+    if is_ours { Ok(call) } else { Err(Error::Fenced) }
+}
+
+async fn write_end(scope: &Scope, id: CallId, owner: Option<Owner>, end: &CallEnd) -> Result<Option<Call>> {
+    scope
         .run(|conn| {
             Box::pin(async move {
                 let row = calls::table.filter(calls::id.eq(id)).filter(calls::state.ne(CallState::Ended));
@@ -190,15 +226,15 @@ pub async fn mark_ended(scope: &Scope, id: CallId, end: CallEnd) -> Result<Call>
                     calls::end_message.eq(&end.message),
                     end.recording_path.as_ref().map(|path| calls::recording_path.eq(path)),
                 );
-                let update = diesel::update(row).set(change).returning(Call::as_returning());
-                Ok(update.get_result(conn).await.optional()?)
+                let mut update = diesel::update(row).set(change).into_boxed();
+                if let Some(owner) = owner {
+                    update = update.filter(calls::owner_node.eq(owner.node));
+                    update = update.filter(calls::owner_epoch.eq(owner.epoch));
+                }
+                Ok(update.returning(Call::as_returning()).get_result(conn).await.optional()?)
             })
         })
-        .await?;
-    match changed {
-        Some(call) => Ok(call),
-        None => get(scope, id).await,
-    }
+        .await
 }
 
 /// A page of the calls, newest first.

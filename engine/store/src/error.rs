@@ -25,6 +25,9 @@ pub enum Error {
     /// The row is not in the state the caller believed: a stale etag, or a step that came too late.
     #[error("change it: {0}")]
     Conflict(&'static str),
+    /// The call is held by another node, or it is over: whoever wants to write to it has lost it. Nothing was written.
+    #[error("write it: the call has another owner or is over")]
+    Fenced,
     /// An argument that could never work. Nothing was written.
     #[error("accept {field}: {message}")]
     Invalid {
@@ -55,7 +58,11 @@ impl Error {
     /// Neither this nor retryable: a mistake of ours, or a trouble of the server that we don't know by name.
     pub fn is_caused_by_data(&self) -> bool {
         match self {
-            Self::NotFound(_) | Self::AlreadyExists(_) | Self::Conflict(_) | Self::Invalid { .. } => true,
+            Self::NotFound(_)
+            | Self::AlreadyExists(_)
+            | Self::Conflict(_)
+            | Self::Fenced
+            | Self::Invalid { .. } => true,
             Self::Unavailable(_) | Self::Setup(_) | Self::Cluster(_) => false,
             Self::Query(Diesel::DatabaseError(kind, info)) => match kind {
                 DatabaseErrorKind::NotNullViolation

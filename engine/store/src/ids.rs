@@ -82,6 +82,10 @@ uuid_id!(
     /// An entry of the audit log.
     AuditEntryId
 );
+uuid_id!(
+    /// A process that holds calls; a new one each start, so that a node never takes itself for who it was before.
+    NodeId
+);
 
 impl OrganisationId {
     /// The organisation made at first start. The id is fixed, so that any node finds it without asking.

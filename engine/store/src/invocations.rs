@@ -1,7 +1,7 @@
 //! Tool invocations: written before the tool runs, so that no effect happens unrecorded or twice.
 //!
 //! [`begin`] first, [`mark_running`] right before the effect, [`finish`] after it. After a crash a row left
-//! `pending` surely had no effect and one left `running` may have had.
+//! `pending` surely had no effect and one left `running` may have had. Who has lost the call begins nothing.
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::ownership::{Owner, fence};
 use crate::schema::tool_invocations as invocations;
 use crate::text_enum::text_enum;
 use crate::time::{PgTime, PgTimeOrNull};
@@ -81,8 +82,8 @@ pub enum Begun {
 /// Writes an invocation down as `pending`. When this returns `Ok`, the row is safe on disk.
 ///
 /// # Errors
-/// [`Error::NotFound`] when there is no such call.
-pub async fn begin(scope: &Scope, new: NewInvocation) -> Result<Begun> {
+/// [`Error::NotFound`] when there is no such call, [`Error::Fenced`] when it is not `owner`'s.
+pub async fn begin(scope: &Scope, owner: Owner, new: NewInvocation) -> Result<Begun> {
     let key = new.idempotency_key;
     let row = (
         invocations::id.eq(InvocationId::new()),
@@ -96,6 +97,7 @@ pub async fn begin(scope: &Scope, new: NewInvocation) -> Result<Begun> {
     let begun: Result<Begun> = scope
         .run(|conn| {
             Box::pin(async move {
+                fence(conn, new.call_id, owner).await?;
                 let insert = diesel::insert_into(invocations::table).values(row).on_conflict_do_nothing();
                 let made = insert.returning(Invocation::as_returning()).get_result(conn).await.optional()?;
                 if let Some(made) = made {
@@ -114,22 +116,25 @@ pub async fn begin(scope: &Scope, new: NewInvocation) -> Result<Begun> {
 ///
 /// # Errors
 /// [`Error::NotFound`] when there is none, [`Error::Conflict`] when it is not `pending`: of two tasks that want
-/// to run it, one may.
-pub async fn mark_running(scope: &Scope, id: InvocationId) -> Result<()> {
-    let changed = scope
+/// to run it, one may. [`Error::Fenced`] when its call is not `owner`'s any more.
+pub async fn mark_running(scope: &Scope, owner: Owner, id: InvocationId) -> Result<()> {
+    let row = invocations::table.find(id);
+    let changed: Result<usize> = scope
         .run(|conn| {
             Box::pin(async move {
-                let row = invocations::table.filter(invocations::id.eq(id));
+                // The call before its runs, as everybody locks them.
+                let call: CallId = row.select(invocations::call_id).first(conn).await?;
+                fence(conn, call, owner).await?;
                 let row = row.filter(invocations::state.eq(InvocationState::Pending));
                 let change = invocations::state.eq(InvocationState::Running);
                 Ok(diesel::update(row).set(change).execute(conn).await?)
             })
         })
-        .await?;
-    if changed == 1 {
-        return Ok(());
+        .await;
+    match changed.map_err(|e| e.about("invocation"))? {
+        1 => Ok(()),
+        _ => Err(Error::Conflict("the invocation was begun before")),
     }
-    get(scope, id).await.and(Err(Error::Conflict("the invocation was begun before")))
 }
 
 /// Says how it went. `result` is the tool's answer, or what went wrong.

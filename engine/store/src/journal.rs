@@ -1,15 +1,18 @@
 //! The journal: what went into a call and what was decided, entry by entry, never changed afterwards.
 //!
 //! [`append`] takes what many calls gathered and writes it in few statements. It may be given the same entries
-//! again, as after an unsure commit: an offset that is there stays as it is.
+//! again, as after an unsure commit: an offset that is there stays as it is. Of a call that has another owner by
+//! now, or is over, nothing is written.
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::ownership::{Owner, owners, why_fenced};
 use crate::schema::journal;
-use crate::{CallId, OrganisationId, Result, Scope, Store};
+use crate::tenancy::Work;
+use crate::{CallId, Error, OrganisationId, Result, Scope, Store};
 
 /// Rows in one INSERT: six values each, far below the 65 535 a statement may carry.
 const ROWS_PER_INSERT: usize = 1_000;
@@ -36,14 +39,17 @@ pub struct JournalBatch {
     pub organisation: OrganisationId,
     /// The call.
     pub call: CallId,
+    /// Who holds it.
+    pub owner: Owner,
     /// What is to be added.
     pub entries: Vec<JournalEntry>,
 }
 
 /// Writes batches of many calls and organisations: one transaction per organisation. Gives one result per batch,
-/// in order: a batch that can't be written (its call is gone) does not hold up the others.
+/// in order: a batch that can't be written (its call is gone, or another's) does not hold up the others.
 ///
-/// A result with [`Error::Unavailable`](crate::Error::Unavailable) says to come again with that batch.
+/// A result with [`Error::Unavailable`] says to come again with that batch; with [`Error::Fenced`], that the call
+/// is lost to its writer.
 pub async fn append(store: &Store, batches: &[JournalBatch]) -> Vec<Result<()>> {
     let mut results: Vec<Option<Result<()>>> = batches.iter().map(|_| None).collect();
     for (first, batch) in batches.iter().enumerate() {
@@ -68,25 +74,49 @@ async fn append_of_one(
 ) -> Vec<(usize, Result<()>)> {
     let together: Vec<&JournalBatch> = indices.iter().map(|&i| &batches[i]).collect();
     match write(scope, &together).await {
-        Ok(()) => indices.iter().map(|&i| (i, Ok(()))).collect(),
+        Ok(results) => indices.iter().copied().zip(results).collect(),
         Err(error) if error.is_retryable() => {
             let why = error.to_string();
-            indices.iter().map(|&i| (i, Err(crate::Error::Unavailable(why.clone())))).collect()
+            indices.iter().map(|&i| (i, Err(Error::Unavailable(why.clone())))).collect()
         }
         Err(error) if indices.len() == 1 => vec![(indices[0], Err(error))],
         Err(_) => {
             let mut results = Vec::with_capacity(indices.len());
             for &index in indices {
-                results.push((index, write(scope, &[&batches[index]]).await));
+                let alone = write(scope, &[&batches[index]]).await;
+                results.push((index, alone.and_then(|results| results.into_iter().collect())));
             }
             results
         }
     }
 }
 
-async fn write(scope: &Scope, batches: &[&JournalBatch]) -> Result<()> {
+/// Writes what its owners hold, all or nothing; a result for each batch.
+async fn write(scope: &Scope, batches: &[&JournalBatch]) -> Result<Vec<Result<()>>> {
+    let ids: Vec<CallId> = batches.iter().map(|batch| batch.call).collect();
+    scope
+        .run(|conn| {
+            Box::pin(async move {
+                let owners = owners(conn, &ids).await?;
+                let held = |batch: &&&JournalBatch| owners.get(&batch.call) == Some(&batch.owner);
+                insert(conn, scope, batches.iter().filter(held)).await?;
+                let mut results = Vec::with_capacity(batches.len());
+                for batch in batches {
+                    let is_held = held(&batch);
+                    results.push(if is_held { Ok(()) } else { Err(why_fenced(conn, batch.call).await) });
+                }
+                Ok(results)
+            })
+        })
+        .await
+}
+
+async fn insert<'a>(
+    conn: &mut Work<'_>,
+    scope: &Scope,
+    batches: impl Iterator<Item = &'a &'a JournalBatch>,
+) -> Result<()> {
     let rows: Vec<_> = batches
-        .iter()
         .flat_map(|batch| batch.entries.iter().map(|entry| (batch.call, entry)))
         .map(|(call, entry)| {
             (
@@ -99,17 +129,11 @@ async fn write(scope: &Scope, batches: &[&JournalBatch]) -> Result<()> {
             )
         })
         .collect();
-    scope
-        .run(|conn| {
-            Box::pin(async move {
-                for chunk in rows.chunks(ROWS_PER_INSERT) {
-                    let insert = diesel::insert_into(journal::table).values(chunk.to_vec());
-                    insert.on_conflict_do_nothing().execute(conn).await?;
-                }
-                Ok(())
-            })
-        })
-        .await
+    for chunk in rows.chunks(ROWS_PER_INSERT) {
+        let insert = diesel::insert_into(journal::table).values(chunk.to_vec());
+        insert.on_conflict_do_nothing().execute(conn).await?;
+    }
+    Ok(())
 }
 
 /// Reads a call's journal from `offset` on, at most `limit` entries, in order. Empty when there are no more, or no

@@ -4,7 +4,8 @@
 //! refused. It knows nothing of the wire, of live calls or of providers. Enter at [`Store::open`]; take a
 //! [`Scope`] for an organisation with [`Store::scope`] and hand it to the functions of an aggregate:
 //! [`organisations`], [`keys`], [`agents`], [`calls`], [`journal`], [`transcripts`], [`invocations`],
-//! [`appointments`], [`phone_numbers`], [`requests`], [`audit_log`]. Without a scope there are no rows: row-level security sees to it, not our queries.
+//! [`appointments`], [`phone_numbers`], [`requests`], [`audit_log`]. Which node holds a live call is [`ownership`]'s
+//! business. Without a scope there are no rows: row-level security sees to it, not our queries.
 
 pub mod agents;
 pub mod appointments;
@@ -14,6 +15,7 @@ pub mod invocations;
 pub mod journal;
 pub mod keys;
 pub mod organisations;
+pub mod ownership;
 pub mod phone_numbers;
 pub mod private_cluster;
 pub mod requests;
@@ -34,12 +36,12 @@ mod tenancy;
 mod text_enum;
 mod time;
 
-pub use audit::{TableAudit, TenancyAudit};
+pub use audit::{TableAudit, TenancyAudit, ViewAudit};
 pub use booking::{OpenPeriod, Refusal};
 pub use connect::DatabaseUrl;
 pub use error::Error;
 pub use ids::{
-    AgentId, AppointmentId, AuditEntryId, CallId, InvocationId, KeyId, OrganisationId, PhoneNumberId,
+    AgentId, AppointmentId, AuditEntryId, CallId, InvocationId, KeyId, NodeId, OrganisationId, PhoneNumberId,
 };
 pub use migrate::Migrated;
 pub use page::{Page, PageRequest};

@@ -5,7 +5,7 @@
 //! made for it beforehand) and the right to make a schema is enough.
 
 use diesel::OptionalExtension;
-use diesel::sql_types::{Bool, Text};
+use diesel::sql_types::{Bool, Integer, Text};
 use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
@@ -17,6 +17,9 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations");
 
 /// The lock's number: "parlance" in ASCII, so that it can be told in `pg_locks`.
 const MIGRATION_LOCK: i64 = i64::from_be_bytes(*b"parlance");
+
+/// The oldest major version that has all the migrations need (`gen_random_uuid`).
+const OLDEST: i32 = 13;
 
 /// Two databases of one server share its roles but not the lock, so their nodes may collide a few times.
 const ROLE_TRIES: usize = 3;
@@ -32,6 +35,7 @@ pub struct Migrated {
 pub(crate) async fn migrate(url: &DatabaseUrl) -> Result<Migrated> {
     let mut conn = url.connect().await?;
     conn.batch_execute(&format!("SELECT pg_advisory_lock({MIGRATION_LOCK})")).await?;
+    refuse_old_server(&mut conn).await?;
     ensure_engine_role(&mut conn).await?;
     let schema = format!("CREATE SCHEMA IF NOT EXISTS {SCHEMA}; SET search_path TO {SCHEMA}");
     conn.batch_execute(&schema).await.map_err(|e| Error::Setup(format!("make the schema {SCHEMA}: {e}")))?;
@@ -44,6 +48,28 @@ pub(crate) async fn migrate(url: &DatabaseUrl) -> Result<Migrated> {
     let unlock = format!("SELECT pg_advisory_unlock({MIGRATION_LOCK})");
     harness.into_inner().batch_execute(&unlock).await?;
     Ok(Migrated { applied: applied? })
+}
+
+#[derive(diesel::QueryableByName)]
+struct Server {
+    #[diesel(sql_type = Integer)]
+    version: i32,
+}
+
+/// Said before anything is tried: what an old server lacks shows as a riddle in the middle of a migration.
+async fn refuse_old_server(conn: &mut AsyncPgConnection) -> Result<()> {
+    let query = "SELECT current_setting('server_version_num')::integer AS version";
+    let Server { version } = diesel::sql_query(query).get_result(conn).await?;
+    too_old(version / 10_000).map_or(Ok(()), |why| Err(Error::Setup(why)))
+}
+
+fn too_old(major: i32) -> Option<String> {
+    let why = || {
+        format!(
+            "the server is Postgres {major}: {OLDEST} is the oldest that will do, and 15 has the views too"
+        )
+    };
+    (major < OLDEST).then(why)
 }
 
 #[derive(diesel::QueryableByName)]
@@ -117,4 +143,15 @@ async fn create_role(conn: &mut AsyncPgConnection) -> Result<()> {
 
 async fn can_take_role(conn: &mut AsyncPgConnection) -> bool {
     conn.batch_execute(&format!("SET ROLE {ENGINE_ROLE}; RESET ROLE")).await.is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_is_too_old_is_told_which_one_would_do() {
+        assert!(too_old(12).is_some_and(|why| why.contains("Postgres 12") && why.contains("13")));
+        assert_eq!((too_old(13), too_old(17)), (None, None));
+    }
 }

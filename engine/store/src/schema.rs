@@ -87,6 +87,10 @@ diesel::table! {
         end_message -> Nullable<Text>,
         dynamic_variables -> Jsonb,
         recording_path -> Nullable<Text>,
+        owner_node -> Nullable<Uuid>,
+        owner_epoch -> Int8,
+        lease_expire_time -> Nullable<Timestamptz>,
+        lease_ms -> Nullable<Int4>,
     }
 }
 

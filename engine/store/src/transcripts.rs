@@ -9,6 +9,7 @@ use diesel_async::RunQueryDsl;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::ownership::{Owner, fence};
 use crate::schema::transcript_entries as entries;
 use crate::text_enum::text_enum;
 use crate::{CallId, Result, Scope};
@@ -57,7 +58,7 @@ pub struct TranscriptEntry {
 ///
 /// # Errors
 /// [`Error::NotFound`](crate::Error::NotFound) when there is no such call.
-pub async fn upsert(scope: &Scope, call: CallId, new: &[TranscriptEntry]) -> Result<()> {
+pub async fn upsert(scope: &Scope, call: CallId, owner: Owner, new: &[TranscriptEntry]) -> Result<()> {
     // Postgres refuses to touch a row twice in one statement; the last writing is the one that stands.
     let newest: std::collections::BTreeMap<i32, &TranscriptEntry> =
         new.iter().map(|entry| (entry.sequence, entry)).collect();
@@ -100,8 +101,14 @@ pub async fn upsert(scope: &Scope, call: CallId, new: &[TranscriptEntry]) -> Res
         .on_conflict((entries::call_id, entries::sequence))
         .do_update()
         .set(newest_stands);
-    let written: Result<usize> =
-        scope.run(|conn| Box::pin(async move { Ok(insert.execute(conn).await?) })).await;
+    let written: Result<usize> = scope
+        .run(|conn| {
+            Box::pin(async move {
+                fence(conn, call, owner).await?;
+                Ok(insert.execute(conn).await?)
+            })
+        })
+        .await;
     written.map(drop).map_err(|e| e.about("call"))
 }
 

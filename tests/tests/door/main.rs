@@ -3,6 +3,7 @@
 //! Each test opens an engine of its own on a real socket (`parlance_tests::House`). A module is a theme; a test's
 //! name is the promise. `tidy` is the exception: it reads the sources and keeps the house in order.
 
+mod access;
 mod agent_lists;
 mod agent_tests;
 mod agents;
@@ -10,12 +11,17 @@ mod appointments;
 mod bad_input;
 mod bookings;
 mod calls;
+mod containers;
 mod flows;
 mod formats;
 mod from_json;
 mod interruption;
+mod killed;
 mod operate;
+mod outage;
 mod phone_numbers;
 mod recording;
 mod tidy;
+mod tls;
+mod traces;
 mod typed;

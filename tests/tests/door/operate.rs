@@ -60,6 +60,11 @@ async fn health_and_readiness_are_told_to_probes_that_have_no_key() {
     let house = House::scripted().await;
     let health = get(&house, "/health").await;
     assert_eq!((health.code, &health.json()["status"]), (200, &"ok".into()));
+    let instance = &house.running.engine.instance;
+    assert_eq!(health.json()["instance"], instance.as_str());
+    assert_eq!(get(&house, "/health?nonce=a-1").await.json()["nonce"], "a-1");
+    let odd = get(&house, "/health?nonce=%3Cscript%3E").await;
+    assert_eq!((odd.code, odd.json().get("nonce")), (200, None), "only what is surely harmless is repeated");
     let ready = get(&house, "/ready").await;
     let told = ready.json();
     assert_eq!((ready.code, &told["status"], &told["database"]), (200, &"ready".into(), &"ok".into()));
@@ -129,4 +134,17 @@ async fn a_call_shows_in_the_metrics_and_never_by_name() {
     assert_eq!(after.metric("parlance_recording_blocks_lost_total"), 0.0);
     let id = call.trim_start_matches("calls/");
     assert!(!after.text.contains(id), "{}", after.text);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_guide_names_every_metric_with_its_kind_and_no_other() {
+    let house = House::scripted().await;
+    let page = get(&house, "/metrics").await.text;
+    let printed = page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+    let guide = include_str!("../../../docs/operating.md");
+    let told = guide.lines().filter_map(|line| line.strip_prefix("| `parlance_")?.split_once("` | "));
+    let told = told.filter_map(|(name, rest)| Some((format!("parlance_{name}"), rest.split_once(" | ")?.0)));
+    let told: std::collections::BTreeMap<String, &str> = told.collect();
+    let printed = printed.map(|(name, kind)| (name.to_owned(), kind));
+    assert_eq!(told, printed.collect());
 }

@@ -13,7 +13,7 @@ use tonic::Status;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 
 use super::Error;
 
@@ -32,6 +32,9 @@ pub struct ConnectArgs {
     /// The engine's data folder, whose file `key` holds the API key.
     #[arg(long, env = "PARLANCE_DATA_DIR", default_value = ".parlance", value_name = "DIR")]
     pub data_dir: PathBuf,
+    /// PEM file with the authority of the engine's certificate, if it is no public one.
+    #[arg(long, env = "PARLANCE_CA_FILE", value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
 }
 
 /// A channel whose every request carries the key.
@@ -60,19 +63,50 @@ impl Interceptor for Bearer {
 /// # Errors
 /// [`Error::NothingAnswers`], [`Error::BadEndpoint`], [`Error::NoKey`]. A wrong key shows with the first request.
 pub async fn connect(args: &ConnectArgs) -> Result<Engine, Error> {
-    let bad = || Error::BadEndpoint { endpoint: args.endpoint.clone() };
-    if !args.endpoint.starts_with("http://") {
-        return Err(bad());
-    }
-    let endpoint = Endpoint::from_shared(args.endpoint.clone()).map_err(|_| bad())?;
+    let endpoint = endpoint(args)?;
     let key = key(args)?;
     let channel = endpoint
         .connect_timeout(Duration::from_secs(5))
         .connect()
         .await
-        .map_err(|_| Error::NothingAnswers { endpoint: args.endpoint.clone() })?;
+        .map_err(|error| refused(args, &error))?;
     let bearer = format!("Bearer {key}").parse().map_err(|_| Error::KeyRefused)?;
     Ok(Engine { channel, bearer: Bearer(bearer) })
+}
+
+/// Where to go and whom to trust there.
+fn endpoint(args: &ConnectArgs) -> Result<Endpoint, Error> {
+    let bad = || Error::BadEndpoint { endpoint: args.endpoint.clone() };
+    let endpoint = Endpoint::from_shared(args.endpoint.clone()).map_err(|_| bad())?;
+    match endpoint.uri().scheme_str() {
+        Some("http") => Ok(endpoint),
+        Some("https") => {
+            let mut tls =
+                ClientTlsConfig::new().trust_anchors(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+            if let Some(path) = &args.ca_file {
+                let pem = fs::read(path).map_err(|source| Error::File { path: path.clone(), source })?;
+                tls = tls.ca_certificate(Certificate::from_pem(pem));
+            }
+            endpoint.tls_config(tls).map_err(|_| bad())
+        }
+        _ => Err(bad()),
+    }
+}
+
+/// Nobody there is one thing, somebody who can't be trusted another.
+fn refused(args: &ConnectArgs, error: &tonic::transport::Error) -> Error {
+    let endpoint = args.endpoint.clone();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        let tls = error.downcast_ref::<rustls::Error>().map(ToString::to_string);
+        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        let inner = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()).map(ToString::to_string);
+        if let Some(why) = tls.or(inner) {
+            return Error::NotTrusted { endpoint, why };
+        }
+        cause = error.source();
+    }
+    Error::NothingAnswers { endpoint }
 }
 
 impl Engine {
@@ -169,6 +203,7 @@ mod tests {
             endpoint: "http://127.0.0.1:1".into(),
             key: Some("pk_test".into()),
             data_dir: data_dir.into(),
+            ca_file: None,
         }
     }
 

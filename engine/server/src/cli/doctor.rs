@@ -3,6 +3,8 @@
 //! Looks, and changes nothing. A missing piece without which no call can be held fails the command; a missing
 //! nicety is only told. Packages are named as Debian and Ubuntu name them.
 
+mod outside;
+
 use std::env;
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};
@@ -23,6 +25,8 @@ pub struct DoctorArgs {
     connect: ConnectArgs,
     #[command(flatten)]
     database: DatabaseArgs,
+    #[command(flatten)]
+    outside: outside::OutsideArgs,
     /// Print nothing but the commands that bring what is missing, one a line.
     #[arg(long)]
     fixes: bool,
@@ -84,6 +88,8 @@ pub async fn run(args: DoctorArgs) -> Result<ExitCode, Error> {
     findings.extend(speech(&registry::offline()));
     findings.push(data_dir(&args.connect.data_dir));
     findings.push(engine(&args.connect).await);
+    let ConnectArgs { endpoint, ca_file, .. } = &args.connect;
+    findings.extend(outside::findings(&args.outside, endpoint, ca_file.as_ref()).await);
     let paint = Paint::for_stdout();
     for finding in &findings {
         if args.fixes {
@@ -203,8 +209,11 @@ async fn engine(args: &ConnectArgs) -> Finding {
     let probe = ConnectArgs { key: Some("doctor".to_owned()), ..args.clone() };
     let verdict = match (connect(&probe).await, port_of(endpoint)) {
         (Ok(_), _) => Verdict::Present(format!("answers at {endpoint}")),
-        (Err(error @ Error::BadEndpoint { .. }), _) => {
+        (Err(error @ (Error::BadEndpoint { .. } | Error::NotTrusted { .. })), _) => {
             Verdict::Missing { detail: error.to_string(), fix: "give --endpoint".to_owned() }
+        }
+        (Err(error @ Error::File { .. }), _) => {
+            Verdict::Missing { detail: error.to_string(), fix: "give another --ca-file".to_owned() }
         }
         (Err(_), Some(port)) if TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port))).is_err() => {
             Verdict::Missing {
@@ -222,7 +231,8 @@ async fn engine(args: &ConnectArgs) -> Finding {
 
 /// The port of an endpoint on this machine.
 fn port_of(endpoint: &str) -> Option<u16> {
-    let authority = endpoint.strip_prefix("http://")?.split('/').next()?;
+    let (_, address) = endpoint.split_once("://")?;
+    let authority = address.split('/').next()?;
     let (host, port) = authority.rsplit_once(':')?;
     matches!(host, "127.0.0.1" | "localhost" | "[::1]").then(|| port.parse().ok()).flatten()
 }
@@ -305,6 +315,7 @@ mod tests {
             endpoint: format!("http://127.0.0.1:{port}"),
             key: None,
             data_dir: PathBuf::from("."),
+            ca_file: None,
         };
         assert!(matches!(engine(&args).await.verdict, Verdict::Absent { .. }));
     }

@@ -17,8 +17,18 @@ pub enum Error {
         /// Where was asked.
         endpoint: String,
     },
+    /// There is a server, but its certificate does not prove that it is the right one.
+    #[error(
+        "{endpoint} can't be trusted: {why}; for an authority of your own give --ca-file, and use a name that the certificate holds"
+    )]
+    NotTrusted {
+        /// Where was asked.
+        endpoint: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The endpoint is no address this client can use.
-    #[error("`{endpoint}` is no endpoint: write it as http://HOST:PORT")]
+    #[error("`{endpoint}` is no endpoint: write it as http://HOST:PORT or https://HOST:PORT")]
     BadEndpoint {
         /// As it was given.
         endpoint: String,

@@ -1,6 +1,6 @@
 //! The client half of the binary: what `parlance` does to a running engine through its public API.
 //!
-//! Nothing here reaches into the engine: every command but [`doctor`] goes through the same RPCs and the same
+//! Nothing here reaches into the engine: every command but [`doctor`] and [`health`] goes through the same RPCs and the same
 //! key as anybody's client, so that what works here works for them. Enter at [`run`]. A command is a clap
 //! `Args` struct and one async function in the file of its name; what they share is small: [`connect`] (where the
 //! engine is and who asks), [`floor`] (is the agent done?), [`describe`] and [`waterfall`] (decisions in words and
@@ -16,6 +16,7 @@ mod describe;
 pub mod doctor;
 mod error;
 mod floor;
+pub mod health;
 mod line;
 mod message_json;
 #[cfg(test)]
@@ -44,6 +45,8 @@ pub enum Command {
     Agents(agents::AgentsCommand),
     /// Say what is missing on this machine, and the command that brings it.
     Doctor(doctor::DoctorArgs),
+    /// Ask a running engine how it is; the exit code says whether well. For probes.
+    Health(health::HealthArgs),
 }
 
 /// Carries out one command. The exit code is 0 only if what was asked for happened: for a call, that it ended
@@ -58,5 +61,6 @@ pub async fn run(command: Command) -> Result<ExitCode, Error> {
         Command::Calls(command) => calls::run(command).await,
         Command::Agents(command) => agents::run(command).await,
         Command::Doctor(args) => doctor::run(args).await,
+        Command::Health(args) => health::run(args).await,
     }
 }

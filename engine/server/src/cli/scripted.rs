@@ -40,7 +40,7 @@ impl Scripted {
             .add_service(VoiceServiceServer::with_interceptor(self.clone(), check))
             .add_service(AgentServiceServer::with_interceptor(self.clone(), check));
         tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
-        ConnectArgs { endpoint, key: Some(KEY.into()), data_dir: ".".into() }
+        ConnectArgs { endpoint, key: Some(KEY.into()), data_dir: ".".into(), ca_file: None }
     }
 
     /// The agents it keeps, by name.

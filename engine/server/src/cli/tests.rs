@@ -95,8 +95,12 @@ async fn a_wrong_key_and_an_unknown_agent_are_told_in_one_sentence() {
 
 #[tokio::test]
 async fn a_clip_that_is_no_wav_file_costs_no_call() {
-    let nobody =
-        ConnectArgs { endpoint: "http://127.0.0.1:1".into(), key: Some("k".into()), data_dir: ".".into() };
+    let nobody = ConnectArgs {
+        endpoint: "http://127.0.0.1:1".into(),
+        key: Some("k".into()),
+        data_dir: ".".into(),
+        ca_file: None,
+    };
     let error =
         parlance(&nobody, &["call", "--agent", "a", "--wav", "Cargo.toml"]).await.expect_err("no WAV file");
     assert!(error.to_string().contains("Cargo.toml"), "{error}");

@@ -206,6 +206,8 @@ mod tests {
             end_message: None,
             dynamic_variables: serde_json::json!({}),
             recording_path: None,
+            owner_node: None,
+            owner_epoch: 0,
         }
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use parlance_conversation::EndReason;
 use parlance_proto::v1;
 use parlance_proto::v1::call_service_server::CallService;
+use parlance_store::ownership::Owner;
 use parlance_store::{CallId, Error as StoreError, Scope, agents, calls, invocations, journal, transcripts};
 use tonic::{Request, Response, Status};
 
@@ -54,7 +55,7 @@ impl Calls {
             calls::CallState::Ongoing if self.engine.live.end(id, EndReason::ApiEnded) => {}
             // Announced and not begun, or left behind by an engine that is gone: nobody else will close it.
             calls::CallState::Created | calls::CallState::Ongoing => {
-                let key = CallKey { organisation: scope.organisation(), call: id };
+                let key = CallKey { organisation: scope.organisation(), call: id, owner: Owner::NOBODY };
                 let message = "ended before its session".to_owned();
                 let closing = Closing {
                     at: jiff::Timestamp::now(),

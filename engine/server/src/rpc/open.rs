@@ -14,6 +14,7 @@ use parlance_proto::v1::session_start::Target;
 use parlance_proto::v1::voice_session_request::Request;
 use parlance_proto::v1::voice_session_response::Response;
 use parlance_providers::stt;
+use parlance_store::ownership::Owner;
 use parlance_store::{CallId, OrganisationId, Scope, agents, calls};
 use tokio::sync::mpsc;
 use tonic::Streaming;
@@ -32,6 +33,7 @@ use crate::session::telling::CallJournal;
 use crate::session::voice::{Speaker, Voice};
 use crate::status::{Refusal, Violations};
 use crate::tools::Toolbox;
+use crate::traces::call::CallTrace;
 
 /// How long a client may take to say what it wants.
 const START_WITHIN: Duration = Duration::from_secs(10);
@@ -119,20 +121,22 @@ pub async fn open(
         Some(waiting) => waiting.id,
         None => calls::create(&scope, super::call::web_call(&row, &variables)).await?.id,
     };
-    let key = CallKey { organisation, call };
     // The seat before the row is live: whoever ends a live call must find it.
     let inbox = Inbox::default();
     let seat = Seat::take(engine, call, &inbox).ok_or_else(|| taken(call))?;
-    let begun = begin_call(&scope, call).await;
+    let begun = begin_call(engine, &scope, call).await;
+    let owner = *begun.as_ref().unwrap_or(&Owner::NOBODY);
+    let key = CallKey { organisation, call, owner };
     let opened =
-        begun.and_then(|()| put_together(engine, key, inbox, &agent, policy, &start, formats, outgoing));
+        begun.and_then(|_| put_together(engine, key, inbox, &agent, policy, &start, formats, outgoing));
     if opened.as_ref().is_err_and(|refusal| {
         !matches!(refusal, Refusal::WrongState { reason: v1::ErrorReason::CallTaken, .. })
     }) {
         // The row must not stay behind as a call that seems to go on.
         engine.close_unopened(key).await;
     }
-    let session = opened?;
+    let trace = engine.traces.clone().map(|traces| CallTrace::begin(traces, call, agent_id.as_str()));
+    let session = opened?.traced(trace);
     if engine.refuses_calls() {
         // The drain began while this call was opened.
         engine.live.end(call, EndReason::Drained);
@@ -166,6 +170,7 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         self.engine.live.leave(self.call);
+        self.engine.ownership.left(self.call);
     }
 }
 
@@ -225,10 +230,11 @@ async fn waiting_call(
     }
 }
 
-/// Takes the row live. Of two sessions that want the same call one gets it.
-async fn begin_call(scope: &Scope, call: CallId) -> Result<(), Refusal> {
-    match calls::mark_started(scope, call, jiff::Timestamp::now()).await {
-        Ok(_) => Ok(()),
+/// Takes the row live for this node. Of two sessions that want the same call one gets it.
+async fn begin_call(engine: &Engine, scope: &Scope, call: CallId) -> Result<Owner, Refusal> {
+    let ownership = &engine.ownership;
+    match calls::mark_started(scope, call, ownership.lease(), jiff::Timestamp::now()).await {
+        Ok(row) => Ok(ownership.took(call, row.owner_epoch)),
         Err(parlance_store::Error::Conflict(_)) => Err(taken(call)),
         Err(error) => Err(error.into()),
     }

@@ -7,6 +7,7 @@ use parlance_providers::{llm, stt};
 
 use super::inbox::Posted;
 use super::journal::Record;
+use super::log_line;
 use super::run::Session;
 use super::telling;
 use super::voice::Failure;
@@ -40,6 +41,10 @@ impl Session {
             Action::EndCall { reason } => self.ended = Some(reason),
             Action::Tell(event) => {
                 self.metrics.told(&event);
+                log_line::told(self.journal.call(), &event);
+                if let Some(trace) = &mut self.trace {
+                    trace.told(now, &event);
+                }
                 if let Event::ReplyEnded { reply, .. } = &event {
                     // Nobody goes back into its audio any more; a long call would else hold all that was said.
                     self.playout.forget(*reply);

@@ -2,7 +2,7 @@
 //!
 //! The hall hands entries over without waiting; they wait in memory, bounded for each call and for all, while
 //! Postgres is away and are written in order when it is back. A call is closed through the same queue, so its end
-//! never overtakes its last entries. Turning a fact into JSON happens in the writing task, not in the hall.
+//! never overtakes its last entries. What belongs to a call that another node has taken is dropped. Turning a fact into JSON happens in the writing task, not in the hall.
 //! Enter at [`Journal::start`]; a call notes through its own [`CallLine`].
 
 mod write;
@@ -13,10 +13,12 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parlance_conversation::{EndReason, Event, Input, Now};
+use parlance_store::ownership::Owner;
 use parlance_store::{CallId, OrganisationId, Store};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior};
 
+use super::ownership::Ownership;
 use write::Shelf;
 
 /// Entries that may wait for Postgres, all calls together: a minute of a hundred busy calls.
@@ -41,6 +43,8 @@ pub struct CallKey {
     pub organisation: OrganisationId,
     /// The call.
     pub call: CallId,
+    /// Who holds it and may write. Nobody may still end it, if nobody else is there to do so.
+    pub owner: Owner,
 }
 
 /// One entry, as the hall hands it over.
@@ -131,20 +135,21 @@ pub struct Journal {
     // Unbounded, so that nobody ever waits to hand over: entries are bounded by their count, ends by the calls.
     sender: mpsc::UnboundedSender<Item>,
     waiting: Arc<Waiting>,
+    ownership: Arc<Ownership>,
 }
 
 impl Journal {
     /// Starts the writing task; it ends when every `Journal` and [`CallLine`] is gone and all is written.
-    pub fn start(store: Store) -> (Self, tokio::task::JoinHandle<()>) {
-        Self::start_on(store)
+    pub fn start(store: Store, ownership: Arc<Ownership>) -> (Self, tokio::task::JoinHandle<()>) {
+        Self::start_on(store, ownership)
     }
 
-    fn start_on(shelf: impl Shelf) -> (Self, tokio::task::JoinHandle<()>) {
+    fn start_on(shelf: impl Shelf, ownership: Arc<Ownership>) -> (Self, tokio::task::JoinHandle<()>) {
         let (sender, receiver) = mpsc::unbounded_channel();
         let waiting = Arc::<Waiting>::default();
-        let batch = Batch::new(waiting.clone());
+        let batch = Batch::new(waiting.clone(), ownership.clone());
         let writer = tokio::spawn(Writer { shelf, receiver, batch }.run());
-        (Self { sender, waiting }, writer)
+        (Self { sender, waiting, ownership }, writer)
     }
 
     /// The line of a call; one for each call, or its bound counts for nothing.
@@ -168,6 +173,7 @@ impl Journal {
     /// (the writer goes on trying).
     pub async fn close(&self, key: CallKey, closing: Closing, limit: Duration) {
         let (done, wait) = oneshot::channel();
+        self.ownership.closing(key.call);
         self.waiting.ends.fetch_add(1, Ordering::Relaxed);
         if self.sender.send(Item::Close(key, closing, done)).is_ok() {
             // An error here is only the time-out; the writer keeps the item.
@@ -234,11 +240,12 @@ struct Batch {
     closings: Vec<(CallKey, Closing, oneshot::Sender<()>)>,
     flushed: Vec<oneshot::Sender<()>>,
     waiting: Arc<Waiting>,
+    ownership: Arc<Ownership>,
 }
 
 impl Batch {
-    fn new(waiting: Arc<Waiting>) -> Self {
-        Self { lanes: BTreeMap::new(), closings: Vec::new(), flushed: Vec::new(), waiting }
+    fn new(waiting: Arc<Waiting>, ownership: Arc<Ownership>) -> Self {
+        Self { lanes: BTreeMap::new(), closings: Vec::new(), flushed: Vec::new(), waiting, ownership }
     }
 
     fn is_empty(&self) -> bool {

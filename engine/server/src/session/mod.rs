@@ -14,6 +14,8 @@ pub mod far_end;
 pub mod inbox;
 pub mod journal;
 pub mod live;
+mod log_line;
+pub mod ownership;
 pub mod playout;
 pub mod record;
 pub mod rehearsal;

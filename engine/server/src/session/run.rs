@@ -33,6 +33,7 @@ use crate::convert::{event, length};
 use crate::metrics::Metrics;
 use crate::status::{Refusal, Violations};
 use crate::tools::Toolbox;
+use crate::traces::call::CallTrace;
 
 /// A client that closed its side gets the answer under way, but no more than this.
 const LAST_ANSWER: Duration = Duration::from_secs(20);
@@ -70,6 +71,7 @@ pub struct Session {
     pub(super) recording: Option<Recording>,
     pub(super) options: Options,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) trace: Option<CallTrace>,
     pub(super) facts: VecDeque<Input>,
     pub(super) ended: Option<EndReason>,
     actions: Vec<Action>,
@@ -129,6 +131,7 @@ impl Session {
             recording: parts.recording,
             options: parts.options,
             metrics: parts.metrics,
+            trace: None,
             facts: VecDeque::new(),
             ended: None,
             actions: Vec::new(),
@@ -137,6 +140,12 @@ impl Session {
             hung_up: None,
             refusal: None,
         }
+    }
+
+    /// Has the call's spans sent too.
+    #[must_use]
+    pub fn traced(self, trace: Option<CallTrace>) -> Self {
+        Self { trace, ..self }
     }
 
     /// Holds the conversation to its end. Everything the call owned is let go when this returns.
@@ -447,6 +456,9 @@ impl Session {
         };
         let (journal, key) = self.journal.into_parts();
         self.metrics.call_ended(reason);
+        if let Some(trace) = self.trace.take() {
+            trace.ended(now, reason);
+        }
         let (why, seconds) = (event::word(&reason), now.as_micros() / 1_000_000);
         tracing::info!(call = %key.call, reason = why, seconds, "call ended");
         let closing = Closing { at, reason, message: message.clone(), recording };

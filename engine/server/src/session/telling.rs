@@ -4,6 +4,7 @@ use parlance_conversation::{Event, Now};
 use parlance_proto::v1;
 use parlance_proto::v1::call_event::Event as Wire;
 use parlance_proto::v1::voice_session_response::Response;
+use parlance_store::CallId;
 
 use super::journal::{CallKey, CallLine, Entry, Journal, Record};
 use crate::convert::event;
@@ -26,6 +27,11 @@ impl CallJournal {
     pub fn note(&mut self, now: Now, record: Record) {
         self.offset += 1;
         self.line.append(Entry { offset: self.offset, now, record });
+    }
+
+    /// The call whose it is.
+    pub fn call(&self) -> CallId {
+        self.key.call
     }
 
     /// The journal and the key, for closing the call.

@@ -20,12 +20,16 @@ use std::path::{Path, PathBuf};
 use clap::builder::Resettable;
 use clap::{Arg, ArgAction, Command};
 
+use crate::config::reserved::is_reserved;
+
 /// The variable that names the file, as `--config` does.
 pub const FILE_VARIABLE: &str = "PARLANCE_CONFIG";
 /// The variable that tells clients where the engine is.
 const ENDPOINT_VARIABLE: &str = "PARLANCE_ENDPOINT";
 /// The file that is read if it is there and none is named.
 const FILE: &str = "parlance.toml";
+/// Where the engine listens if nobody says.
+const PORT: u16 = 8080;
 /// Variables that begin so are ours.
 const PREFIX: &str = "PARLANCE_";
 /// Ours too, though no setting of the program: the scripts' choice of a build.
@@ -161,6 +165,7 @@ impl Settings {
         let path = named.clone().unwrap_or_else(|| PathBuf::from(FILE));
         let layer = file_layer(&known, &surroundings.folder.join(path), named.is_some())?;
         settings.layers.extend(layer);
+        settings.layers.extend(settings.host_name(&surroundings.environment));
         settings.layers.extend(settings.engine_here());
         Ok(settings)
     }
@@ -183,14 +188,34 @@ impl Settings {
         self.find(variable).filter(|(_, written)| !written.value.is_empty()).map(|(source, _)| source)
     }
 
+    /// `HOSTNAME` says where to listen on some platforms and is a machine's name on most: only an address counts,
+    /// and only where nobody says `HOST`.
+    fn host_name(&self, environment: &BTreeMap<String, String>) -> Option<Layer> {
+        let name = "HOSTNAME";
+        let value = environment.get(name).filter(|value| value.parse::<IpAddr>().is_ok())?;
+        if self.find("HOST").is_some_and(|(_, written)| !written.value.is_empty()) {
+            return None;
+        }
+        let written = Written { name: name.to_owned(), value: value.clone() };
+        Some(Layer { source: Source::Environment, values: BTreeMap::from([("HOST".to_owned(), written)]) })
+    }
+
     /// Clients in the engine's folder look for it where it listens, unless they are told otherwise.
     fn engine_here(&self) -> Option<Layer> {
-        let (source, Written { name, value }) = self.find("PORT")?;
-        let port = value.parse().ok().filter(|port| *port != 0)?;
+        let is_tls = self.source("TLS_CERT_FILE").is_some();
+        let (source, name, port) = match self.find("PORT") {
+            Some((source, Written { name, value })) => {
+                // `PORT=` asks for the default, as the engine takes it.
+                let port = if value.is_empty() && is_tls { Ok(PORT) } else { value.parse() };
+                (source, name.as_str(), port.ok().filter(|port| *port != 0)?)
+            }
+            None => (self.source("TLS_CERT_FILE")?, "TLS_CERT_FILE", PORT),
+        };
         let host = self.find("HOST").and_then(|(_, written)| written.value.parse().ok());
         let host = host.filter(|host: &IpAddr| !host.is_unspecified()).unwrap_or(Ipv4Addr::LOCALHOST.into());
-        let value = format!("http://{}", SocketAddr::new(host, port));
-        let written = Written { name: name.clone(), value };
+        let scheme = if is_tls { "https" } else { "http" };
+        let value = format!("{scheme}://{}", SocketAddr::new(host, port));
+        let written = Written { name: name.to_owned(), value };
         Some(Layer {
             source: source.clone(),
             values: BTreeMap::from([(ENDPOINT_VARIABLE.to_owned(), written)]),
@@ -280,7 +305,8 @@ impl Known {
         for arg in command.get_arguments() {
             let Some(variable) = variable(arg) else { continue };
             self.variables.push(variable.to_owned());
-            let long = arg.get_long().filter(|_| !arg.is_hide_set() && variable != FILE_VARIABLE);
+            let is_ours = !arg.is_hide_set() || is_reserved(variable);
+            let long = arg.get_long().filter(|_| is_ours && variable != FILE_VARIABLE);
             self.keys.extend(long.map(|long| (long.replace('-', "_"), variable.to_owned())));
         }
         command.get_subcommands().for_each(|subcommand| self.add(subcommand));

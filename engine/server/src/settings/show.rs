@@ -8,6 +8,8 @@ use parlance_store::DatabaseUrl;
 
 use super::{Settings, variable};
 use crate::config::Config;
+use crate::config::outside::BaseUrl;
+use crate::config::reserved::is_reserved;
 
 /// Arguments of `parlance config`: those of `serve` and of the clients, so that any of them can be tried.
 #[derive(Debug, clap::Args)]
@@ -29,10 +31,26 @@ pub fn text(settings: &Settings, matches: &ArgMatches) -> String {
     let command = ShowArgs::augment_args(Command::new("config"));
     let settings_of = command.get_arguments().filter_map(|arg| Some((arg, variable(arg)?.to_owned())));
     settings_of.fold(String::new(), |text, (arg, variable)| {
+        let reserved = is_reserved(&variable);
+        if reserved && matches.get_raw(arg.get_id().as_str()).is_none() {
+            // Many, and of no use yet: only those that somebody has set.
+            return text;
+        }
         let name = arg.get_long().unwrap_or_default().replace('-', "_");
-        let (value, source) = (value(arg, &variable, matches), source(settings, arg, &variable, matches));
-        text + &format!("{name:<14} {value:<28} {source} ({variable})\n")
+        let (value, source) = match made(&variable, matches) {
+            Some(made) => made,
+            None => (value(arg, &variable, matches), source(settings, arg, &variable, matches)),
+        };
+        let note = if reserved { ", no effect yet" } else { "" };
+        text + &format!("{name:<20} {value:<28} {source} ({variable}{note})\n")
     })
+}
+
+/// The one setting that is made from another if nobody says it.
+fn made(variable: &str, matches: &ArgMatches) -> Option<(String, String)> {
+    let is_unset = variable == "BASE_WS_URL" && matches.get_raw("base_ws_url").is_none();
+    let base = matches.get_one::<BaseUrl>("base_url").filter(|_| is_unset)?;
+    Some((base.web_sockets().to_string(), "made from BASE_URL".to_owned()))
 }
 
 fn value(arg: &Arg, variable: &str, matches: &ArgMatches) -> String {

@@ -147,6 +147,49 @@ fn a_bad_value_is_refused_with_its_name_and_place() {
 }
 
 #[test]
+fn a_host_name_counts_as_the_address_to_listen_on_only_if_it_is_one() {
+    let host = |environment: &[(&str, &str)]| {
+        Place::new(&[], environment).serve(&[]).expect("all is right").host.to_string()
+    };
+    assert_eq!(host(&[("HOSTNAME", "0.0.0.0")]), "0.0.0.0");
+    assert_eq!(host(&[("HOSTNAME", "3f2a77c1d0")]), "127.0.0.1", "a container's name");
+    assert_eq!(host(&[("HOSTNAME", "0.0.0.0"), ("HOST", "::1")]), "::1");
+}
+
+#[test]
+fn names_of_features_to_come_are_taken_from_everywhere_and_their_values_are_kept_by_nobody() {
+    let dotenv = (".env", "OPENAI_API_KEY=sk-geheim\nOPENAI_MODEL=gpt-4o-mini\nTWILIO_AUTH_TOKEN=\n");
+    let file = ("parlance.toml", "deepgram_api_key = 'dg-geheim'\n[exotel]\nsid = 'mine'\n");
+    let environment = [("DAILY_API_KEY", "da-geheim"), ("EXOTEL_OF_SOMEBODY", "x")];
+    let config = Place::new(&[dotenv, file], &environment).serve(&[]).expect("all are known");
+    assert_eq!(
+        config.reserved.sentence().as_deref(),
+        Some(
+            "set, but without effect yet: DEEPGRAM_API_KEY, OPENAI_API_KEY, OPENAI_MODEL (for vendors of speech and \
+             language models); EXOTEL_SID (for telephone carriers); DAILY_API_KEY (for rooms for browsers)"
+        )
+    );
+    assert!(!format!("{config:?}").contains("geheim"));
+    assert_eq!(Place::new(&[], &[]).serve(&[]).expect("all is right").reserved.sentence(), None);
+}
+
+#[test]
+fn the_address_of_the_world_is_read_once_and_gives_that_of_web_sockets() {
+    let config = Place::new(&[(".env", "BASE_URL=https://voice.example.com/\n")], &[]).serve(&[]);
+    let outside = config.expect("all is right").outside;
+    assert_eq!(
+        outside.base_url.as_ref().map(ToString::to_string).as_deref(),
+        Some("https://voice.example.com")
+    );
+    assert_eq!(outside.web_sockets().map(|url| url.to_string()).as_deref(), Some("wss://voice.example.com"));
+    let refusal = Place::new(&[], &[("BASE_URL", "voice.example.com")]).refusal();
+    assert!(
+        refusal.starts_with("BASE_URL in the environment: ") && refusal.contains("https://"),
+        "{refusal}"
+    );
+}
+
+#[test]
 fn a_bad_value_of_another_command_stops_nobody() {
     let mut place = Place::new(&[], &[("HOST", "my-laptop")]);
     place.parse(&["calls", "list"]).expect("listing calls listens nowhere");
@@ -165,6 +208,8 @@ fn clients_look_for_the_engine_where_the_settings_let_it_listen() {
     let told = [("PARLANCE_ENDPOINT", "http://far:80")];
     assert_eq!(endpoint("PORT=9000", &told).as_deref(), Some("http://far:80"));
     assert_eq!(endpoint("PORT=9000", &[("PORT", "")]).as_deref(), Some("http://127.0.0.1:8080"));
+    assert_eq!(endpoint("TLS_CERT_FILE=c.pem", &[]).as_deref(), Some("https://127.0.0.1:8080"));
+    assert_eq!(endpoint("TLS_CERT_FILE=c.pem\nPORT=9000", &[]).as_deref(), Some("https://127.0.0.1:9000"));
 }
 
 #[test]
@@ -176,7 +221,11 @@ fn a_file_that_was_named_must_be_there() {
 
 #[test]
 fn the_effective_configuration_is_printed_with_sources_and_without_secrets() {
-    let dotenv = (".env", "DATABASE_URL=postgres://me:geheim@db.example/calls\nPARLANCE_API_KEY=pk_secret\n");
+    let dotenv = (
+        ".env",
+        "DATABASE_URL=postgres://me:geheim@db.example/calls\nPARLANCE_API_KEY=pk_secret\n\
+                   OPENAI_API_KEY=sk-geheim\nOPENAI_MODEL=gpt-4o-mini\nBASE_URL=https://a.example/\n",
+    );
     let mut place = Place::new(&[dotenv], &[("PORT", "9000")]);
     let (settings, matches) = place.parse(&["config", "--log", "debug"]).expect("all is right");
     let (_, matches) = matches.subcommand().expect("a command was given");
@@ -191,9 +240,13 @@ fn the_effective_configuration_is_printed_with_sources_and_without_secrets() {
         "log debug flag (RUST_LOG)",
         "key (hidden) .env (PARLANCE_API_KEY)",
         "no_recording false default (PARLANCE_NO_RECORDING)",
+        "openai_api_key (hidden) .env (OPENAI_API_KEY, no effect yet)",
+        "base_ws_url wss://a.example made from BASE_URL (BASE_WS_URL)",
+        "openai_model gpt-4o-mini .env (OPENAI_MODEL, no effect yet)",
     ] {
         assert!(lines.iter().any(|found| found == line), "`{line}` is not in\n{text}");
     }
+    assert!(!text.contains("cartesia"), "what nobody has set is left out: {text}");
     assert!(!text.contains("geheim") && !text.contains("pk_secret"), "{text}");
 }
 

@@ -61,12 +61,12 @@ impl Toolbox {
             tool: tool.to_owned(),
             arguments: arguments.clone(),
         };
-        let begun = match invocations::begin(&self.scope, new).await {
+        let begun = match invocations::begin(&self.scope, self.key.owner, new).await {
             Ok(Begun::New(row)) => row,
             Ok(Begun::Known(row)) => return known(&row),
             Err(error) => return not_run(tool, &error),
         };
-        if let Err(error) = invocations::mark_running(&self.scope, begun.id).await {
+        if let Err(error) = invocations::mark_running(&self.scope, self.key.owner, begun.id).await {
             return not_run(tool, &error);
         }
         let outcome = match tool {

@@ -174,6 +174,11 @@ impl PrivateCluster {
         &self.url
     }
 
+    /// The folder it lies in.
+    pub fn dir(&self) -> &Path {
+        &self.paths.dir
+    }
+
     /// Whether the server was running already.
     pub fn was_adopted(&self) -> bool {
         self.child.is_none()

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use parlance_store::calls::{self, CallEnd, CallFilter, CallState};
 use parlance_store::{AgentId, CallId, Error, PageRequest, Store};
 
-use crate::setup::{in_both_setups, new_call, new_organisation, web_call};
+use crate::setup::{in_both_setups, new_call, new_lease, new_organisation, web_call};
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_780_000_000 + second).unwrap()
@@ -24,7 +24,7 @@ in_both_setups! {
         let scope = new_organisation(&store).await;
         let made = calls::create(&scope, web_call("bella")).await.unwrap();
         assert_eq!((made.state, made.start_time, made.end_time), (CallState::Created, None, None));
-        let live = calls::mark_started(&scope, made.id, at(0)).await.unwrap();
+        let live = calls::mark_started(&scope, made.id, new_lease(), at(0)).await.unwrap();
         assert_eq!((live.state, live.start_time), (CallState::Ongoing, Some(at(0))));
         let over = calls::mark_ended(&scope, made.id, ended("caller_hung_up", 9)).await.unwrap();
         assert_eq!((over.state, over.start_time, over.end_time), (CallState::Ended, Some(at(0)), Some(at(9))));
@@ -36,8 +36,8 @@ in_both_setups! {
     async fn a_call_is_started_once(store: Store) {
         let scope = new_organisation(&store).await;
         let call = new_call(&scope).await;
-        calls::mark_started(&scope, call, at(0)).await.unwrap();
-        let again = calls::mark_started(&scope, call, at(1)).await;
+        calls::mark_started(&scope, call, new_lease(), at(0)).await.unwrap();
+        let again = calls::mark_started(&scope, call, new_lease(), at(1)).await;
         assert!(matches!(again, Err(Error::Conflict(_))), "{again:?}");
     }
 
@@ -47,7 +47,7 @@ in_both_setups! {
         calls::mark_ended(&scope, call, ended("caller_hung_up", 1)).await.unwrap();
         let second = calls::mark_ended(&scope, call, ended("engine_lost", 2)).await.unwrap();
         assert_eq!((second.end_reason.as_deref(), second.end_time), (Some("caller_hung_up"), Some(at(1))));
-        let restarted = calls::mark_started(&scope, call, at(3)).await;
+        let restarted = calls::mark_started(&scope, call, new_lease(), at(3)).await;
         assert!(matches!(restarted, Err(Error::Conflict(_))), "{restarted:?}");
     }
 
@@ -56,7 +56,7 @@ in_both_setups! {
         let nobody = CallId::new();
         let missing = [
             calls::get(&scope, nobody).await,
-            calls::mark_started(&scope, nobody, at(0)).await,
+            calls::mark_started(&scope, nobody, new_lease(), at(0)).await,
             calls::mark_ended(&scope, nobody, ended("error", 0)).await,
         ];
         assert!(missing.iter().all(|it| matches!(it, Err(Error::NotFound("call")))), "{missing:?}");
@@ -68,7 +68,7 @@ in_both_setups! {
         for agent in ["one", "two", "one", "one"] {
             made.push(calls::create(&scope, web_call(agent)).await.unwrap().id);
         }
-        calls::mark_started(&scope, made[2], at(0)).await.unwrap();
+        calls::mark_started(&scope, made[2], new_lease(), at(0)).await.unwrap();
         let one = CallFilter { agent_id: Some(AgentId::parse("one").unwrap()), state: None };
         let mut request = PageRequest { size: 2, token: None };
         let first = calls::list(&scope, &one, &request).await.unwrap();

@@ -7,11 +7,14 @@
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use diesel_async::RunQueryDsl;
+use jiff::Timestamp;
+use parlance_store::ownership::{Lease, Owner};
 use parlance_store::private_cluster::{ClusterConfig, PrivateCluster, ProcessWatch};
 use parlance_store::{
-    AgentId, CallId, Database, DatabaseUrl, OrganisationId, Scope, Store, StoreConfig, calls,
+    AgentId, CallId, Database, DatabaseUrl, NodeId, OrganisationId, Scope, Store, StoreConfig, calls,
 };
 use tokio::sync::OnceCell;
 use tokio_postgres::NoTls;
@@ -160,4 +163,21 @@ pub fn web_call(agent: &str) -> calls::NewCall {
 
 pub async fn new_call(scope: &Scope) -> CallId {
     calls::create(scope, web_call("bella")).await.unwrap().id
+}
+
+/// A lease for a node of its own, far longer than a test.
+pub fn new_lease() -> Lease {
+    Lease { node: NodeId::new(), length: Duration::from_secs(3_600) }
+}
+
+/// A call that a node holds.
+pub async fn live_call(scope: &Scope) -> (CallId, Owner) {
+    let call = new_call(scope).await;
+    (call, take(scope, call, new_lease()).await)
+}
+
+/// Takes a call live.
+pub async fn take(scope: &Scope, call: CallId, lease: Lease) -> Owner {
+    let started = calls::mark_started(scope, call, lease, Timestamp::now()).await.unwrap();
+    Owner { node: lease.node, epoch: started.owner_epoch }
 }

@@ -35,16 +35,18 @@ async fn line(conn: &mut Work<'_>, query: &str) -> Result<Option<String>> {
 }
 
 /// An organisation with at least one row in every table.
-async fn full_organisation(store: &Store) -> Scope {
+pub async fn full_organisation(store: &Store) -> Scope {
     let scope = new_organisation(store).await;
-    let call = setup::new_call(&scope).await;
+    let held = setup::live_call(&scope).await;
+    let call = held.0;
     crate::keys::new_key(&scope).await;
     crate::agents::new_agent(&scope, "bella").await;
-    crate::journal::one_entry(store, &scope, call).await;
-    crate::transcripts::one_entry(&scope, call).await;
-    tools::begin(&scope, call, "once").await;
+    crate::journal::one_entry(store, &scope, held).await;
+    crate::transcripts::one_entry(&scope, held).await;
+    tools::begin(&scope, held, "once").await;
     appointments::book_evening(&scope, Some(call)).await;
     crate::phone_numbers::new_number(&scope, "493012345678").await;
+    crate::requests::one_of_each(&scope).await;
     scope
 }
 
@@ -129,7 +131,7 @@ in_both_setups! {
 
     async fn a_row_can_not_hang_on_a_call_of_another_organisation(store: Store) {
         let (first, second) = (new_organisation(&store).await, new_organisation(&store).await);
-        let call = setup::new_call(&first).await;
+        let call = setup::live_call(&first).await;
         let theirs = tools::try_begin(&second, call, "mine").await;
         assert!(matches!(theirs, Err(Error::NotFound("call"))), "{theirs:?}");
     }

@@ -1,12 +1,13 @@
 //! Tool invocations: durable before they run, run once, finished once.
 
 use parlance_store::invocations::{self, Begun, Invocation, InvocationState, NewInvocation};
+use parlance_store::ownership::Owner;
 use parlance_store::{CallId, Error, Result, Scope, Store};
 use serde_json::json;
 
-use crate::setup::{in_both_setups, new_call, new_organisation};
+use crate::setup::{in_both_setups, live_call, new_organisation};
 
-pub async fn try_begin(scope: &Scope, call: CallId, key: &str) -> Result<Begun> {
+pub async fn try_begin(scope: &Scope, (call, owner): (CallId, Owner), key: &str) -> Result<Begun> {
     let arguments = json!({"party_size": 4});
     let new = NewInvocation {
         call_id: call,
@@ -14,10 +15,10 @@ pub async fn try_begin(scope: &Scope, call: CallId, key: &str) -> Result<Begun> 
         tool: "book_appointment".into(),
         arguments,
     };
-    invocations::begin(scope, new).await
+    invocations::begin(scope, owner, new).await
 }
 
-pub async fn begin(scope: &Scope, call: CallId, key: &str) -> Invocation {
+pub async fn begin(scope: &Scope, call: (CallId, Owner), key: &str) -> Invocation {
     match try_begin(scope, call, key).await.unwrap() {
         Begun::New(invocation) => invocation,
         Begun::Known(known) => panic!("known already: {known:?}"),
@@ -27,9 +28,10 @@ pub async fn begin(scope: &Scope, call: CallId, key: &str) -> Invocation {
 in_both_setups! {
     async fn an_invocation_is_pending_then_running_then_over(store: Store) {
         let scope = new_organisation(&store).await;
-        let begun = begin(&scope, new_call(&scope).await, "once").await;
+        let call = live_call(&scope).await;
+        let begun = begin(&scope, call, "once").await;
         assert_eq!((begun.state, begun.finish_time), (InvocationState::Pending, None));
-        invocations::mark_running(&scope, begun.id).await.unwrap();
+        invocations::mark_running(&scope, call.1, begun.id).await.unwrap();
         let done = invocations::finish(&scope, begun.id, InvocationState::Succeeded, json!("ok")).await.unwrap();
         assert_eq!((done.state, &done.result), (InvocationState::Succeeded, &Some(json!("ok"))));
         assert!(done.finish_time.is_some());
@@ -38,7 +40,7 @@ in_both_setups! {
 
     async fn a_key_known_already_gives_the_first_invocation_back(store: Store) {
         let scope = new_organisation(&store).await;
-        let call = new_call(&scope).await;
+        let call = live_call(&scope).await;
         let begun = begin(&scope, call, "once").await;
         invocations::finish(&scope, begun.id, InvocationState::Failed, json!("no")).await.unwrap();
         let again = try_begin(&scope, call, "once").await.unwrap();
@@ -47,7 +49,7 @@ in_both_setups! {
 
     async fn of_two_tasks_with_one_key_one_may_run(store: Store) {
         let scope = new_organisation(&store).await;
-        let call = new_call(&scope).await;
+        let call = live_call(&scope).await;
         let tasks: Vec<_> = (0..4).map(|_| {
             let scope = scope.clone();
             tokio::spawn(async move { try_begin(&scope, call, "once").await.unwrap() })
@@ -61,9 +63,10 @@ in_both_setups! {
 
     async fn no_step_is_taken_twice(store: Store) {
         let scope = new_organisation(&store).await;
-        let begun = begin(&scope, new_call(&scope).await, "once").await;
-        invocations::mark_running(&scope, begun.id).await.unwrap();
-        let twice = invocations::mark_running(&scope, begun.id).await;
+        let call = live_call(&scope).await;
+        let begun = begin(&scope, call, "once").await;
+        invocations::mark_running(&scope, call.1, begun.id).await.unwrap();
+        let twice = invocations::mark_running(&scope, call.1, begun.id).await;
         assert!(matches!(twice, Err(Error::Conflict(_))), "{twice:?}");
         let no_end = invocations::finish(&scope, begun.id, InvocationState::Running, json!(null)).await;
         assert!(matches!(no_end, Err(Error::Invalid { field: "state", .. })), "{no_end:?}");

@@ -1,13 +1,15 @@
 //! Writes what waits: journal entries, the transcript entries among them, and the ends of calls.
 //!
 //! Decides what is lost: only what the data itself makes impossible, and of that as little as can be (a batch that
-//! is refused is halved until the culprit stands alone). Everything else stays for the next try.
+//! is refused is halved until the culprit stands alone), and what belongs to a call that is another's by now.
+//! Everything else stays for the next try.
 
 use std::collections::BTreeMap;
 
 use parlance_conversation::Event;
 use parlance_store::calls::CallEnd;
 use parlance_store::journal::{JournalBatch, JournalEntry};
+use parlance_store::ownership::Owner;
 use parlance_store::transcripts::TranscriptEntry;
 use parlance_store::{Error, Store, calls, journal, transcripts};
 
@@ -73,16 +75,27 @@ impl Shelf for Store {
     async fn write(&self, key: CallKey, piece: Piece<'_>) -> Result<(), Error> {
         match piece {
             Piece::Entries(rows) => {
-                let batch =
-                    JournalBatch { organisation: key.organisation, call: key.call, entries: rows.to_vec() };
+                let batch = JournalBatch {
+                    organisation: key.organisation,
+                    call: key.call,
+                    owner: key.owner,
+                    entries: rows.to_vec(),
+                };
                 journal::append(self, &[batch]).await.into_iter().collect()
             }
-            Piece::Said(rows) => transcripts::upsert(&self.scope(key.organisation), key.call, rows).await,
+            Piece::Said(rows) => {
+                transcripts::upsert(&self.scope(key.organisation), key.call, key.owner, rows).await
+            }
         }
     }
 
     async fn end(&self, key: CallKey, end: CallEnd) -> Result<(), Error> {
-        calls::mark_ended(&self.scope(key.organisation), key.call, end).await.map(drop)
+        let scope = self.scope(key.organisation);
+        let ended = match key.owner {
+            Owner::NOBODY => calls::mark_ended(&scope, key.call, end).await,
+            owner => calls::mark_ended_by(&scope, key.call, owner, end).await,
+        };
+        ended.map(drop)
     }
 }
 
@@ -108,7 +121,14 @@ async fn entries(shelf: &impl Shelf, batch: &mut Batch) -> Result<(), Error> {
     let mut failure = Ok(());
     for ((key, rows), result) in keys.into_iter().zip(&rows).zip(results) {
         let Some(lane) = batch.lanes.get(&key) else { continue };
-        match lane_written(shelf, key, lane, rows, result).await {
+        let written = match lane_written(shelf, key, lane, rows, result).await {
+            Err(Error::Fenced) => {
+                batch.ownership.fenced(key.call, lane.entries.len());
+                Ok(())
+            }
+            other => other,
+        };
+        match written {
             Ok(()) => {
                 lane.line.leave(lane.entries.len());
                 batch.lanes.remove(&key);
@@ -140,11 +160,12 @@ async fn lane_written(
     }
 }
 
-/// Writes what can be written of a piece that was refused with `error`; passes on what another try can mend.
+/// Writes what can be written of a piece that was refused with `error`; passes on what another try can mend, and
+/// that the call is another's.
 async fn salvage(shelf: &impl Shelf, key: CallKey, piece: Piece<'_>, error: Error) -> Result<(), Error> {
     let mut refused = vec![(piece, error)];
     while let Some((piece, error)) = refused.pop() {
-        if !error.is_caused_by_data() {
+        if !error.is_caused_by_data() || matches!(error, Error::Fenced) {
             return Err(error);
         }
         // Where the call itself is gone no half of it fares better.
@@ -170,6 +191,7 @@ async fn closings(shelf: &impl Shelf, batch: &mut Batch) -> Result<(), Error> {
             continue;
         }
         match shelf.end(key, call_end(&closing)).await {
+            Err(Error::Fenced) => batch.ownership.fenced(key.call, 0),
             Err(error) if !error.is_caused_by_data() => {
                 failure = Err(error);
                 batch.closings.push((key, closing, done));
@@ -178,6 +200,7 @@ async fn closings(shelf: &impl Shelf, batch: &mut Batch) -> Result<(), Error> {
             Err(error) => tracing::error!(call = %key.call, %error, "the end of a call is lost"),
             Ok(()) => {}
         }
+        batch.ownership.closed(key.call);
         batch.waiting.ends.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
         // The hall may have stopped waiting.
         done.send(()).ok();
@@ -187,7 +210,7 @@ async fn closings(shelf: &impl Shelf, batch: &mut Batch) -> Result<(), Error> {
 
 fn journal_batch(key: CallKey, entries: &[Entry]) -> JournalBatch {
     let entries = entries.iter().map(journal_entry).collect();
-    JournalBatch { organisation: key.organisation, call: key.call, entries }
+    JournalBatch { organisation: key.organisation, call: key.call, owner: key.owner, entries }
 }
 
 fn journal_entry(entry: &Entry) -> JournalEntry {

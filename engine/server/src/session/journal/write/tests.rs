@@ -4,9 +4,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use parlance_conversation::{CallTime, EndReason, Input, Now};
+use parlance_store::ownership::{Lease, Owner};
 use parlance_store::{CallId, OrganisationId};
 
-use super::super::{CallLine, Journal, WAITING_MAX_OF_CALL};
+use super::super::{CallLine, Journal, Ownership, WAITING_MAX_OF_CALL};
 use super::*;
 
 /// Refuses entries that hold a word, and calls in trouble; keeps the rest.
@@ -14,6 +15,7 @@ use super::*;
 struct Script {
     refuses: Option<&'static str>,
     in_trouble: Option<CallId>,
+    taken: Option<CallId>,
     entries: Vec<(CallId, i64, String)>,
     ends: Vec<(CallId, CallEnd)>,
 }
@@ -35,7 +37,7 @@ impl Shelf for Scripted {
     async fn append(&self, batches: &[JournalBatch]) -> Vec<Result<(), Error>> {
         let mut results = Vec::new();
         for batch in batches {
-            let key = CallKey { organisation: batch.organisation, call: batch.call };
+            let key = CallKey { organisation: batch.organisation, call: batch.call, owner: batch.owner };
             results.push(self.write(key, Piece::Entries(&batch.entries)).await);
         }
         results
@@ -44,6 +46,9 @@ impl Shelf for Scripted {
     async fn write(&self, key: CallKey, piece: Piece<'_>) -> Result<(), Error> {
         let Piece::Entries(rows) = piece else { return Ok(()) };
         self.with(|script| {
+            if script.taken == Some(key.call) {
+                return Err(Error::Fenced);
+            }
             if script.in_trouble == Some(key.call) {
                 return Err(Error::Setup("a trouble without a name".into()));
             }
@@ -58,13 +63,25 @@ impl Shelf for Scripted {
     }
 
     async fn end(&self, key: CallKey, end: CallEnd) -> Result<(), Error> {
-        self.with(|script| script.ends.push((key.call, end)));
-        Ok(())
+        self.with(|script| {
+            if script.taken == Some(key.call) {
+                return Err(Error::Fenced);
+            }
+            script.ends.push((key.call, end));
+            Ok(())
+        })
     }
 }
 
+const OWNER: Owner = Owner { epoch: 1, ..Owner::NOBODY };
+
+fn ownership() -> Arc<Ownership> {
+    let lease = Lease { node: OWNER.node, length: Duration::from_secs(15) };
+    Arc::new(Ownership::new(lease, Arc::default()))
+}
+
 fn key() -> CallKey {
-    CallKey { organisation: OrganisationId::DEFAULT, call: CallId::new() }
+    CallKey { organisation: OrganisationId::DEFAULT, call: CallId::new(), owner: OWNER }
 }
 
 fn typed(line: &CallLine, offset: u64, text: &str) {
@@ -83,7 +100,7 @@ const LONG: Duration = Duration::from_secs(20);
 async fn only_the_entry_that_is_refused_is_lost() {
     let shelf = Scripted::default();
     shelf.with(|script| script.refuses = Some("poison"));
-    let (journal, _writer) = Journal::start_on(shelf.clone());
+    let (journal, _writer) = Journal::start_on(shelf.clone(), ownership());
     let (key, other) = (key(), key());
     let (line, other_line) = (journal.for_call(key), journal.for_call(other));
     for offset in 1..=9 {
@@ -100,7 +117,7 @@ async fn only_the_entry_that_is_refused_is_lost() {
 #[tokio::test]
 async fn a_nul_in_a_text_reaches_the_store_as_the_replacement_character() {
     let shelf = Scripted::default();
-    let (journal, _writer) = Journal::start_on(shelf.clone());
+    let (journal, _writer) = Journal::start_on(shelf.clone(), ownership());
     let key = key();
     typed(&journal.for_call(key), 1, "a\0b");
     journal.close(key, closing(), LONG).await;
@@ -116,7 +133,7 @@ async fn a_nul_in_a_text_reaches_the_store_as_the_replacement_character() {
 #[tokio::test]
 async fn a_call_in_trouble_keeps_its_entries_and_holds_up_no_other() {
     let shelf = Scripted::default();
-    let (journal, _writer) = Journal::start_on(shelf.clone());
+    let (journal, _writer) = Journal::start_on(shelf.clone(), ownership());
     let (stuck, free) = (key(), key());
     shelf.with(|script| script.in_trouble = Some(stuck.call));
     let lines = (journal.for_call(stuck), journal.for_call(free));
@@ -134,7 +151,7 @@ async fn a_call_in_trouble_keeps_its_entries_and_holds_up_no_other() {
 #[tokio::test]
 async fn a_call_ended_when_it_was_closed_not_when_that_was_written() {
     let shelf = Scripted::default();
-    let (journal, _writer) = Journal::start_on(shelf.clone());
+    let (journal, _writer) = Journal::start_on(shelf.clone(), ownership());
     journal.close(key(), closing(), LONG).await;
     assert_eq!(shelf.with(|script| script.ends[0].1.at), closing().at);
 }
@@ -142,7 +159,7 @@ async fn a_call_ended_when_it_was_closed_not_when_that_was_written() {
 #[tokio::test]
 async fn an_end_waits_for_the_entries_of_its_call() {
     let shelf = Scripted::default();
-    let (journal, _writer) = Journal::start_on(shelf.clone());
+    let (journal, _writer) = Journal::start_on(shelf.clone(), ownership());
     let key = key();
     shelf.with(|script| script.in_trouble = Some(key.call));
     typed(&journal.for_call(key), 1, "last words");
@@ -158,7 +175,7 @@ async fn an_end_waits_for_the_entries_of_its_call() {
 #[tokio::test]
 async fn a_noisy_call_loses_its_own_entries_and_nobody_elses() {
     let shelf = Scripted::default();
-    let (journal, _writer) = Journal::start_on(shelf.clone());
+    let (journal, _writer) = Journal::start_on(shelf.clone(), ownership());
     let (noisy, quiet) = (key(), key());
     let lines = (journal.for_call(noisy), journal.for_call(quiet));
     // The writer has no turn before the first await.
@@ -172,4 +189,44 @@ async fn a_noisy_call_loses_its_own_entries_and_nobody_elses() {
     typed(&lines.0, 99_999, "there is room again");
     assert_eq!(journal.flush(LONG).await, Ok(()));
     assert_eq!(shelf.offsets(noisy.call).last(), Some(&99_999));
+}
+
+#[tokio::test]
+async fn what_belongs_to_a_call_that_another_node_took_is_dropped_and_holds_up_nobody() {
+    let shelf = Scripted::default();
+    let ownership = ownership();
+    let (journal, _writer) = Journal::start_on(shelf.clone(), ownership.clone());
+    let (taken, ours) = (key(), key());
+    for key in [taken, ours] {
+        ownership.took(key.call, OWNER.epoch);
+    }
+    shelf.with(|script| script.taken = Some(taken.call));
+    for key in [taken, ours] {
+        let line = journal.for_call(key);
+        typed(&line, 1, "one");
+        typed(&line, 2, "two");
+        journal.close(key, closing(), LONG).await;
+    }
+    assert_eq!(journal.flush(LONG).await, Ok(()));
+    assert_eq!((shelf.offsets(taken.call), shelf.offsets(ours.call)), (vec![], vec![1, 2]));
+    assert_eq!(shelf.with(|script| script.ends.len()), 1);
+    assert_eq!((ownership.calls_lost(), ownership.entries_fenced()), (1, 2));
+    assert_eq!((ownership.calls(), journal.waiting()), (vec![], 0));
+}
+
+#[tokio::test]
+async fn a_call_stays_held_while_its_end_waits_to_be_written() {
+    let shelf = Scripted::default();
+    let ownership = ownership();
+    let (journal, _writer) = Journal::start_on(shelf.clone(), ownership.clone());
+    let key = key();
+    ownership.took(key.call, OWNER.epoch);
+    shelf.with(|script| script.in_trouble = Some(key.call));
+    typed(&journal.for_call(key), 1, "last words");
+    journal.close(key, closing(), Duration::ZERO).await;
+    ownership.left(key.call);
+    assert_eq!(ownership.calls(), [key.call]);
+    shelf.with(|script| script.in_trouble = None);
+    assert_eq!(journal.flush(LONG).await, Ok(()));
+    assert_eq!(ownership.calls(), []);
 }

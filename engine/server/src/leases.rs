@@ -1,0 +1,133 @@
+//! Keeps this node's calls: renews their leases, and closes the calls of nodes that are lost.
+//!
+//! Renews five times a lease, so that some may fail. Sweeps only right after a renewal, and tells the database since
+//! when it has had answers without a gap longer than half a lease: who was cut off, or stood still, must not take
+//! its own absence for that of the others. A fresh process so waits for two leases before it closes what its
+//! predecessor left. What is judged, and how, is in the database (`close_lost_calls`). Enter at [`keep`].
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use parlance_store::ownership::{self, Watch};
+use parlance_store::{Error, Store};
+use tokio::task::AbortHandle;
+use tokio::time::MissedTickBehavior;
+
+use crate::session::ownership::Ownership;
+
+/// Renewals in one lease.
+const RENEWALS: u32 = 5;
+/// A renewal must be answered within this part of a lease, or it is given up for the next.
+const ANSWER_PART: u32 = 3;
+
+/// The task that keeps leases. Dropped, it ends.
+pub struct Keeper {
+    task: AbortHandle,
+    closed: Arc<AtomicU64>,
+}
+
+impl Keeper {
+    /// Renews no more.
+    pub fn stop(&self) {
+        self.task.abort();
+    }
+
+    /// How many calls of lost nodes were closed here.
+    pub fn closed(&self) -> u64 {
+        self.closed.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Starts the task.
+pub fn keep(store: Store, ownership: Arc<Ownership>) -> Keeper {
+    let closed = Arc::<AtomicU64>::default();
+    let mut round = Round { store, ownership, watch: None, closed: closed.clone() };
+    let task = tokio::spawn(async move { round.run().await }).abort_handle();
+    Keeper { task, closed }
+}
+
+struct Round {
+    store: Store,
+    ownership: Arc<Ownership>,
+    watch: Option<Watch>,
+    closed: Arc<AtomicU64>,
+}
+
+impl Round {
+    async fn run(&mut self) {
+        let length = self.ownership.lease().length;
+        let mut tick = tokio::time::interval(length / RENEWALS);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut failing = false;
+        loop {
+            tick.tick().await;
+            let done = tokio::time::timeout(length / ANSWER_PART, self.once()).await;
+            let done = done.unwrap_or_else(|_| Err(Error::Unavailable("no answer in time".to_owned())));
+            match &done {
+                Err(error) if !failing => tracing::warn!(%error, "leases can't be renewed; calls go on"),
+                Ok(()) if failing => tracing::info!("leases are renewed again"),
+                _ => {}
+            }
+            failing = done.is_err();
+        }
+    }
+
+    /// Renews, then sweeps.
+    async fn once(&mut self) -> Result<(), Error> {
+        let lease = self.ownership.lease();
+        let asked = self.ownership.calls();
+        let renewed = ownership::renew(&self.store, lease.node, &asked).await?;
+        self.ownership.renewed(&asked, &renewed);
+        let watch = watched(self.watch, renewed.seen, lease.length);
+        self.watch = Some(watch);
+        for lost in ownership::close_lost(&self.store, lease, watch).await? {
+            self.closed.fetch_add(1, Ordering::Relaxed);
+            let node = lost.node.map_or("none that is known".to_owned(), |node| node.to_string());
+            tracing::warn!(call = %lost.call, organisation = %lost.organisation, node, "call of a lost engine closed");
+        }
+        Ok(())
+    }
+}
+
+/// The watch after an answer of the database: it begins anew after a gap, and when the database's clock went back.
+fn watched(before: Option<Watch>, seen: Timestamp, lease: Duration) -> Watch {
+    let gap = |watch: &Watch| Duration::try_from(seen.duration_since(watch.last)).ok();
+    match before.filter(|watch| gap(watch).is_some_and(|gap| gap <= lease / 2)) {
+        Some(watch) => Watch { last: seen, ..watch },
+        None => Watch { since: seen, last: seen },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEASE: Duration = Duration::from_secs(10);
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_secs(second)
+    }
+
+    #[test]
+    fn a_watch_goes_on_with_each_answer_and_begins_anew_after_half_a_lease_without_one() {
+        let first = watched(None, at(0), LEASE);
+        let second = watched(Some(first), at(5), LEASE);
+        assert_eq!(second, Watch { since: at(0), last: at(5) });
+        let after_a_gap = watched(Some(second), at(11), LEASE);
+        assert_eq!(after_a_gap, Watch { since: at(11), last: at(11) });
+    }
+
+    #[test]
+    fn a_clock_of_the_database_that_goes_back_begins_the_watch_anew() {
+        let first = watched(None, at(100), LEASE);
+        assert_eq!(watched(Some(first), at(99), LEASE), Watch { since: at(99), last: at(99) });
+    }
+}

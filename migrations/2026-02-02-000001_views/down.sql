@@ -1,0 +1,2 @@
+DROP VIEW IF EXISTS conversations;
+DROP VIEW IF EXISTS transcripts;
