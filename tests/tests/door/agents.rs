@@ -123,7 +123,7 @@ fn patient_again() -> TurnTaking {
 async fn an_update_without_a_mask_takes_the_fields_that_are_set() {
     let house = House::scripted().await;
     let name = house.hires(agents::echo("Hello")).await;
-    let voice = Some(Voice { voice_id: "hum".into() });
+    let voice = Some(Voice { voice_id: "hum".into(), ..Default::default() });
     let change = Agent { name: name.clone(), voice: voice.clone(), ..Default::default() };
     let request = UpdateAgentRequest { agent: Some(change), update_mask: None, ..Default::default() };
     house.client.agents().update_agent(request).await.expect("a valid change");
@@ -179,7 +179,7 @@ async fn every_bad_field_is_named_at_once() {
     let house = House::scripted().await;
     let agent = Agent {
         display_name: "x".repeat(201),
-        voice: Some(Voice { voice_id: "baritone".into() }),
+        voice: Some(Voice { voice_id: "baritone".into(), ..Default::default() }),
         turn_taking: Some(TurnTaking {
             responsiveness: Some(1.5),
             interruption_sensitivity: Some(-0.1),

@@ -5,6 +5,7 @@
 
 mod access;
 mod agent_lists;
+mod agent_settings;
 mod agent_tests;
 mod agents;
 mod appointments;

@@ -7,6 +7,8 @@ pub mod event;
 pub mod flow;
 pub mod json;
 pub mod phone_number;
+pub mod policy;
+pub mod voice;
 
 use parlance_conversation::CallTime;
 use prost_types::{Duration, Timestamp};

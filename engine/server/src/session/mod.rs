@@ -15,6 +15,7 @@ pub mod inbox;
 pub mod journal;
 pub mod live;
 mod log_line;
+pub mod manner;
 pub mod ownership;
 pub mod playout;
 pub mod record;

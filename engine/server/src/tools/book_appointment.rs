@@ -1,29 +1,27 @@
 //! `book_appointment`: books an appointment of the call's organisation, or says why it can't.
 //!
 //! Arguments: `date` (`2026-05-23`), `time` (`19:00`), `party_size` (1 to 1,000), `customer_name`; optional
-//! `phone`, `notes`, `duration_minutes` (default 90). Date and time are the organisation's own. Refuses
+//! `phone`, `notes`, `duration_minutes` (default 90). Date and time are the agent's or, if it has
+//! no time zone, the organisation's own. Refuses
 //! clashes, the past and closed hours with a reason that can be said.
 
 use jiff::civil::{Date, Time};
 use jiff::{SignedDuration, Timestamp};
 use parlance_conversation::ToolOutcome;
 use parlance_store::appointments::{self, Appointment, Booking, NewAppointment};
-use parlance_store::{CallId, Error, Scope, organisations};
+use parlance_store::{Error, organisations};
 use serde_json::{Value, json};
+
+use super::Place;
 
 /// The tool's name.
 pub const NAME: &str = "book_appointment";
 /// How long a table is kept when nothing is said.
 const DURATION_MINUTES: i64 = 90;
 
-/// Books, in a call or without one. The same key books once, however often it is run.
-pub async fn run(
-    scope: &Scope,
-    call: Option<CallId>,
-    idempotency_key: String,
-    arguments: &Value,
-) -> ToolOutcome {
-    match book(scope, call, idempotency_key, arguments).await {
+/// Books. The same key books once, however often it is run.
+pub async fn run(place: Place<'_>, idempotency_key: String, arguments: &Value) -> ToolOutcome {
+    match book(place, idempotency_key, arguments).await {
         Ok(outcome) => outcome,
         Err(error) => {
             tracing::error!(%error, "booking failed");
@@ -32,25 +30,23 @@ pub async fn run(
     }
 }
 
-async fn book(
-    scope: &Scope,
-    call: Option<CallId>,
-    idempotency_key: String,
-    arguments: &Value,
-) -> Result<ToolOutcome, Error> {
+async fn book(place: Place<'_>, idempotency_key: String, arguments: &Value) -> Result<ToolOutcome, Error> {
     let wish = match Wish::parse(arguments) {
         Ok(wish) => wish,
         Err(missing) => {
             return Ok(ToolOutcome::Failed { reason: format!("I did not understand the {missing}.") });
         }
     };
-    let zone = organisations::get(scope).await?.time_zone;
+    let zone = match place.time_zone {
+        "" => organisations::get(place.scope).await?.time_zone,
+        own => own.to_owned(),
+    };
     let Ok(start) = wish.date.to_datetime(wish.time).in_tz(&zone) else {
         return Ok(ToolOutcome::Failed { reason: "That time does not exist on that day.".to_owned() });
     };
     let wanted = NewAppointment {
         idempotency_key,
-        call_id: call,
+        call_id: place.call,
         customer_name: wish.customer_name,
         customer_phone: wish.phone,
         party_size: wish.party_size,
@@ -58,7 +54,7 @@ async fn book(
         duration: SignedDuration::from_mins(wish.duration_minutes),
         notes: wish.notes,
     };
-    Ok(match appointments::book(scope, wanted, Timestamp::now()).await? {
+    Ok(match appointments::book(place.scope, wanted, Timestamp::now()).await? {
         Booking::Booked(appointment) | Booking::AlreadyBooked(appointment) => {
             ToolOutcome::Succeeded { result: result(&appointment, &start) }
         }

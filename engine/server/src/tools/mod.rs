@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use parlance_conversation::{InvocationId, ToolOutcome};
 use parlance_store::invocations::{self, Begun, Invocation, InvocationState, NewInvocation};
-use parlance_store::{Error, Scope};
+use parlance_store::{CallId, Error, Scope};
 use serde_json::{Value, json};
 use tokio_util::task::TaskTracker;
 
@@ -29,18 +29,34 @@ pub const BUILT_IN: &[BuiltIn] =
 /// What an agent can say when the row of a run could not be written: then nothing was run.
 const NOT_REACHED: &str = "I can't reach our booking system right now.";
 
+/// Where a tool acts.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    scope: &'a Scope,
+    /// None in a test.
+    call: Option<CallId>,
+    /// Empty: the organisation's.
+    time_zone: &'a str,
+}
+
 /// Runs the tools of one call.
 #[derive(Clone)]
 pub struct Toolbox {
     scope: Scope,
     key: CallKey,
     tasks: TaskTracker,
+    time_zone: String,
 }
 
 impl Toolbox {
     /// Tools act for the organisation of `scope`; their runs are `tasks`, which outlive the call if they must.
     pub fn new(scope: Scope, key: CallKey, tasks: TaskTracker) -> Self {
-        Self { scope, key, tasks }
+        Self { scope, key, tasks, time_zone: String::new() }
+    }
+
+    /// Days and times are those of this time zone; empty: of the organisation's.
+    pub fn in_zone(self, time_zone: &str) -> Self {
+        Self { time_zone: time_zone.to_owned(), ..self }
     }
 
     /// Starts a run on a task of its own; its outcome is posted.
@@ -71,7 +87,9 @@ impl Toolbox {
         }
         let outcome = match tool {
             book_appointment::NAME => {
-                book_appointment::run(&self.scope, Some(self.key.call), idempotency_key, &arguments).await
+                let place =
+                    Place { scope: &self.scope, call: Some(self.key.call), time_zone: &self.time_zone };
+                book_appointment::run(place, idempotency_key, &arguments).await
             }
             other => no_such_tool(other),
         };
@@ -90,23 +108,26 @@ impl Toolbox {
 /// Runs the tools of one test, which is no call: what they do stays, that they were run is not kept.
 pub struct TestRuns {
     scope: Scope,
+    time_zone: String,
     test: uuid::Uuid,
     tasks: TaskTracker,
 }
 
 impl TestRuns {
-    /// Tools act for the organisation of `scope`.
-    pub fn new(scope: Scope, tasks: TaskTracker) -> Self {
-        Self { scope, test: uuid::Uuid::new_v4(), tasks }
+    /// Tools act for the organisation of `scope`, in this time zone or (empty) the organisation's.
+    pub fn new(scope: Scope, time_zone: &str, tasks: TaskTracker) -> Self {
+        Self { scope, time_zone: time_zone.to_owned(), test: uuid::Uuid::new_v4(), tasks }
     }
 
     /// Starts a run on a task of its own; its outcome is posted.
     pub fn run(&self, invocation: InvocationId, tool: String, mut arguments: Value, post: Post) {
         call::make_storable(&mut arguments);
-        let (scope, key) = (self.scope.clone(), format!("test/{}/{}", self.test, invocation.0));
+        let (scope, time_zone) = (self.scope.clone(), self.time_zone.clone());
+        let key = format!("test/{}/{}", self.test, invocation.0);
         self.tasks.spawn(async move {
+            let place = Place { scope: &scope, call: None, time_zone: &time_zone };
             let outcome = match tool.as_str() {
-                book_appointment::NAME => book_appointment::run(&scope, None, key, &arguments).await,
+                book_appointment::NAME => book_appointment::run(place, key, &arguments).await,
                 other => no_such_tool(other),
             };
             post.post(Posted::Tool { invocation, outcome });

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parlance_conversation::Scene;
 use parlance_proto::v1;
 use parlance_proto::v1::test_agent_request::Target;
 use parlance_proto::v1::test_agent_response::Event;
 use parlance_store::{Scope, agents};
 use tokio::sync::mpsc;
 
-use crate::convert::{agent as convert, event};
+use crate::convert::{agent as convert, event, policy};
 use crate::engine::Engine;
 use crate::rpc::{name, open};
 use crate::session::rehearsal::{Outcome, Outgoing, Rehearsal};
@@ -38,10 +37,10 @@ pub async fn begin(
     messages(&request.messages)?;
     open::variables("dynamic_variables", &request.dynamic_variables)?;
     let agent = agent(engine, &scope, request.target).await?;
-    let started = engine.civil_now(scope.organisation()).await?;
-    let variables = request.dynamic_variables.into_iter().collect();
-    let policy = convert::policy(&agent, &engine.offer, Scene { started, variables })?;
-    let runs = request.run_tools.then(|| TestRuns::new(scope, engine.tools.clone()));
+    let started = engine.civil_now(scope.organisation(), &agent.time_zone).await?;
+    let scene = policy::scene(&agent, started, request.dynamic_variables);
+    let policy = policy::policy(&agent, &engine.offer, scene)?;
+    let runs = request.run_tools.then(|| TestRuns::new(scope, &agent.time_zone, engine.tools.clone()));
     let (outgoing, received) = mpsc::channel(CHANNEL);
     let rehearsal =
         Rehearsal::new(policy, request.messages, engine.stack.llm.clone(), runs, outgoing.clone());
