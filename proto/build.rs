@@ -23,7 +23,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let set = compiler.encode_file_descriptor_set();
     fs::write(out.join("methods.rs"), methods(&DescriptorPool::decode(set.as_slice())?)?)?;
     fs::write(out.join("parlance.binpb"), set)?;
-    tonic_prost_build::configure().bytes(".").compile_fds(compiler.file_descriptor_set())?;
+    // Ordered maps, so that equal messages are encoded equally: repeated requests are known by their bytes.
+    tonic_prost_build::configure().bytes(".").btree_map(".").compile_fds(compiler.file_descriptor_set())?;
     Ok(())
 }
 

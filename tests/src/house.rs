@@ -92,6 +92,17 @@ impl House {
         Self::on(database_url, &flags, None).await
     }
 
+    /// Another node on the same database, for the same organisation. Scripted.
+    ///
+    /// # Panics
+    /// When the engine does not start.
+    pub async fn second_node(&self) -> Self {
+        let node = Self::on(&self.database_url, &["--providers", "script"], None).await;
+        let scope = node.running.engine.store.scope(self.scope.organisation());
+        let client = client(&node.url(), &self.key).await;
+        Self { scope, key: self.key.clone(), client, ..node }
+    }
+
     async fn open(more: &[&str], ca_file: Option<PathBuf>) -> Self {
         Self::on(database::url(), more, ca_file).await
     }
@@ -228,6 +239,9 @@ impl House {
         }
         if engine.calls.len() > self.idle_tasks {
             left.push(format!("{} tasks", engine.calls.len() - self.idle_tasks));
+        }
+        if engine.bus.watchers.count() > 0 {
+            left.push(format!("{} watchers", engine.bus.watchers.count()));
         }
         if !engine.tools.is_empty() {
             left.push(format!("{} tool runs", engine.tools.len()));

@@ -16,7 +16,9 @@ pub mod json;
 pub mod loudspeaker;
 pub mod program;
 pub mod proxy;
+pub mod watcher;
 
 pub use caller::Caller;
 pub use house::House;
 pub use program::Program;
+pub use watcher::Watcher;

@@ -46,6 +46,11 @@ impl Proxy {
         self.weather.send_replace(Weather::Silent);
     }
 
+    /// New connections pass again.
+    pub fn recovers(&self) {
+        self.weather.send_replace(Weather::Fine);
+    }
+
     /// Resets every connection, as the system of a killed process does.
     pub fn resets(&self) {
         self.weather.send_replace(Weather::Reset);

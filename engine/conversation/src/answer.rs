@@ -14,8 +14,8 @@ use crate::listening::caller_entry;
 use crate::reply::{After, Reply, Source};
 use crate::{
     Action, CallTime, Conversation, Deadline, DropReason, Effect, Event, Expectation, HoldReason,
-    InvocationId, Message, Policy, ReplyId, ReplyKind, ReplyOutcome, Responder, TurnEndReason, TurnId,
-    Waterfall,
+    InvocationId, Message, Policy, ReplyId, ReplyKind, ReplyOutcome, Responder, ToolOutcome, TurnEndReason,
+    TurnId, Waterfall,
 };
 
 /// E6: with at most this much of the reply heard, the turn can be opened again.
@@ -66,6 +66,8 @@ pub(crate) struct Guide {
     /// It has come to its end; the caller may still go on (A6).
     ended: bool,
     told: Option<(String, serde_json::Value)>,
+    /// The run goes on with a call that another process began: its first step, with the outcome it waits for.
+    pub resumed_with: Option<Option<ToolOutcome>>,
 }
 
 impl Guide {
@@ -76,8 +78,18 @@ impl Guide {
                 awaiting: None,
                 ended: false,
                 told: None,
+                resumed_with: None,
             }),
             Responder::Model { .. } => None,
+        }
+    }
+
+    /// The first step of the call, or of its rest.
+    pub(crate) fn begin(&mut self) -> Step {
+        match self.resumed_with.take() {
+            None => self.run.begin(),
+            Some(None) => self.run.go_on(),
+            Some(Some(outcome)) => self.run.tool_finished(&outcome),
         }
     }
 }

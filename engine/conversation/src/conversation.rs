@@ -32,6 +32,8 @@ pub struct Conversation {
     actions: Vec<Action>,
     pub(crate) ids: Ids,
     pub(crate) call: Call,
+    /// It goes on with a call that another process began.
+    pub(crate) resumed: bool,
     pub(crate) caller: Caller,
     pub(crate) hearing: Hearing,
     /// The caller's speech that is not decided.
@@ -111,6 +113,10 @@ impl Ids {
         self.invocation += 1;
         InvocationId(self.invocation)
     }
+    /// Those that come after these.
+    pub(crate) fn after(turn: u32, reply: u32, invocation: u32, sequence: u32) -> Self {
+        Self { turn, reply, invocation, sequence }
+    }
     pub(crate) fn sequence(&mut self) -> u32 {
         self.sequence += 1;
         self.sequence
@@ -129,6 +135,7 @@ impl Conversation {
             actions: Vec::new(),
             ids: Ids::default(),
             call: Call::Opening,
+            resumed: false,
             caller: Caller::Silent,
             speech: None,
             decided: None,

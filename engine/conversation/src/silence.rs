@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::agent::Agent;
 use crate::conversation::{Call, Saying};
 use crate::flow::{Step, Then};
+use crate::past::RESUMED;
 use crate::reply::{After, Source};
 use crate::{
     Begin, CallTime, Conversation, Deadline, DropReason, EndReason, Expectation, HoldReason, ReplyKind,
@@ -21,7 +22,8 @@ const WARNING_BEFORE: Duration = Duration::from_secs(30);
 impl Conversation {
     pub(crate) fn call_started(&mut self) {
         let max = self.policy.call_handling.max_duration;
-        let end = self.now.clock + max;
+        // The clock of a resumed call goes on, and so does its longest duration.
+        let end = if self.resumed { CallTime::ZERO } else { self.now.clock } + max;
         self.deadlines.set(Deadline::MaxDuration, end);
         if self.policy.call_handling.duration_warning.is_some() && max > WARNING_BEFORE {
             self.deadlines.set(Deadline::DurationWarning, end - WARNING_BEFORE);
@@ -39,8 +41,11 @@ impl Conversation {
         if self.call != Call::Opening {
             return;
         }
-        let agent_first = self.policy.call_handling.begin == Begin::Agent;
+        let agent_first = self.resumed || self.policy.call_handling.begin == Begin::Agent;
         let step = self.opening_step();
+        if self.resumed && self.guide.is_none() {
+            return self.resume_model();
+        }
         let caller_speaks = self.speech.as_ref().is_some_and(|speech| speech.is_turn());
         if agent_first && caller_speaks {
             self.owe(&step.say); // the greeting and the answer become one reply
@@ -58,9 +63,15 @@ impl Conversation {
         self.call = Call::Live;
         self.deadlines.clear(Deadline::Begin);
         self.quiet_since = self.now.clock;
-        let message = self.policy.call_handling.begin_message.clone().unwrap_or_default();
+        let message = self.policy.call_handling.begin_message.clone().filter(|_| !self.resumed);
+        let message = message.unwrap_or_default();
         let listen = Step { say: message, then: Then::Listen(Expectation::default()) };
-        self.guide.as_mut().map_or(listen, |guide| guide.run.begin())
+        self.guide.as_mut().map_or(listen, |guide| guide.begin())
+    }
+
+    fn resume_model(&mut self) {
+        let reply = self.begin_reply(ReplyKind::Answer, Source::Model, None);
+        self.start_model(reply, Some(RESUMED));
     }
 
     /// A1: the caller was quicker: the greeting goes before the answer.

@@ -15,6 +15,7 @@ use parlance_store::{
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
+use crate::bus::Bus;
 use crate::config::outside::Outside;
 use crate::config::{Config, Providers};
 use crate::convert::agent::Offer;
@@ -103,6 +104,8 @@ pub struct Engine {
     pub instance: String,
     /// Calls that live here.
     pub live: Arc<LiveCalls>,
+    /// How other nodes' calls are reached, and ours by them.
+    pub bus: Bus,
     /// Places for sessions.
     pub places: Arc<Semaphore>,
     /// The keys seen lately.
@@ -149,6 +152,7 @@ impl Engine {
         let voices = known_voices(&stack);
         let offer = offer(&stack, &voices, config.providers == Providers::Offline);
         let refusing = AtomicBool::new(false);
+        let bus = Bus::start(&store, live.clone());
         let places = Arc::new(Semaphore::new(config.max_sessions as usize));
         let known_keys = KnownKeys::new(config.requests_per_second);
         let metrics = Arc::default();
@@ -167,6 +171,7 @@ impl Engine {
             traces,
             instance,
             live,
+            bus,
             places,
             known_keys,
             ownership,
@@ -271,6 +276,7 @@ impl Engine {
                 "the journal could not be written to its end"
             );
         }
+        self.bus.stop();
         self.leases.stop();
         if let Err(error) = self.store.close().await {
             tracing::warn!(%error, "the database was not stopped in order");

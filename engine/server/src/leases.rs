@@ -88,7 +88,13 @@ impl Round {
         self.ownership.renewed(&asked, &renewed);
         let watch = watched(self.watch, renewed.seen, lease.length);
         self.watch = Some(watch);
-        for lost in ownership::close_lost(&self.store, lease, watch).await? {
+        let lost = ownership::close_lost(&self.store, lease, watch).await?;
+        if !lost.is_empty() {
+            // Who watches them waits for their end; without word it looks by itself, some seconds later.
+            let calls: Vec<_> = lost.iter().map(|lost| lost.call).collect();
+            self.store.tell_written(&calls).await.ok();
+        }
+        for lost in lost {
             self.closed.fetch_add(1, Ordering::Relaxed);
             let node = lost.node.map_or("none that is known".to_owned(), |node| node.to_string());
             tracing::warn!(call = %lost.call, organisation = %lost.organisation, node, "call of a lost engine closed");

@@ -2,11 +2,12 @@
 //!
 //! [`serve`] starts it; [`session`] holds a live call; [`rpc`] is the front desk, one file per service;
 //! [`http`] what operators ask; [`settings`] where settings come from; [`metrics`] what is counted; [`leases`] how a
-//! node keeps its calls; [`tools`] what agents can do; [`convert`] the contract's words for ours; [`status`] how
-//! failures leave. [`tls`] is the port's certificate, [`outgoing`] the requests that go out, [`traces`] what collectors
-//! are sent.
+//! node keeps its calls, [`bus`] how nodes reach one another's; [`tools`] what agents can do; [`convert`] the contract's
+//! words for ours; [`status`] how failures leave. [`tls`] is the port's certificate, [`outgoing`] the requests that go
+//! out, [`traces`] what collectors are sent.
 //! [`cli`] is the program's client side and knows only the contract.
 
+pub mod bus;
 pub mod cli;
 pub mod config;
 pub mod convert;

@@ -91,8 +91,8 @@ pub async fn start(config: Config) -> Result<Running, Error> {
     let engine = Arc::new(Engine::open(&config).await?);
     let (routes, health) = routes(&engine).await?;
     let app = axum::Router::new().fallback(split(routes, http::routes(&engine))).layer(cors());
-    tokio::spawn(tidy_up(engine.clone(), stop.clone()));
     let is_tls = tls.is_some();
+    tokio::spawn(tidy_up(engine.clone(), stop.clone()));
     let accepting = tokio::spawn(accept(listener, tls, app, stop.clone()));
     Ok(Running { address, engine, is_tls, health, stop, accepting })
 }
@@ -119,6 +119,7 @@ impl Running {
             () = hurry => {}
         }
         self.engine.end_calls().await;
+        self.engine.bus.stop();
         self.stop.cancel();
         // The accept loop bounds its own end; a panic in it has been reported by then.
         self.accepting.await.ok();

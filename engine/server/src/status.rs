@@ -64,6 +64,11 @@ pub enum Refusal {
         /// For people.
         message: String,
     },
+    /// The engine that the call lives on did not answer.
+    OwnerUnreachable {
+        /// The call's resource name.
+        call: String,
+    },
     /// This engine is shutting down.
     Draining,
     /// Nothing came in time.
@@ -177,14 +182,16 @@ pub fn code(reason: ErrorReason) -> Code {
         ErrorReason::RateLimited
         | ErrorReason::TooManySessions
         | ErrorReason::QuotaExceeded
-        | ErrorReason::TooManyMessages => Code::ResourceExhausted,
+        | ErrorReason::TooManyMessages
+        | ErrorReason::TooManyWatchers => Code::ResourceExhausted,
         ErrorReason::TooLate => Code::DeadlineExceeded,
-        ErrorReason::Unavailable | ErrorReason::Draining => Code::Unavailable,
+        ErrorReason::Unavailable | ErrorReason::Draining | ErrorReason::OwnerUnreachable => Code::Unavailable,
         ErrorReason::Unspecified | ErrorReason::Internal => Code::Internal,
         ErrorReason::StartExpected
         | ErrorReason::SecondStart
         | ErrorReason::CallTaken
         | ErrorReason::CallOver
+        | ErrorReason::CallNotLive
         | ErrorReason::ProviderMissing
         | ErrorReason::NoLanguageModel
         | ErrorReason::AppointmentCancelled
@@ -199,9 +206,10 @@ pub fn code(reason: ErrorReason) -> Code {
 fn retry_after(refusal: &Refusal) -> Option<Duration> {
     match refusal {
         Refusal::Exhausted { retry_after, .. } => Some(*retry_after),
-        Refusal::Unavailable { .. } | Refusal::Draining | Refusal::RequestInProgress => {
-            Some(Duration::from_secs(1))
-        }
+        Refusal::Unavailable { .. }
+        | Refusal::OwnerUnreachable { .. }
+        | Refusal::Draining
+        | Refusal::RequestInProgress => Some(Duration::from_secs(1)),
         _ => None,
     }
 }
@@ -239,6 +247,10 @@ fn describe(refusal: &Refusal) -> (ErrorReason, String) {
             (*reason, message.clone())
         }
         Refusal::Unavailable { message } => (ErrorReason::Unavailable, message.clone()),
+        Refusal::OwnerUnreachable { call } => (
+            ErrorReason::OwnerUnreachable,
+            format!("the engine that {call} lives on did not answer in time and nothing was done; try again"),
+        ),
         Refusal::Draining => (ErrorReason::Draining, "this engine is shutting down; try another".to_owned()),
         Refusal::TooLate { message } => (ErrorReason::TooLate, message.clone()),
         Refusal::Internal => {

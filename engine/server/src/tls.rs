@@ -17,7 +17,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio::net::TcpStream;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
@@ -159,7 +159,10 @@ impl Tls {
         let mut config = config.with_no_client_auth().with_cert_resolver(current.clone());
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         let watch = Watch { files, current, judged: written.clone(), seen: Some(written), unread: false };
-        tokio::spawn(watch.run(stop));
+        // Before anybody is told that the engine runs: without a listener the signal ends the process. Without the
+        // signal the files are still looked at.
+        let hang_up = signal(SignalKind::hangup()).ok();
+        tokio::spawn(watch.run(hang_up, stop));
         Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)) })
     }
 
@@ -186,10 +189,8 @@ struct Watch {
 }
 
 impl Watch {
-    async fn run(mut self, stop: CancellationToken) {
+    async fn run(mut self, mut hang_up: Option<Signal>, stop: CancellationToken) {
         let mut tick = tokio::time::interval(LOOK_EVERY);
-        // Without the signal the files are still looked at.
-        let mut hang_up = signal(SignalKind::hangup()).ok();
         loop {
             let asked = tokio::select! {
                 _ = tick.tick() => false,
@@ -237,7 +238,7 @@ impl Watch {
 }
 
 /// The next signal; never, if there are none.
-async fn next(signals: &mut Option<tokio::signal::unix::Signal>) -> Option<()> {
+async fn next(signals: &mut Option<Signal>) -> Option<()> {
     match signals {
         Some(signals) => signals.recv().await,
         None => std::future::pending().await,

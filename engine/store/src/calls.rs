@@ -6,7 +6,7 @@
 
 use diesel::dsl::sql;
 use diesel::prelude::*;
-use diesel::sql_types::{Integer, Nullable, Timestamptz};
+use diesel::sql_types::{Bool, Integer, Nullable, Timestamptz};
 use diesel_async::RunQueryDsl;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -232,6 +232,31 @@ async fn write_end(scope: &Scope, id: CallId, owner: Option<Owner>, end: &CallEn
                     update = update.filter(calls::owner_epoch.eq(owner.epoch));
                 }
                 Ok(update.returning(Call::as_returning()).get_result(conn).await.optional()?)
+            })
+        })
+        .await
+}
+
+/// Ends a call that nobody holds: not begun, or left by an owner whose lease has lapsed, who is fenced off by it. False
+/// if it is held or has ended: it stays as it is.
+///
+/// # Errors
+/// [`Error::Unavailable`] when the database can't be reached.
+pub async fn end_unheld(scope: &Scope, id: CallId, end: &CallEnd) -> Result<bool> {
+    scope
+        .run(|conn| {
+            Box::pin(async move {
+                let lapsed = sql::<Bool>("COALESCE(lease_expire_time < clock_timestamp(), true)");
+                let left = calls::state.eq(CallState::Ongoing).and(lapsed);
+                let row = calls::table.filter(calls::id.eq(id));
+                let row = row.filter(calls::state.eq(CallState::Created).or(left));
+                let change = (
+                    calls::state.eq(CallState::Ended),
+                    calls::end_time.eq(PgTime(end.at)),
+                    calls::end_reason.eq(&end.reason),
+                    calls::end_message.eq(&end.message),
+                );
+                Ok(diesel::update(row).set(change).execute(conn).await? == 1)
             })
         })
         .await

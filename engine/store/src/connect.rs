@@ -24,11 +24,26 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio_postgres::config::SslMode;
+use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::{Error, Result};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A server whose machine vanished answers nothing, not even no: after so long without a sign of life of its system a
+/// connection is given up, so that what waits for it is written over another.
+const GONE_AFTER: Duration = Duration::from_secs(30);
+/// How long a connection is quiet before its other end is asked for a sign of life.
+const ASK_AFTER: Duration = Duration::from_secs(15);
+
+/// The two halves of a connection: who asks, and who moves the bytes.
+pub(crate) type Halves = (
+    tokio_postgres::Client,
+    tokio_postgres::Connection<
+        tokio_postgres::Socket,
+        <MakeRustlsConnect as MakeTlsConnect<tokio_postgres::Socket>>::Stream,
+    >,
+);
 
 /// Where the database is and how to speak to it. Debug output and [`std::fmt::Display`] hide the password.
 #[derive(Clone)]
@@ -56,6 +71,12 @@ impl DatabaseUrl {
         if config.get_application_name().is_none() {
             config.application_name("parlance");
         }
+        if config.get_tcp_user_timeout().is_none() {
+            config.tcp_user_timeout(GONE_AFTER);
+        }
+        if !address.rest.contains("keepalives") {
+            config.keepalives_idle(ASK_AFTER);
+        }
         let checked = address.mode == SslMode::Require && !insecure_tls;
         let tls = tls_config(checked.then_some(address.root_certificates.as_deref()))?;
         Ok(Self { config: Arc::new(config), tls: Arc::new(tls) })
@@ -63,13 +84,22 @@ impl DatabaseUrl {
 
     /// Opens a connection as the login user.
     pub(crate) async fn connect(&self) -> Result<AsyncPgConnection> {
-        let tls = MakeRustlsConnect::new(ClientConfig::clone(&self.tls));
-        let (client, connection) = self
-            .config
-            .connect(tls)
-            .await
-            .map_err(|error| Error::Unavailable(format!("{self}: {}", explain(&error))))?;
+        let (client, connection) = self.connect_plain(&self.config).await?;
         Ok(AsyncPgConnection::try_from_client_and_connection(client, connection).await?)
+    }
+
+    /// The same without diesel, for who wants to see the server's own messages. Does nothing unless the second
+    /// half is polled. Its name among the server's activity is `application_name`.
+    pub(crate) async fn connect_to_listen(&self, application_name: &str) -> Result<Halves> {
+        let mut config = tokio_postgres::Config::clone(&self.config);
+        config.application_name(application_name);
+        self.connect_plain(&config).await
+    }
+
+    async fn connect_plain(&self, config: &tokio_postgres::Config) -> Result<Halves> {
+        let tls = MakeRustlsConnect::new(ClientConfig::clone(&self.tls));
+        let connected = config.connect(tls).await;
+        connected.map_err(|error| Error::Unavailable(format!("{self}: {}", explain(&error))))
     }
 }
 
@@ -245,6 +275,16 @@ mod tests {
         assert_eq!((url.mode, url.root_certificates.as_deref()), (SslMode::Require, Some("/ca")));
         let words = Address::split("host=db sslmode=disable user=me").unwrap();
         assert_eq!((words.rest.as_str(), words.mode), ("host=db user=me", SslMode::Disable));
+    }
+
+    #[test]
+    fn a_server_that_vanished_is_given_up_unless_the_address_says_when() {
+        let plain = DatabaseUrl::parse("postgres://db/x", false).unwrap();
+        assert_eq!(plain.config.get_tcp_user_timeout(), Some(&GONE_AFTER));
+        assert_eq!(plain.config.get_keepalives_idle(), ASK_AFTER);
+        let own = DatabaseUrl::parse("postgres://db/x?keepalives_idle=99&tcp_user_timeout=7", false).unwrap();
+        assert_eq!(own.config.get_tcp_user_timeout(), Some(&Duration::from_secs(7)));
+        assert_eq!(own.config.get_keepalives_idle(), Duration::from_secs(99));
     }
 
     #[test]

@@ -71,6 +71,10 @@ uuid_id!(
     InvocationId
 );
 uuid_id!(
+    /// Something one node asks of the node that a call lives on.
+    CommandId
+);
+uuid_id!(
     /// A booking.
     AppointmentId
 );

@@ -152,3 +152,41 @@ pub async fn read(scope: &Scope, call: CallId, offset: i64, limit: u32) -> Resul
         })
         .await
 }
+
+/// The same, of one kind only.
+///
+/// # Errors
+/// [`Error::Unavailable`](crate::Error::Unavailable) when the database can't be reached.
+pub async fn read_kind(
+    scope: &Scope,
+    call: CallId,
+    kind: &str,
+    offset: i64,
+    limit: u32,
+) -> Result<Vec<JournalEntry>> {
+    scope
+        .run(|conn| {
+            Box::pin(async move {
+                let query = journal::table.filter(journal::call_id.eq(call)).filter(journal::kind.eq(kind));
+                let query = query.filter(journal::journal_offset.ge(offset)).order(journal::journal_offset);
+                Ok(query.limit(limit.into()).select(JournalEntry::as_select()).load(conn).await?)
+            })
+        })
+        .await
+}
+
+/// The last entry of one kind in a call's journal.
+///
+/// # Errors
+/// [`Error::Unavailable`](crate::Error::Unavailable) when the database can't be reached.
+pub async fn last_of_kind(scope: &Scope, call: CallId, kind: &str) -> Result<Option<JournalEntry>> {
+    scope
+        .run(|conn| {
+            Box::pin(async move {
+                let query = journal::table.filter(journal::call_id.eq(call)).filter(journal::kind.eq(kind));
+                let last = query.order(journal::journal_offset.desc()).select(JournalEntry::as_select());
+                Ok(last.first(conn).await.optional()?)
+            })
+        })
+        .await
+}

@@ -4,16 +4,19 @@
 //! refused. It knows nothing of the wire, of live calls or of providers. Enter at [`Store::open`]; take a
 //! [`Scope`] for an organisation with [`Store::scope`] and hand it to the functions of an aggregate:
 //! [`organisations`], [`keys`], [`agents`], [`calls`], [`journal`], [`transcripts`], [`invocations`],
-//! [`appointments`], [`phone_numbers`], [`requests`], [`audit_log`]. Which node holds a live call is [`ownership`]'s
-//! business. Without a scope there are no rows: row-level security sees to it, not our queries.
+//! [`appointments`], [`phone_numbers`], [`requests`], [`audit_log`], [`commands`]. Which node holds a live call is
+//! [`ownership`]'s business; what other nodes did is heard by [`Store::listen`]. Without a scope there are no rows:
+//! row-level security sees to it, not our queries.
 
 pub mod agents;
 pub mod appointments;
 pub mod audit_log;
 pub mod calls;
+pub mod commands;
 pub mod invocations;
 pub mod journal;
 pub mod keys;
+pub mod notices;
 pub mod organisations;
 pub mod ownership;
 pub mod phone_numbers;
@@ -41,7 +44,8 @@ pub use booking::{OpenPeriod, Refusal};
 pub use connect::DatabaseUrl;
 pub use error::Error;
 pub use ids::{
-    AgentId, AppointmentId, AuditEntryId, CallId, InvocationId, KeyId, NodeId, OrganisationId, PhoneNumberId,
+    AgentId, AppointmentId, AuditEntryId, CallId, CommandId, InvocationId, KeyId, NodeId, OrganisationId,
+    PhoneNumberId,
 };
 pub use migrate::Migrated;
 pub use page::{Page, PageRequest};

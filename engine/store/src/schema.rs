@@ -171,3 +171,15 @@ diesel::table! {
         update_time -> Timestamptz,
     }
 }
+
+diesel::table! {
+    call_commands (id) {
+        id -> Uuid,
+        organisation_id -> Uuid,
+        call_id -> Uuid,
+        command -> Jsonb,
+        create_time -> Timestamptz,
+        expire_time -> Timestamptz,
+        outcome -> Nullable<Text>,
+    }
+}

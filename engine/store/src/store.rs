@@ -11,10 +11,11 @@ use futures_util::future::BoxFuture;
 use crate::audit::{self, TenancyAudit};
 use crate::connect::DatabaseUrl;
 use crate::migrate::{self, Migrated};
+use crate::notices::{self, Listening, Notice};
 use crate::pool::{self, Pool};
 use crate::private_cluster::{ClusterConfig, ClusterError, PrivateCluster};
 use crate::tenancy::{self, Scope, Work};
-use crate::{Error, OrganisationId, Result, organisations};
+use crate::{CallId, Error, OrganisationId, Result, organisations};
 
 /// Which Postgres to use.
 #[derive(Debug, Clone)]
@@ -130,6 +131,24 @@ impl Store {
         // A checked-out connection has just answered a query of the pool's own.
         let conn = self.pool.get().await.map_err(|error| Error::Unavailable(error.to_string()))?;
         drop(conn);
+        Ok(())
+    }
+
+    /// Hears what the nodes on this database tell one another, until the value given back is dropped. `hear` is
+    /// called for each notice, in order, and must not block.
+    pub fn listen(&self, hear: impl Fn(Notice) + Send + Sync + 'static) -> Listening {
+        notices::listen(self.url.clone(), hear)
+    }
+
+    /// Tells every node, this one too, that the journals of these calls have grown or that the calls are over.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the database can't be reached.
+    pub async fn tell_written(&self, calls: &[CallId]) -> Result<()> {
+        let mut conn = self.pool.get().await.map_err(|error| Error::Unavailable(error.to_string()))?;
+        for calls in calls.chunks(notices::CALLS_PER_NOTICE) {
+            notices::tell(&mut conn, &Notice::Written(calls.to_vec())).await?;
+        }
         Ok(())
     }
 

@@ -223,7 +223,7 @@ async fn a_slow_answer_is_bridged_by_the_agent_s_fillers_and_silence_ends_with_i
         call_handling: Some(CallHandling {
             begin_message: "Hello".into(),
             reminder_max: Some(0),
-            silence_limit: Some(agents::duration(Duration::from_secs(1))),
+            silence_limit: Some(agents::duration(Duration::from_secs(3))),
             goodbye_text: "So long.".into(),
             ..Default::default()
         }),
@@ -231,6 +231,7 @@ async fn a_slow_answer_is_bridged_by_the_agent_s_fillers_and_silence_ends_with_i
     };
     let agent = house.hires(agent).await;
     let mut caller = Caller::dials(&house, start(&agent)).await;
+    caller.agent_finishes().await;
     caller.types("what goes in comes out");
     let (ended, _) = caller.ends(SOON).await;
     assert_eq!(ended.reason(), v1::EndReason::Silence, "{}", caller.history());

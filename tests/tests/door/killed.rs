@@ -6,6 +6,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use parlance::convert::agent as convert_agent;
+use parlance::session::past;
+use parlance_conversation::{Action, CallTime, Conversation, Input, Now, Scene};
 use parlance_proto::v1;
 use parlance_proto::v1::voice_session_response::Response;
 use parlance_store::appointments::{self, AppointmentFilter};
@@ -286,4 +289,32 @@ async fn the_next_start_closes_what_a_killed_engine_left() {
         assert!(Instant::now() < give_up, "the call is not closed: {call:?}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_killed_engine_had_stored_is_enough_to_go_on_with_the_next_open_question() {
+    let hall = House::leasing(&database::another("gone_on_with").await, LEASE).await;
+    let mut victim = Victim::dials(&hall, Moment::After(Duration::ZERO)).await;
+    types(&mut victim.caller, &LINES[..1]).await;
+    victim.caller.waits(Duration::from_millis(STORED_AFTER_MS + 500)).await;
+    victim.program.is_killed();
+
+    let read = past::read(&victim.scope, victim.call).await.expect("the journal is there");
+    let agent = v1::Agent { voice: None, ..agents::restaurant() };
+    let scene =
+        Scene { started: jiff::civil::date(2026, 5, 20).at(12, 0, 0, 0), variables: Default::default() };
+    let policy =
+        convert_agent::policy(&agent, &hall.running.engine.offer, scene).expect("the agent is valid");
+    let mut rest = Conversation::resumed(policy, &read.past);
+    let now = CallTime::from_micros(read.at_us.unsigned_abs());
+    let mut actions = Vec::new();
+    for fact in [Input::CallStarted, Input::FarEndReady] {
+        rest.handle(Now { clock: now, audio: now }, fact, &mut actions);
+    }
+    let said = actions.iter().filter_map(|action| match action {
+        Action::Synthesize { text, .. } => Some(text.as_str()),
+        _ => None,
+    });
+    let said: Vec<&str> = said.collect();
+    assert_eq!(said, ["What name shall I put it under?"], "{:?}\n{}", read.past, victim.caller.history());
 }

@@ -96,6 +96,12 @@ impl Desk<'_> {
         self.question(&prompt)
     }
 
+    /// The form in the middle, where nothing is forgotten: the open question.
+    pub fn enter_again(&mut self) -> Move {
+        let untouched = !self.ask.slots.iter().any(|slot| self.known.slots.contains_key(&slot.name));
+        if untouched { self.enter() } else { self.question("") }
+    }
+
     /// A caller's turn.
     pub fn answer(&mut self, text: &str) -> Move {
         let all = words(text);

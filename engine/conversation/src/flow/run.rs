@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::ask::{Asked, Desk, Form, Move};
 use super::known::Known;
+use super::slots::Value;
 use super::{Ask, Flow, Node, SlotKind, Step, Then, jsgf};
 use crate::{EndReason, Expectation, Scene, ToolOutcome};
 
@@ -36,6 +37,36 @@ impl Run {
     pub fn begin(&mut self) -> Step {
         let start = self.flow.start.clone();
         self.walk(start, String::new())
+    }
+
+    /// Puts a new run where another one was told to stand, with what it knew. Values that do not fit their slots are
+    /// left out, and so asked for again.
+    pub(crate) fn stand_at(&mut self, node: String, slots: &serde_json::Value, last: Option<&ToolOutcome>) {
+        self.node = node;
+        let asks = self.flow.nodes.values().filter_map(|node| match node {
+            Node::Ask(ask) => Some(ask),
+            _ => None,
+        });
+        for slot in asks.flat_map(|ask| &ask.slots) {
+            let value = slots.get(&slot.name).and_then(|value| Value::from_machine(value, &slot.kind));
+            if let Some(value) = value {
+                self.known.slots.insert(slot.name.clone(), value);
+            }
+        }
+        last.into_iter().for_each(|outcome| self.known.take_outcome(outcome));
+    }
+
+    /// The first step from where the run was put: the open question, or what stands at the node.
+    pub(crate) fn go_on(&mut self) -> Step {
+        let flow = Arc::clone(&self.flow);
+        match flow.nodes.get(&self.node) {
+            Some(Node::Ask(ask)) => {
+                let verdict = self.desk(ask).enter_again();
+                self.follow(ask, verdict, String::new())
+            }
+            Some(_) => self.walk(self.node.clone(), String::new()),
+            None => self.begin(),
+        }
     }
 
     /// The settled words of a caller's turn, spoken or typed. While a tool runs, or after the end,

@@ -35,6 +35,21 @@ impl Value {
         }
     }
 
+    /// The other way round, for a slot of that kind.
+    pub fn from_machine(value: &serde_json::Value, kind: &SlotKind) -> Option<Self> {
+        let text = || value.as_str().map(str::to_owned);
+        let value = match kind {
+            SlotKind::YesNo => Self::YesNo(value.as_bool()?),
+            SlotKind::PartySize => Self::Party(value.as_u64()?.try_into().ok()?),
+            SlotKind::Date => Self::Date { date: value.as_str()?.parse().ok()?, contradicts: None },
+            SlotKind::Time => Self::Time(value.as_str()?.parse().ok()?),
+            SlotKind::PersonName => Self::Name(text()?),
+            SlotKind::Phone => Self::Phone(text()?),
+            SlotKind::Option { .. } => Self::Option(text()?),
+        };
+        value.suits(kind).then_some(value)
+    }
+
     /// For prompts: "4", "Friday, May 22", "7:00 PM", "555-0198".
     pub fn readable(&self) -> String {
         match self {

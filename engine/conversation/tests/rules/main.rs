@@ -5,6 +5,7 @@ mod agents;
 mod chaos;
 mod dialogues;
 mod floor;
+mod resume;
 mod session;
 mod straight;
 mod truth;

@@ -75,9 +75,14 @@ pub fn ms(at: u64) -> CallTime {
 impl Session {
     /// A call that has begun at zero, with the far end ready.
     pub fn new(policy: Policy) -> Self {
+        Self::of(Conversation::new(policy), 0)
+    }
+
+    /// A call that goes on from some moment.
+    pub fn of(conversation: Conversation, clock: u64) -> Self {
         let mut session = Self {
-            conversation: Conversation::new(policy),
-            clock: 0,
+            conversation,
+            clock,
             lines: Vec::new(),
             actions: Vec::new(),
             facts: Vec::new(),
@@ -94,8 +99,8 @@ impl Session {
             states: BTreeSet::new(),
             playouts: BTreeMap::new(),
         };
-        session.post(0, Input::CallStarted);
-        session.post(0, Input::FarEndReady);
+        session.post(clock, Input::CallStarted);
+        session.post(clock, Input::FarEndReady);
         session
     }
 

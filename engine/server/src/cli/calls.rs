@@ -1,16 +1,18 @@
-//! `parlance calls`: the calls there were, and one of them as a timeline.
+//! `parlance calls`: the calls there were, one of them as a timeline, and what can be done to a live one.
 //!
 //! Only asks and prints; how a call reads is [`super::timeline`]'s to decide.
 
 use std::process::ExitCode;
 
+use parlance_proto::v1::control_call_request::Control;
 use parlance_proto::v1::{
-    Call, CallState, EndReason, GetCallRequest, GetTranscriptRequest, ListCallsRequest,
+    Call, CallState, ControlCallRequest, EndCallRequest, EndReason, GetCallRequest, GetTranscriptRequest,
+    ListCallsRequest, Say,
 };
 
 use super::connect::{ConnectArgs, Engine, connect, resource_name};
 use super::terminal::Paint;
-use super::{Error, describe, timeline};
+use super::{Error, describe, timeline, watch};
 
 /// The commands under `parlance calls`.
 #[derive(Debug, clap::Subcommand)]
@@ -19,6 +21,12 @@ pub enum CallsCommand {
     List(ListArgs),
     /// Show one call: what was said, and why the agent waited, held and cut.
     Show(ShowArgs),
+    /// Watch a call as it goes, from its beginning to its end.
+    Watch(ShowArgs),
+    /// Let the agent of a live call say something.
+    Say(SayArgs),
+    /// End a call now.
+    End(ShowArgs),
 }
 
 /// Arguments of `parlance calls list`.
@@ -34,17 +42,50 @@ pub struct ListArgs {
     limit: i32,
 }
 
-/// Arguments of `parlance calls show`.
+/// Arguments of `parlance calls show`, `watch` and `end`.
 #[derive(Debug, clap::Args)]
 pub struct ShowArgs {
     #[command(flatten)]
     connect: ConnectArgs,
+    #[command(flatten)]
+    which: Which,
+}
+
+/// Arguments of `parlance calls say`.
+#[derive(Debug, clap::Args)]
+pub struct SayArgs {
+    #[command(flatten)]
+    connect: ConnectArgs,
+    #[command(flatten)]
+    which: Which,
+    /// The words, up to 2,000 characters.
+    #[arg(long, value_name = "WORDS")]
+    text: String,
+    /// The caller can't interrupt it.
+    #[arg(long)]
+    protected: bool,
+}
+
+/// One call.
+#[derive(Debug, clap::Args)]
+struct Which {
     /// The call: its id, or `calls/ID`.
     #[arg(required_unless_present = "last")]
     call: Option<String>,
     /// The newest call.
     #[arg(long, conflicts_with = "call")]
     last: bool,
+}
+
+impl Which {
+    /// Its resource name.
+    async fn name(self, engine: &Engine) -> Result<String, Error> {
+        if let Some(call) = self.call {
+            return Ok(resource_name("calls", &call));
+        }
+        let newest = newest(engine, String::new(), 1).await?.pop().map(|call| call.name);
+        newest.ok_or_else(|| Error::Usage("there is no call yet".to_owned()))
+    }
 }
 
 /// Carries out one of them.
@@ -55,6 +96,13 @@ pub async fn run(command: CallsCommand) -> Result<ExitCode, Error> {
     match command {
         CallsCommand::List(args) => list(args).await,
         CallsCommand::Show(args) => show(args).await,
+        CallsCommand::Watch(args) => {
+            let engine = connect(&args.connect).await?;
+            let call = args.which.name(&engine).await?;
+            watch::watch(&engine, call).await
+        }
+        CallsCommand::Say(args) => say(args).await,
+        CallsCommand::End(args) => end(args).await,
     }
 }
 
@@ -73,14 +121,7 @@ async fn list(args: ListArgs) -> Result<ExitCode, Error> {
 
 async fn show(args: ShowArgs) -> Result<ExitCode, Error> {
     let engine = connect(&args.connect).await?;
-    let name = match args.call {
-        Some(call) => resource_name("calls", &call),
-        None => newest(&engine, String::new(), 1)
-            .await?
-            .pop()
-            .map(|call| call.name)
-            .ok_or_else(|| Error::Usage("there is no call yet".to_owned()))?,
-    };
+    let name = args.which.name(&engine).await?;
     let request = GetCallRequest { name: name.clone() };
     let call = engine.calls().get_call(request).await?.into_inner().call.unwrap_or_default();
     let request = GetTranscriptRequest { call: name, include_events: true };
@@ -95,6 +136,27 @@ async fn show(args: ShowArgs) -> Result<ExitCode, Error> {
     for line in timeline::tool_lines(&call) {
         println!("{line}");
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn say(args: SayArgs) -> Result<ExitCode, Error> {
+    let engine = connect(&args.connect).await?;
+    let say = Say { text: args.text, protected: args.protected };
+    let request = ControlCallRequest {
+        name: args.which.name(&engine).await?,
+        control: Some(Control::Say(say)),
+        ..Default::default()
+    };
+    engine.calls().control_call(request).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn end(args: ShowArgs) -> Result<ExitCode, Error> {
+    let engine = connect(&args.connect).await?;
+    let request = EndCallRequest { name: args.which.name(&engine).await?, ..Default::default() };
+    let name = request.name.clone();
+    engine.calls().end_call(request).await?;
+    println!("{name} ends");
     Ok(ExitCode::SUCCESS)
 }
 

@@ -26,6 +26,7 @@ mod terminal;
 #[cfg(test)]
 mod tests;
 mod timeline;
+mod watch;
 mod waterfall;
 
 pub use error::Error;
@@ -37,7 +38,7 @@ pub enum Command {
     Call(call::CallArgs),
     /// Talk to an agent by typing.
     Talk(talk::TalkArgs),
-    /// List calls, and show why a call went as it did.
+    /// List calls, show why a call went as it did, watch, steer and end live ones.
     #[command(subcommand)]
     Calls(calls::CallsCommand),
     /// Create, change, show and delete agents.

@@ -43,6 +43,9 @@ pub struct Outside {
     /// PEM file with the authority of the collector's certificate, if it is no public one.
     #[arg(long, env = "OTEL_EXPORTER_OTLP_CERTIFICATE", value_name = "FILE")]
     pub otlp_certificate: Option<PathBuf>,
+    /// `true` turns traces off, whatever else is set.
+    #[arg(long, env = "OTEL_SDK_DISABLED", default_value = "false", value_name = "TRUE")]
+    pub otel_sdk_disabled: String,
     /// What traces call this service.
     #[arg(long, env = "OTEL_SERVICE_NAME", default_value = "parlance", value_name = "NAME")]
     pub otel_service_name: String,

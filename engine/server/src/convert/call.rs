@@ -1,6 +1,6 @@
 //! Calls and what hangs on them: rows of the store in the contract's words.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use parlance_conversation::{CallTime, EndReason, Entry, ReplyId, Speaker, TurnId};
 use parlance_proto::v1;
@@ -31,7 +31,7 @@ pub fn call(row: &calls::Call) -> v1::Call {
 }
 
 /// The values for an agent's texts that a call was made with.
-pub fn variables(row: &calls::Call) -> HashMap<String, String> {
+pub fn variables(row: &calls::Call) -> BTreeMap<String, String> {
     serde_json::from_value(row.dynamic_variables.clone()).unwrap_or_default()
 }
 
@@ -78,7 +78,7 @@ pub fn run_key(call: parlance_store::CallId, number: u32) -> String {
 }
 
 /// The number in such a key; 0 for a key that somebody else has made.
-fn run_number(key: &str) -> u32 {
+pub fn run_number(key: &str) -> u32 {
     key.rsplit_once('/').and_then(|(_, number)| number.parse().ok()).unwrap_or(0)
 }
 
@@ -116,11 +116,8 @@ pub fn journal_event(row: &journal::JournalEntry) -> Option<v1::CallEvent> {
         return None;
     }
     let told: parlance_conversation::Event = serde_json::from_value(row.payload.clone()).ok()?;
-    Some(v1::CallEvent {
-        offset: u64::try_from(row.offset).ok()?,
-        at: Some(offset(CallTime::from_micros(u64::try_from(row.at_us).ok()?))),
-        event: Some(event::wire(&told)?),
-    })
+    let at = CallTime::from_micros(u64::try_from(row.at_us).ok()?);
+    event::call_event(u64::try_from(row.offset).ok()?, at, &told)
 }
 
 /// An utterance as it is kept.

@@ -68,6 +68,22 @@ pub fn wire(event: &Event) -> Option<Wire> {
     })
 }
 
+/// Whether clients see the event at all.
+pub fn is_public(event: &Event) -> bool {
+    !matches!(
+        event,
+        Event::CallerInterim { .. }
+            | Event::ProviderTurn { .. }
+            | Event::Speculated { .. }
+            | Event::FlowMoved { .. }
+    )
+}
+
+/// An entry of the journal as clients see it; `None` for what is for the journal alone.
+pub fn call_event(place: u64, at: CallTime, told: &Event) -> Option<v1::CallEvent> {
+    Some(v1::CallEvent { offset: place, at: Some(offset(at)), event: Some(wire(told)?) })
+}
+
 /// An utterance of the transcript.
 pub fn transcript_entry(entry: &Entry) -> v1::TranscriptEntry {
     let speaker = match entry.speaker {

@@ -1,20 +1,19 @@
-//! `CallService`: creates, reads and ends calls.
+//! `CallService`: creates and reads calls. What is asked of a live one is in [`super::control`], watching in
+//! [`super::watch`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use parlance_conversation::EndReason;
 use parlance_proto::v1;
 use parlance_proto::v1::call_service_server::CallService;
-use parlance_store::ownership::Owner;
 use parlance_store::{CallId, Error as StoreError, Scope, agents, calls, invocations, journal, transcripts};
 use tonic::{Request, Response, Status};
 
 use super::perform::{Done, perform};
+use super::watch::{Events, Watch};
 use super::{auth, name, open, page};
 use crate::convert::{call as convert, event};
 use crate::engine::Engine;
-use crate::session::journal::{CLOSE_WAIT, CallKey, Closing};
 use crate::status::{Refusal, Violations};
 
 /// Journal entries read at once.
@@ -23,7 +22,7 @@ const JOURNAL_PAGE: u32 = 1_000;
 /// The service.
 #[derive(Clone)]
 pub struct Calls {
-    engine: Arc<Engine>,
+    pub(super) engine: Arc<Engine>,
 }
 
 impl Calls {
@@ -43,37 +42,12 @@ impl Calls {
         let row = calls::create(scope, web_call(&agent, &variables)).await?;
         Ok(convert::call(&row))
     }
-
-    async fn end(&self, scope: &Scope, id: CallId) -> Result<v1::Call, Refusal> {
-        let row = calls::get(scope, id).await.map_err(|error| missing(error, id))?;
-        let over = || Refusal::WrongState {
-            reason: v1::ErrorReason::CallOver,
-            message: format!("calls/{id} is over already"),
-        };
-        match row.state {
-            calls::CallState::Ended => return Err(over()),
-            calls::CallState::Ongoing if self.engine.live.end(id, EndReason::ApiEnded) => {}
-            // Announced and not begun, or left behind by an engine that is gone: nobody else will close it.
-            calls::CallState::Created | calls::CallState::Ongoing => {
-                let key = CallKey { organisation: scope.organisation(), call: id, owner: Owner::NOBODY };
-                let message = "ended before its session".to_owned();
-                let closing = Closing {
-                    at: jiff::Timestamp::now(),
-                    reason: EndReason::ApiEnded,
-                    message,
-                    recording: None,
-                };
-                self.engine.journal.close(key, closing, CLOSE_WAIT).await;
-                // A session may have begun in between.
-                self.engine.live.end(id, EndReason::ApiEnded);
-            }
-        }
-        Ok(convert::call(&row))
-    }
 }
 
 #[tonic::async_trait]
 impl CallService for Calls {
+    type WatchCallStream = Events;
+
     async fn create_call(
         &self,
         request: Request<v1::CreateCallRequest>,
@@ -124,6 +98,28 @@ impl CallService for Calls {
             Ok(Done::new(request.name, v1::EndCallResponse { call: Some(call) }))
         })
         .await
+    }
+
+    async fn control_call(
+        &self,
+        request: Request<v1::ControlCallRequest>,
+    ) -> Result<Response<v1::ControlCallResponse>, Status> {
+        let calls = self.clone();
+        perform(&self.engine, request, |scope, request| async move {
+            calls.control(&scope, &request).await?;
+            Ok(Done::new(request.name, v1::ControlCallResponse {}))
+        })
+        .await
+    }
+
+    async fn watch_call(
+        &self,
+        request: Request<v1::WatchCallRequest>,
+    ) -> Result<Response<Self::WatchCallStream>, Status> {
+        let scope = auth::scope(&self.engine.store, &request).await?;
+        let request = request.into_inner();
+        let id = name::call("name", &request.name)?;
+        Ok(Response::new(Watch::stream(self.engine.clone(), scope, id, request.after_offset).await?))
     }
 
     async fn get_transcript(

@@ -4,7 +4,11 @@ pub mod agent;
 pub mod appointment;
 pub mod auth;
 pub mod call;
+<<<<<<< HEAD
 pub mod filter;
+=======
+pub mod control;
+>>>>>>> main
 pub mod known_keys;
 pub mod name;
 pub mod open;
@@ -13,3 +17,4 @@ pub mod page;
 pub mod perform;
 pub mod phone_number;
 pub mod voice;
+pub mod watch;

@@ -3,7 +3,7 @@
 //! The order matters: formats and fields first, then the agent, then the row of the call. What comes out is
 //! a session ready to run.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +29,7 @@ use crate::session::clock::Clock;
 use crate::session::far_end::{FarEnd, Outgoing};
 use crate::session::inbox::{Inbox, Posted};
 use crate::session::journal::CallKey;
+use crate::session::onlookers::Onlookers;
 use crate::session::playout::{self, Playout};
 use crate::session::run::{Options, Parts, Session};
 use crate::session::telling::CallJournal;
@@ -123,12 +124,12 @@ pub async fn open(
     };
     // The seat before the row is live: whoever ends a live call must find it.
     let inbox = Inbox::default();
-    let seat = Seat::take(engine, call, &inbox).ok_or_else(|| taken(call))?;
+    let seat = Seat::take(engine, organisation, call, &inbox).ok_or_else(|| taken(call))?;
     let begun = begin_call(engine, &scope, call).await;
     let owner = *begun.as_ref().unwrap_or(&Owner::NOBODY);
     let key = CallKey { organisation, call, owner };
     let opened =
-        begun.and_then(|_| put_together(engine, key, inbox, &agent, policy, &start, formats, outgoing));
+        begun.and_then(|_| put_together(&seat, key, inbox, &agent, policy, &start, formats, outgoing));
     if opened.as_ref().is_err_and(|refusal| {
         !matches!(refusal, Refusal::WrongState { reason: v1::ErrorReason::CallTaken, .. })
     }) {
@@ -158,12 +159,14 @@ pub async fn open(
 pub struct Seat {
     engine: Arc<Engine>,
     call: CallId,
+    onlookers: Arc<Onlookers>,
 }
 
 impl Seat {
     /// `None` if that call lives already.
-    fn take(engine: &Arc<Engine>, call: CallId, inbox: &Inbox) -> Option<Self> {
-        engine.live.enter(call, inbox.post()).then(|| Self { engine: engine.clone(), call })
+    fn take(engine: &Arc<Engine>, organisation: OrganisationId, call: CallId, inbox: &Inbox) -> Option<Self> {
+        let onlookers = engine.live.enter(organisation, call, inbox.post())?;
+        Some(Self { engine: engine.clone(), call, onlookers })
     }
 }
 
@@ -176,7 +179,7 @@ impl Drop for Seat {
 
 #[allow(clippy::too_many_arguments, reason = "the parts of a session, put together in one place")]
 fn put_together(
-    engine: &Arc<Engine>,
+    seat: &Seat,
     key: CallKey,
     inbox: Inbox,
     agent: &v1::Agent,
@@ -185,21 +188,22 @@ fn put_together(
     formats: Formats,
     outgoing: mpsc::Sender<Outgoing>,
 ) -> Result<Session, Refusal> {
+<<<<<<< HEAD
     let mut bad = Violations::default();
     let manner = convert_voice::manner(agent.voice.as_ref(), &mut bad);
     bad.check()?;
     let privacy = agent.privacy.unwrap_or_default();
     let keeps_words = privacy.storage() != v1::StorageLevel::NoTranscript;
+=======
+    let engine = &seat.engine;
+>>>>>>> main
     let post = inbox.post();
     let sink: stt::Sink = {
         let post = post.clone();
         Arc::new(move |event| post.post(Posted::Heard(event)))
     };
     let settings = stt::Settings { language: "en-US".to_owned(), expectation: stt::Expectation::default() };
-    let listener = engine.stack.stt.open(settings, sink).map_err(|error| {
-        tracing::error!(%error, "the transcriber could not be opened");
-        Refusal::WrongState { reason: v1::ErrorReason::ProviderMissing, message: error.to_string() }
-    })?;
+    let listener = listener(engine.stack.stt.as_ref(), settings, sink)?;
     Ok(Session::new(Parts {
         clock: Clock::start(),
         conversation: Conversation::new(policy),
@@ -208,9 +212,14 @@ fn put_together(
         playout: Playout::new(formats.output, start.reports_playback),
         voice: Voice::new(engine.speakers(agent), manner, post),
         model: engine.stack.llm.clone(),
+<<<<<<< HEAD
         toolbox: Toolbox::new(engine.store.scope(key.organisation), key, engine.tools.clone())
             .in_zone(&agent.time_zone),
         journal: CallJournal::new(engine.journal.clone(), key).wordless(!keeps_words),
+=======
+        toolbox: Toolbox::new(engine.store.scope(key.organisation), key, engine.tools.clone()),
+        journal: CallJournal::new(engine.journal.clone(), key, seat.onlookers.clone()),
+>>>>>>> main
         recording: engine
             .recorder
             .as_ref()
@@ -220,6 +229,17 @@ fn put_together(
         metrics: engine.metrics.clone(),
         inbox,
     }))
+}
+
+fn listener(
+    stt: &dyn stt::SpeechToText,
+    settings: stt::Settings,
+    sink: stt::Sink,
+) -> Result<Box<dyn stt::Listener>, Refusal> {
+    stt.open(settings, sink).map_err(|error| {
+        tracing::error!(%error, "the transcriber could not be opened");
+        Refusal::WrongState { reason: v1::ErrorReason::ProviderMissing, message: error.to_string() }
+    })
 }
 
 /// The call made earlier, if it can still be begun.
@@ -300,7 +320,7 @@ fn wire_format(format: AudioFormat) -> v1::AudioFormat {
 }
 
 /// Checks values for an agent's texts.
-pub fn variables(field: &str, variables: &HashMap<String, String>) -> Result<(), Refusal> {
+pub fn variables(field: &str, variables: &BTreeMap<String, String>) -> Result<(), Refusal> {
     let mut bad = Violations::default();
     convert_policy::variables(field, variables, &mut bad);
     bad.check()
@@ -340,5 +360,38 @@ impl Engine {
             .map(|speaker| format!("{}:{}", speaker.provider.name(), speaker.voice))
             .collect();
         format!("{}, {answers}, {}", self.stack.stt.name(), voices.join(" then "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use parlance_providers::{Error, ErrorKind};
+
+    struct Broken;
+
+    impl stt::SpeechToText for Broken {
+        fn name(&self) -> &'static str {
+            "broken"
+        }
+
+        fn capabilities(&self) -> stt::Capabilities {
+            stt::Capabilities { interims: false, watermark: false, lag_ms_p95: 0, sample_rate_hz: 16_000 }
+        }
+
+        fn open(&self, _: stt::Settings, _: stt::Sink) -> Result<Box<dyn stt::Listener>, Error> {
+            Err(Error::new("broken", ErrorKind::NotInstalled, "no model lies here"))
+        }
+    }
+
+    #[test]
+    fn a_transcriber_that_can_not_be_opened_is_a_provider_missing() {
+        let settings =
+            stt::Settings { language: "en-US".to_owned(), expectation: stt::Expectation::default() };
+        let refused = listener(&Broken, settings, Arc::new(|_| {})).err().expect("it is broken");
+        let status = tonic::Status::from(refused);
+        let reason = tonic_types::StatusExt::get_details_error_info(&status).expect("it says why").reason;
+        assert_eq!((status.code(), reason.as_str()), (tonic::Code::FailedPrecondition, "PROVIDER_MISSING"));
+        assert!(status.message().contains("no model lies here"), "{status:?}");
     }
 }

@@ -44,6 +44,7 @@ mutations!(
     DeletePhoneNumberRequest,
     CreateCallRequest,
     EndCallRequest,
+    ControlCallRequest,
     CancelAppointmentRequest,
     RescheduleAppointmentRequest,
 );

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use parlance_conversation::{EndReason, InvocationId, ReplyId, SegmentId, ToolOutcome};
+use parlance_conversation::{Control, EndReason, InvocationId, ReplyId, SegmentId, ToolOutcome};
 use parlance_providers::{llm, stt, tts};
 use tokio::sync::mpsc;
 
@@ -43,6 +43,8 @@ pub enum Posted {
         /// How it ended.
         outcome: ToolOutcome,
     },
+    /// Somebody outside wants something done.
+    Control(Control),
     /// Somebody outside wants the call to end.
     End(EndReason),
 }

@@ -7,7 +7,7 @@
 
 mod write;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -239,13 +239,16 @@ struct Batch {
     lanes: BTreeMap<CallKey, Lane>,
     closings: Vec<(CallKey, Closing, oneshot::Sender<()>)>,
     flushed: Vec<oneshot::Sender<()>>,
+    /// Calls of which there is something new to see, to be told to every node.
+    news: BTreeSet<CallId>,
     waiting: Arc<Waiting>,
     ownership: Arc<Ownership>,
 }
 
 impl Batch {
     fn new(waiting: Arc<Waiting>, ownership: Arc<Ownership>) -> Self {
-        Self { lanes: BTreeMap::new(), closings: Vec::new(), flushed: Vec::new(), waiting, ownership }
+        let (lanes, news) = Default::default();
+        Self { lanes, closings: Vec::new(), flushed: Vec::new(), news, waiting, ownership }
     }
 
     fn is_empty(&self) -> bool {

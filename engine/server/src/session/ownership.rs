@@ -121,7 +121,7 @@ impl Ownership {
 mod tests {
     use std::time::Duration;
 
-    use parlance_store::NodeId;
+    use parlance_store::{NodeId, OrganisationId};
 
     use super::*;
     use crate::session::inbox::{Inbox, Posted};
@@ -140,7 +140,7 @@ mod tests {
         let ownership = ownership();
         let (call, other) = (CallId::new(), CallId::new());
         let mut inbox = Inbox::default();
-        ownership.live.enter(call, inbox.post());
+        ownership.live.enter(OrganisationId::DEFAULT, call, inbox.post());
         ownership.took(call, 1);
         ownership.took(other, 4);
         let asked = ownership.calls();

@@ -276,6 +276,7 @@ impl Session {
             }
             Posted::Voice { reply, segment, event } => self.voiced(reply, segment, event),
             Posted::Tool { invocation, outcome } => self.feed(Input::ToolFinished { invocation, outcome }),
+            Posted::Control(control) => self.feed(Input::Control(control)),
             Posted::End(reason) => self.feed(Input::Control(Control::End { reason })),
         }
     }
@@ -415,19 +416,12 @@ impl Session {
             Some(WireControl::End(_)) => {
                 self.feed(Input::Control(Control::End { reason: EndReason::ClientEnded }));
             }
-            Some(WireControl::Say(say)) => {
-                let mut bad = Violations::default();
-                bad.longest("control.say.text", &say.text, SAY_MAX);
-                if say.text.trim().is_empty() {
-                    bad.add("control.say.text", "is empty");
+            Some(WireControl::Say(say)) => match sayable("control.say.text", &say.text) {
+                Ok(()) => {
+                    self.feed(Input::Control(Control::Say { text: say.text, protected: say.protected }));
                 }
-                match bad.check() {
-                    Ok(()) => {
-                        self.feed(Input::Control(Control::Say { text: say.text, protected: say.protected }));
-                    }
-                    Err(refusal) => self.refuse(refusal),
-                }
-            }
+                Err(refusal) => self.refuse(refusal),
+            },
             None => {
                 self.refuse(Violations::one("control", "is required: one of interrupt, say, end").into());
             }
@@ -466,6 +460,16 @@ impl Session {
         let ended = v1::CallEnded { reason: event::end_reason(reason).into(), message };
         self.far_end.finish(Response::Ended(ended), self.refusal, CLOSE_WAIT).await;
     }
+}
+
+/// Whether an agent can be told to say this.
+pub fn sayable(field: &str, text: &str) -> Result<(), Refusal> {
+    let mut bad = Violations::default();
+    bad.longest(field, text, SAY_MAX);
+    if text.trim().is_empty() {
+        bad.add(field, "is empty");
+    }
+    bad.check()
 }
 
 fn played(progress: Progress, at: CallTime) -> Input {

@@ -1,4 +1,7 @@
-//! What a session tells: every event to the journal, and those a client asked for to the stream.
+//! What a session tells: every event to the journal, those a client asked for to the stream, and the same entries as
+//! the journal's to whoever watches the call from this process.
+
+use std::sync::Arc;
 
 use parlance_conversation::{Event, Now};
 use parlance_proto::v1;
@@ -7,6 +10,7 @@ use parlance_proto::v1::voice_session_response::Response;
 use parlance_store::CallId;
 
 use super::journal::{CallKey, CallLine, Entry, Journal, Record};
+use super::onlookers::{Onlookers, Told};
 use crate::convert::event;
 
 /// The journal of one call: numbers its entries.
@@ -14,12 +18,19 @@ pub struct CallJournal {
     journal: Journal,
     line: CallLine,
     key: CallKey,
+    onlookers: Arc<Onlookers>,
     offset: u64,
+<<<<<<< HEAD
     wordless: bool,
+=======
+    /// The offset of the last entry that watchers get.
+    told: u64,
+>>>>>>> main
 }
 
 impl CallJournal {
     /// Begins at offset 1.
+<<<<<<< HEAD
     pub fn new(journal: Journal, key: CallKey) -> Self {
         Self { line: journal.for_call(key), journal, key, offset: 0, wordless: false }
     }
@@ -27,6 +38,10 @@ impl CallJournal {
     /// Whether only that turns, replies and waits were is noted, and none of what was said.
     pub fn wordless(self, wordless: bool) -> Self {
         Self { wordless, ..self }
+=======
+    pub fn new(journal: Journal, key: CallKey, onlookers: Arc<Onlookers>) -> Self {
+        Self { line: journal.for_call(key), journal, key, onlookers, offset: 0, told: 0 }
+>>>>>>> main
     }
 
     /// Notes what went in or was told.
@@ -35,6 +50,13 @@ impl CallJournal {
             return;
         }
         self.offset += 1;
+        if let Record::Told(told) = &record
+            && event::is_public(told)
+        {
+            let (previous, offset) = (std::mem::replace(&mut self.told, self.offset), self.offset);
+            let told = || Some(Told { previous, event: event::call_event(offset, now.clock, told)? });
+            self.onlookers.show(told);
+        }
         self.line.append(Entry { offset: self.offset, now, record });
     }
 

@@ -51,6 +51,10 @@ impl Collector {
     /// # Errors
     /// What can't be used, for people. Never a header's value.
     pub fn of(outside: &Outside) -> Result<Option<Self>, String> {
+        // As the standard has it: nothing but this word turns it off.
+        if outside.otel_sdk_disabled.eq_ignore_ascii_case("true") {
+            return Ok(None);
+        }
         let address = match (&outside.otlp_traces_endpoint, &outside.otlp_endpoint) {
             (Some(address), _) => address.clone(),
             (None, Some(base)) => format!("{}/v1/traces", base.trim_end_matches('/')),
@@ -297,6 +301,8 @@ mod tests {
         assert_eq!(address(outside()), "http://collector:4318/v1/traces");
         let of_traces = Outside { otlp_traces_endpoint: Some("https://t/in".into()), ..outside() };
         assert_eq!(address(of_traces), "https://t/in");
+        let off = Outside { otel_sdk_disabled: "True".into(), ..outside() };
+        assert!(Collector::of(&off).expect("nothing is wrong").is_none());
         let grpc = Outside { otlp_protocol: "grpc".into(), ..outside() };
         assert!(Collector::of(&grpc).is_err_and(|why| why.contains("OTEL_EXPORTER_OTLP_PROTOCOL")));
         let secret = Outside { otlp_headers: Some("no-value-geheim".into()), ..outside() };

@@ -6,6 +6,7 @@ mod agents;
 mod appointments;
 mod calls;
 mod cluster;
+mod commands;
 mod journal;
 mod keys;
 mod migrations;

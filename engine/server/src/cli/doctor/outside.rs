@@ -203,6 +203,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_engine_is_recognised_through_a_proxy_too() {
+        let here = engine("one").await;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let proxy = listener.local_addr().expect("it is bound");
+        tokio::spawn(async move {
+            while let Ok((mut outside, _)) = listener.accept().await {
+                let mut inside = tokio::net::TcpStream::connect(here).await.expect("the engine listens");
+                tokio::spawn(async move { tokio::io::copy_bidirectional(&mut outside, &mut inside).await });
+            }
+        });
+        let told = told(Some(&format!("http://{proxy}")), here, NO_NGROK).await;
+        assert_eq!(told[0], format!("ok BASE_URL: this engine answers at http://{proxy}"));
+    }
+
+    #[tokio::test]
     async fn another_engine_or_something_else_or_nothing_behind_base_url_is_missing() {
         let (here, other) = (engine("one").await, engine("two").await);
         let shop = serve(Router::new().fallback(|| async { "Welcome to our shop" })).await;

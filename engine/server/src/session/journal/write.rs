@@ -4,14 +4,14 @@
 //! is refused is halved until the culprit stands alone), and what belongs to a call that is another's by now.
 //! Everything else stays for the next try.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use parlance_conversation::Event;
 use parlance_store::calls::CallEnd;
 use parlance_store::journal::{JournalBatch, JournalEntry};
 use parlance_store::ownership::Owner;
 use parlance_store::transcripts::TranscriptEntry;
-use parlance_store::{Error, Store, calls, journal, transcripts};
+use parlance_store::{CallId, Error, Store, calls, journal, transcripts};
 
 use super::{Batch, CallKey, Closing, Entry, Lane, Record};
 use crate::convert::{call, event};
@@ -65,6 +65,8 @@ pub(super) trait Shelf: Send + Sync + 'static {
     fn write(&self, key: CallKey, piece: Piece<'_>) -> impl Future<Output = Result<(), Error>> + Send;
     /// Ends a call.
     fn end(&self, key: CallKey, end: CallEnd) -> impl Future<Output = Result<(), Error>> + Send;
+    /// Tells every node that there is something new to see of these calls.
+    fn tell(&self, calls: &[CallId]) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
 impl Shelf for Store {
@@ -97,17 +99,34 @@ impl Shelf for Store {
         };
         ended.map(drop)
     }
+
+    async fn tell(&self, calls: &[CallId]) -> Result<(), Error> {
+        self.tell_written(calls).await
+    }
 }
 
 /// Writes all of it, or gives the last error that is worth another try; what is settled is taken out.
 pub(super) async fn batch(shelf: &impl Shelf, batch: &mut Batch) -> Result<(), Error> {
     let entries = entries(shelf, batch).await;
     let closings = closings(shelf, batch).await;
+    tell(shelf, std::mem::take(&mut batch.news)).await;
     entries.and(closings)?;
     for done in batch.flushed.drain(..) {
         done.send(()).ok();
     }
     Ok(())
+}
+
+/// Wakes those who watch, on any node: once for all that was written, and not for facts, which nobody sees.
+async fn tell(shelf: &impl Shelf, news: BTreeSet<CallId>) {
+    if news.is_empty() {
+        return;
+    }
+    let calls: Vec<CallId> = news.into_iter().collect();
+    if let Err(error) = shelf.tell(&calls).await {
+        // They look by themselves now and then.
+        tracing::debug!(%error, "other nodes were not told of what was written");
+    }
 }
 
 async fn entries(shelf: &impl Shelf, batch: &mut Batch) -> Result<(), Error> {
@@ -131,6 +150,9 @@ async fn entries(shelf: &impl Shelf, batch: &mut Batch) -> Result<(), Error> {
         match written {
             Ok(()) => {
                 lane.line.leave(lane.entries.len());
+                if lane.entries.iter().any(|entry| matches!(entry.record, Record::Told(_))) {
+                    batch.news.insert(key.call);
+                }
                 batch.lanes.remove(&key);
             }
             Err(error) => failure = Err(error),
@@ -198,7 +220,7 @@ async fn closings(shelf: &impl Shelf, batch: &mut Batch) -> Result<(), Error> {
                 continue;
             }
             Err(error) => tracing::error!(call = %key.call, %error, "the end of a call is lost"),
-            Ok(()) => {}
+            Ok(()) => drop(batch.news.insert(key.call)),
         }
         batch.ownership.closed(key.call);
         batch.waiting.ends.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);

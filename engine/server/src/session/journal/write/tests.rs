@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use parlance_conversation::{CallTime, EndReason, Input, Now};
+use parlance_store::OrganisationId;
 use parlance_store::ownership::{Lease, Owner};
-use parlance_store::{CallId, OrganisationId};
 
 use super::super::{CallLine, Journal, Ownership, WAITING_MAX_OF_CALL};
 use super::*;
@@ -18,6 +18,7 @@ struct Script {
     taken: Option<CallId>,
     entries: Vec<(CallId, i64, String)>,
     ends: Vec<(CallId, CallEnd)>,
+    told: Vec<CallId>,
 }
 
 #[derive(Clone, Default)]
@@ -70,6 +71,11 @@ impl Shelf for Scripted {
             script.ends.push((key.call, end));
             Ok(())
         })
+    }
+
+    async fn tell(&self, calls: &[CallId]) -> Result<(), Error> {
+        self.with(|script| script.told.extend_from_slice(calls));
+        Ok(())
     }
 }
 

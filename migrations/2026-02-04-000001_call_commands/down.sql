@@ -1,0 +1,2 @@
+DROP FUNCTION sweep_call_commands();
+DROP TABLE call_commands;
