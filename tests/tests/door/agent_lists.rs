@@ -140,7 +140,7 @@ async fn description_labels_and_state_are_kept_changed_and_checked() {
     let anna = Agent { name: anna.name, labels, state: AgentState::Inactive.into(), ..Default::default() };
     let anna = change(&house, anna).await;
     assert_eq!((anna.labels["team"].as_str(), anna.state()), ("late", AgentState::Inactive));
-    let mut labels: std::collections::HashMap<_, _> =
+    let mut labels: std::collections::BTreeMap<_, _> =
         (0..63).map(|n| (format!("l{n}"), "x".to_owned())).collect();
     labels.extend([("Team".to_owned(), "x".to_owned()), ("long".to_owned(), "x".repeat(64))]);
     let bad =

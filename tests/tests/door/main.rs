@@ -6,6 +6,7 @@
 mod access;
 mod agent_lists;
 mod agent_settings;
+mod agent_stats;
 mod agent_tests;
 mod agents;
 mod appointments;
@@ -26,6 +27,7 @@ mod phone_numbers;
 mod recording;
 mod refusals;
 mod taken;
+mod templates;
 mod tidy;
 mod tls;
 mod traces;

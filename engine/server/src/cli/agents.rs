@@ -4,6 +4,7 @@
 //! the file does not set is set back to its default, so that the file alone says what the agent is.
 
 mod rehearse;
+pub mod templates;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -26,6 +27,8 @@ const SERVER_SET: [&str; 4] = ["name", "create_time", "update_time", "etag"];
 pub enum AgentsCommand {
     /// Create an agent from a file, or change it to what the file says.
     Apply(ApplyArgs),
+    /// Create an agent from a template that comes with the program.
+    New(templates::NewArgs),
     /// List agents.
     List(ListArgs),
     /// Print an agent in the form that `apply` takes.
@@ -83,6 +86,7 @@ pub async fn run(command: AgentsCommand) -> Result<ExitCode, Error> {
             engine.agents().delete_agent(request).await?;
             println!("deleted {name}");
         }
+        AgentsCommand::New(args) => return templates::run(args).await,
         AgentsCommand::Test(args) => return rehearse::run(args).await,
     }
     Ok(ExitCode::SUCCESS)
@@ -123,7 +127,7 @@ async fn list(args: ListArgs) -> Result<(), Error> {
     let engine = connect(&args.connect).await?;
     let agents = all(&engine).await?;
     if agents.is_empty() {
-        println!("no agents yet: make one with `parlance agents apply -f examples/agents/restaurant.yaml`");
+        println!("no agents yet: make one with `parlance agents new --template restaurant`");
     }
     for agent in agents {
         let state = if agent.state() == AgentState::Inactive { " (inactive)" } else { "" };

@@ -3,7 +3,7 @@
 //! Everything a client can get wrong about an agent is found here or in the files of its parts, and named by its
 //! field. The policy a call runs by is made in [`super::policy`].
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use parlance_conversation::Transcriber;
@@ -48,7 +48,7 @@ pub fn to_settings(agent: &v1::Agent) -> Result<serde_json::Value, Refusal> {
         update_time: None,
         etag: String::new(),
         state: v1::AgentState::Unspecified.into(),
-        labels: HashMap::new(),
+        labels: BTreeMap::new(),
         ..agent.clone()
     };
     let mut message = DynamicMessage::new(descriptor()?);
@@ -102,7 +102,7 @@ pub fn check(agent: &v1::Agent, offer: &Offer) -> Result<(), Refusal> {
     bad.check()
 }
 
-fn labels(labels: &HashMap<String, String>, bad: &mut Violations) {
+fn labels(labels: &BTreeMap<String, String>, bad: &mut Violations) {
     if labels.len() > LABELS_MAX {
         bad.add("labels", format!("has {} entries; at most {LABELS_MAX} are allowed", labels.len()));
     }
@@ -139,7 +139,7 @@ pub fn wire_state(state: AgentState) -> v1::AgentState {
 }
 
 /// The labels of a row.
-pub fn wire_labels(labels: &serde_json::Value) -> HashMap<String, String> {
+pub fn wire_labels(labels: &serde_json::Value) -> BTreeMap<String, String> {
     let entries = labels.as_object().into_iter().flatten();
     entries.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
 }

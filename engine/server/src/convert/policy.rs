@@ -1,6 +1,6 @@
 //! The policy a call with an agent runs by: the contract's settings, parsed once, with every wrong one named.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -74,7 +74,7 @@ pub fn scene(
 }
 
 /// Checks values for an agent's texts.
-pub fn variables(field: &str, variables: &HashMap<String, String>, bad: &mut Violations) {
+pub fn variables(field: &str, variables: &BTreeMap<String, String>, bad: &mut Violations) {
     if variables.len() > VARIABLES_MAX {
         bad.add(field, format!("has {} entries; at most {VARIABLES_MAX} are allowed", variables.len()));
     }

@@ -3,6 +3,7 @@
 mod flow;
 mod list;
 mod merge;
+mod stats;
 mod test;
 
 use std::sync::Arc;
@@ -156,6 +157,15 @@ impl AgentService for Agents {
             Ok(Done::new(agent.name, answer))
         })
         .await
+    }
+
+    async fn get_agent_stats(
+        &self,
+        request: Request<v1::GetAgentStatsRequest>,
+    ) -> Result<Response<v1::GetAgentStatsResponse>, Status> {
+        let scope = auth::scope(&self.engine.store, &request).await?;
+        let stats = stats::get(&scope, request.into_inner()).await?;
+        Ok(Response::new(v1::GetAgentStatsResponse { stats: Some(stats) }))
     }
 
     async fn test_agent(

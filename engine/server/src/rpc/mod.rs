@@ -4,11 +4,8 @@ pub mod agent;
 pub mod appointment;
 pub mod auth;
 pub mod call;
-<<<<<<< HEAD
-pub mod filter;
-=======
 pub mod control;
->>>>>>> main
+pub mod filter;
 pub mod known_keys;
 pub mod name;
 pub mod open;

@@ -188,15 +188,12 @@ fn put_together(
     formats: Formats,
     outgoing: mpsc::Sender<Outgoing>,
 ) -> Result<Session, Refusal> {
-<<<<<<< HEAD
     let mut bad = Violations::default();
     let manner = convert_voice::manner(agent.voice.as_ref(), &mut bad);
     bad.check()?;
     let privacy = agent.privacy.unwrap_or_default();
     let keeps_words = privacy.storage() != v1::StorageLevel::NoTranscript;
-=======
     let engine = &seat.engine;
->>>>>>> main
     let post = inbox.post();
     let sink: stt::Sink = {
         let post = post.clone();
@@ -212,14 +209,9 @@ fn put_together(
         playout: Playout::new(formats.output, start.reports_playback),
         voice: Voice::new(engine.speakers(agent), manner, post),
         model: engine.stack.llm.clone(),
-<<<<<<< HEAD
         toolbox: Toolbox::new(engine.store.scope(key.organisation), key, engine.tools.clone())
             .in_zone(&agent.time_zone),
-        journal: CallJournal::new(engine.journal.clone(), key).wordless(!keeps_words),
-=======
-        toolbox: Toolbox::new(engine.store.scope(key.organisation), key, engine.tools.clone()),
-        journal: CallJournal::new(engine.journal.clone(), key, seat.onlookers.clone()),
->>>>>>> main
+        journal: CallJournal::new(engine.journal.clone(), key, seat.onlookers.clone()).wordless(!keeps_words),
         recording: engine
             .recorder
             .as_ref()

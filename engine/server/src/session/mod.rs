@@ -15,11 +15,8 @@ pub mod inbox;
 pub mod journal;
 pub mod live;
 mod log_line;
-<<<<<<< HEAD
 pub mod manner;
-=======
 pub mod onlookers;
->>>>>>> main
 pub mod ownership;
 pub mod past;
 pub mod playout;

@@ -178,7 +178,7 @@ impl Rehearsal {
                 self.facts.push_back(facts::modelled(reply, event));
             }
             Posted::Tool { invocation, outcome } => self.tool_ended(invocation, outcome, true),
-            Posted::Heard(_) | Posted::Voice { .. } | Posted::End(_) => {}
+            Posted::Heard(_) | Posted::Voice { .. } | Posted::End(_) | Posted::Control(_) => {}
         }
     }
 

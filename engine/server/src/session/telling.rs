@@ -20,28 +20,20 @@ pub struct CallJournal {
     key: CallKey,
     onlookers: Arc<Onlookers>,
     offset: u64,
-<<<<<<< HEAD
     wordless: bool,
-=======
     /// The offset of the last entry that watchers get.
     told: u64,
->>>>>>> main
 }
 
 impl CallJournal {
     /// Begins at offset 1.
-<<<<<<< HEAD
-    pub fn new(journal: Journal, key: CallKey) -> Self {
-        Self { line: journal.for_call(key), journal, key, offset: 0, wordless: false }
+    pub fn new(journal: Journal, key: CallKey, onlookers: Arc<Onlookers>) -> Self {
+        Self { line: journal.for_call(key), journal, key, onlookers, offset: 0, told: 0, wordless: false }
     }
 
-    /// Whether only that turns, replies and waits were is noted, and none of what was said.
+    /// Whether only that turns, replies and waits were is noted and shown, and none of what was said.
     pub fn wordless(self, wordless: bool) -> Self {
         Self { wordless, ..self }
-=======
-    pub fn new(journal: Journal, key: CallKey, onlookers: Arc<Onlookers>) -> Self {
-        Self { line: journal.for_call(key), journal, key, onlookers, offset: 0, told: 0 }
->>>>>>> main
     }
 
     /// Notes what went in or was told.
