@@ -5,11 +5,15 @@ use std::{env, error::Error, fmt::Write, fs, path::PathBuf};
 
 use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor, Value};
 
-const FILES: [&str; 5] = [
+const FILES: &[&str] = &[
     "parlance/v1/agent_service.proto",
+    "parlance/v1/api_key_service.proto",
     "parlance/v1/appointment_service.proto",
+    "parlance/v1/audit_service.proto",
     "parlance/v1/call_service.proto",
+    "parlance/v1/organisation_service.proto",
     "parlance/v1/phone_number_service.proto",
+    "parlance/v1/resource_service.proto",
     "parlance/v1/voice_service.proto",
 ];
 

@@ -103,6 +103,16 @@ impl House {
         Self { scope, key: self.key.clone(), client, ..node }
     }
 
+    /// With scripted providers and more flags on a database of the test's own.
+    ///
+    /// # Panics
+    /// When the engine does not start.
+    pub async fn alone(database_url: &str, flags: &[&str]) -> Self {
+        let flags: Vec<&str> =
+            ["--providers", "script", "--no-recording"].into_iter().chain(flags.iter().copied()).collect();
+        Self::on(database_url, &flags, None).await
+    }
+
     async fn open(more: &[&str], ca_file: Option<PathBuf>) -> Self {
         Self::on(database::url(), more, ca_file).await
     }

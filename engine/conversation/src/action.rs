@@ -484,6 +484,8 @@ pub enum DropReason {
     Echo,
     /// The call is closing or over.
     CallOver,
+    /// As much waits already as may.
+    TooMany,
 }
 
 /// The times of one turn on the call's clock; an absent one did not happen.

@@ -66,8 +66,19 @@ pub(crate) struct Guide {
     /// It has come to its end; the caller may still go on (A6).
     ended: bool,
     told: Option<(String, serde_json::Value)>,
-    /// The run goes on with a call that another process began: its first step, with the outcome it waits for.
-    pub resumed_with: Option<Option<ToolOutcome>>,
+    pub first: FirstStep,
+}
+
+/// What a run does first.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum FirstStep {
+    /// The flow's first words.
+    #[default]
+    Begin,
+    /// It goes on with a call that another process began: the open question.
+    GoOn,
+    /// The same, with the outcome of the tool that was waited for.
+    ToolFinished(ToolOutcome),
 }
 
 impl Guide {
@@ -78,7 +89,7 @@ impl Guide {
                 awaiting: None,
                 ended: false,
                 told: None,
-                resumed_with: None,
+                first: FirstStep::Begin,
             }),
             Responder::Model { .. } => None,
         }
@@ -86,10 +97,10 @@ impl Guide {
 
     /// The first step of the call, or of its rest.
     pub(crate) fn begin(&mut self) -> Step {
-        match self.resumed_with.take() {
-            None => self.run.begin(),
-            Some(None) => self.run.go_on(),
-            Some(Some(outcome)) => self.run.tool_finished(&outcome),
+        match std::mem::take(&mut self.first) {
+            FirstStep::Begin => self.run.begin(),
+            FirstStep::GoOn => self.run.go_on(),
+            FirstStep::ToolFinished(outcome) => self.run.tool_finished(&outcome),
         }
     }
 }

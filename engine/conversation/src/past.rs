@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use crate::answer::FirstStep;
 use crate::conversation::Ids;
 use crate::flow::Node;
 use crate::{
@@ -183,12 +184,12 @@ impl Conversation {
         let stands = pending.and_then(|run| Some((past.node_of(&flow.nodes, run)?, run.shown())));
         let last = past.runs.values().next_back().map(PastRun::shown);
         if let Some(guide) = &mut self.guide {
-            let (node, outcome) = match stands {
-                Some((node, outcome)) => (node, Some(outcome)),
-                None => (node.clone(), None),
+            let (node, first) = match stands {
+                Some((node, outcome)) => (node, FirstStep::ToolFinished(outcome)),
+                None => (node.clone(), FirstStep::GoOn),
             };
             guide.run.stand_at(node, slots, last.as_ref());
-            guide.resumed_with = Some(outcome);
+            guide.first = first;
         }
     }
 }

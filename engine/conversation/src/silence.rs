@@ -18,6 +18,8 @@ use crate::{
 const GOODBYE_GRACE: Duration = Duration::from_secs(2);
 /// A9: the warning comes this long before the end.
 const WARNING_BEFORE: Duration = Duration::from_secs(30);
+/// What may wait to be said, so that who asks faster than anybody speaks fills no memory.
+const SAYS_MAX: usize = 16;
 
 impl Conversation {
     pub(crate) fn call_started(&mut self) {
@@ -150,6 +152,10 @@ impl Conversation {
 
     /// The client wants this said; it waits for the floor.
     pub(crate) fn say(&mut self, text: String, protected: bool) {
+        if self.says.len() >= SAYS_MAX {
+            self.dropped("say", DropReason::TooMany);
+            return;
+        }
         self.says.push_back(Saying { text, protected, kind: ReplyKind::Say });
     }
 

@@ -52,6 +52,9 @@ pub struct Config {
     /// 5m. Calls of an engine that died are closed after two of these.
     #[arg(long, env = "PARLANCE_LEASE", default_value = "15s", value_parser = lease, value_name = "TIME")]
     pub lease: Duration,
+    /// An external booking backend: agents book with POST URL/appointments instead of in the engine's own table.
+    #[arg(long, env = "BOOKING_BASE_URL", hide_env_values = true, value_name = "URL")]
+    pub booking_base_url: Option<String>,
     /// Folder with `initdb` and `postgres` for the private Postgres. Default: looked for.
     #[arg(long, env = "PARLANCE_POSTGRES_BIN", value_name = "DIR")]
     pub postgres_bin: Option<PathBuf>,

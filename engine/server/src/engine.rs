@@ -29,6 +29,7 @@ use crate::session::ownership::Ownership;
 use crate::session::record::Recorder;
 use crate::session::voice::Speaker;
 use crate::status::Refusal;
+use crate::tools::booking_backend::{self, BookingBackend};
 use crate::traces::export::{Collector, Traces};
 
 /// How long the last calls may take to let go when the engine closes: their recordings, ends and last messages.
@@ -49,6 +50,9 @@ pub enum Error {
     /// A provider that is needed.
     #[error(transparent)]
     Provider(#[from] parlance_providers::Error),
+    /// The booking backend.
+    #[error(transparent)]
+    Booking(#[from] booking_backend::Error),
     /// A file or folder of ours.
     #[error("use {path}: {cause}")]
     File {
@@ -116,6 +120,8 @@ pub struct Engine {
     pub calls: TaskTracker,
     /// Tool runs under way: they may outlive their call and need the store to the end.
     pub tools: TaskTracker,
+    /// Where agents book, if not in our own table.
+    pub booking: Option<BookingBackend>,
     /// What became of the first key.
     pub first_key: FirstKey,
     leases: Keeper,
@@ -130,6 +136,7 @@ impl Engine {
             Providers::Offline => Stack::new(&Choice::Offline)?,
             Providers::Script => Stack::new(&Choice::Script(Script::default()))?,
         };
+        let booking = config.booking_base_url.as_deref().map(BookingBackend::open).transpose()?;
         let store = Store::open(StoreConfig::new(database(config)?)).await?;
         let first_key = first_key(&store, &config.key_file()).await?;
         let recorder = (!config.no_recording)
@@ -177,6 +184,7 @@ impl Engine {
             ownership,
             calls,
             tools,
+            booking,
             first_key,
             leases,
             refusing,

@@ -15,9 +15,13 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use parlance_proto::v1::agent_service_server::AgentServiceServer;
+use parlance_proto::v1::api_key_service_server::ApiKeyServiceServer;
 use parlance_proto::v1::appointment_service_server::AppointmentServiceServer;
+use parlance_proto::v1::audit_service_server::AuditServiceServer;
 use parlance_proto::v1::call_service_server::CallServiceServer;
+use parlance_proto::v1::organisation_service_server::OrganisationServiceServer;
 use parlance_proto::v1::phone_number_service_server::PhoneNumberServiceServer;
+use parlance_proto::v1::resource_service_server::ResourceServiceServer;
 use parlance_proto::v1::voice_service_server::VoiceServiceServer;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -30,7 +34,9 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use crate::config::Config;
 use crate::engine::{self, Engine};
 use crate::http;
-use crate::rpc::{agent, appointment, auth, call, phone_number, voice};
+use crate::rpc::{
+    agent, api_key, appointment, audit, auth, call, organisation, phone_number, resource, voice,
+};
 use crate::session::journal::Unwritten;
 use crate::tls::{self, Tls};
 
@@ -144,6 +150,10 @@ async fn routes(engine: &Arc<Engine>) -> Result<(axum::Router, HealthReporter), 
     health.set_serving::<CallServiceServer<call::Calls>>().await;
     health.set_serving::<PhoneNumberServiceServer<phone_number::PhoneNumbers>>().await;
     health.set_serving::<AppointmentServiceServer<appointment::Appointments>>().await;
+    health.set_serving::<OrganisationServiceServer<organisation::Organisations>>().await;
+    health.set_serving::<ApiKeyServiceServer<api_key::ApiKeys>>().await;
+    health.set_serving::<AuditServiceServer<audit::Audit>>().await;
+    health.set_serving::<ResourceServiceServer<resource::Resources>>().await;
     let describe = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(parlance_proto::DESCRIPTOR_SET)
@@ -166,6 +176,10 @@ async fn routes(engine: &Arc<Engine>) -> Result<(axum::Router, HealthReporter), 
         .add_service(calls)
         .add_service(phone_numbers)
         .add_service(appointments)
+        .add_service(OrganisationServiceServer::new(organisation::Organisations::new(engine.clone())))
+        .add_service(ApiKeyServiceServer::new(api_key::ApiKeys::new(engine.clone())))
+        .add_service(AuditServiceServer::new(audit::Audit::new(engine.clone())))
+        .add_service(ResourceServiceServer::new(resource::Resources::new(engine.clone())))
         .add_service(health_service)
         .add_service(describe().build_v1()?)
         .add_service(describe().build_v1alpha()?);

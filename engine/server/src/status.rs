@@ -139,6 +139,9 @@ impl From<parlance_store::Error> for Refusal {
                 tracing::warn!(%cause, "database unavailable");
                 Refusal::Unavailable { message: "the database did not answer; try again".to_owned() }
             }
+            parlance_store::Error::QuotaExceeded { message, retry_after } => {
+                Refusal::Exhausted { reason: ErrorReason::QuotaExceeded, message, retry_after }
+            }
             other => {
                 tracing::error!(error = %other, "request failed in the store");
                 Refusal::Internal
@@ -174,7 +177,7 @@ pub fn word(reason: ErrorReason) -> &'static str {
 pub fn code(reason: ErrorReason) -> Code {
     match reason {
         ErrorReason::InvalidKey => Code::Unauthenticated,
-        ErrorReason::ScopeMissing => Code::PermissionDenied,
+        ErrorReason::ScopeMissing | ErrorReason::OperatorOnly => Code::PermissionDenied,
         ErrorReason::InvalidField | ErrorReason::RequestIdReused => Code::InvalidArgument,
         ErrorReason::NotFound => Code::NotFound,
         ErrorReason::AlreadyExists => Code::AlreadyExists,
@@ -198,7 +201,9 @@ pub fn code(reason: ErrorReason) -> Code {
         | ErrorReason::TimePast
         | ErrorReason::TimeClosed
         | ErrorReason::TimeTaken
-        | ErrorReason::AgentInactive => Code::FailedPrecondition,
+        | ErrorReason::AgentInactive
+        | ErrorReason::LastAdminKey
+        | ErrorReason::ResourceInUse => Code::FailedPrecondition,
     }
 }
 

@@ -2,8 +2,9 @@
 //! to say.
 //!
 //! What is refused is decided in `booking`; here is what makes the answer true when many ask at once: a lock on
-//! the organisation's row. Two appointments clash when more than the organisation's capacity would overlap at one
-//! instant. Times go in and out as instants; refusals speak local time.
+//! the organisation's row. An organisation with resources books each appointment on the first active one that is
+//! free; in another, two clash when more than its capacity would overlap at one instant. Times go in and out as
+//! instants; refusals speak local time.
 
 use diesel::pg::Pg;
 use diesel::prelude::*;
@@ -12,13 +13,16 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::booking::{Diary, Refusal, Stretch};
-use crate::organisations::{self, Organisation};
+use crate::booking::{Booked, Diary, Refusal, Room, Stretch};
+use crate::opening_hours;
+use crate::organisations::Organisation;
 use crate::page::{parse_time_key, time_key};
 use crate::schema::{appointments, organisations as organisation_rows};
 use crate::text_enum::text_enum;
 use crate::time::PgTime;
-use crate::{AppointmentId, CallId, Error, Page, PageRequest, Result, Scope, Work, etag};
+use crate::{
+    AppointmentId, CallId, Error, Page, PageRequest, ResourceId, Result, Scope, Work, etag, resources,
+};
 
 const LONGEST: SignedDuration = SignedDuration::from_hours(24);
 const LARGEST_PARTY: i32 = 1_000;
@@ -65,6 +69,8 @@ pub struct Appointment {
     /// When it was last cancelled or moved, else when it was booked.
     #[diesel(deserialize_as = PgTime)]
     pub update_time: Timestamp,
+    /// Who or what it is booked on; none where there were no resources.
+    pub resource_id: Option<ResourceId>,
 }
 
 /// An appointment that is wanted.
@@ -130,6 +136,8 @@ pub struct AppointmentFilter {
     pub call_id: Option<CallId>,
     /// Only those in this state.
     pub state: Option<AppointmentState>,
+    /// Only those booked on this resource.
+    pub resource_id: Option<ResourceId>,
 }
 
 /// Books an appointment, unless it is in the past, outside opening hours or taken. `now` is the present.
@@ -146,10 +154,12 @@ pub async fn book(scope: &Scope, wanted: NewAppointment, now: Timestamp) -> Resu
                 if let Some(known) = find_by_key(conn, &wanted.idempotency_key).await? {
                     return Ok(Booking::AlreadyBooked(known));
                 }
-                if let Some(refusal) = refusal(conn, &organisation, (stretch, None), now).await? {
-                    return Ok(Booking::Refused(refusal));
+                match find_place(conn, &organisation, stretch, None, now).await? {
+                    Ok(resource) => {
+                        insert(conn, scope, &wanted, (stretch, resource)).await.map(Booking::Booked)
+                    }
+                    Err(refusal) => Ok(Booking::Refused(refusal)),
                 }
-                insert(conn, scope, &wanted, stretch).await.map(Booking::Booked)
             })
         })
         .await;
@@ -175,7 +185,7 @@ fn stretch(start: Timestamp, duration: SignedDuration) -> Result<Stretch> {
 }
 
 /// Makes bookings of one organisation take turns. Rows that merely refer to it don't wait.
-async fn lock_organisation(conn: &mut Work<'_>, scope: &Scope) -> Result<Organisation> {
+pub(crate) async fn lock_organisation(conn: &mut Work<'_>, scope: &Scope) -> Result<Organisation> {
     let row = organisation_rows::table.find(scope.organisation()).select(Organisation::as_select());
     let locked: Option<Organisation> = row.for_no_key_update().first(conn).await.optional()?;
     locked.ok_or(Error::NotFound("organisation"))
@@ -186,19 +196,29 @@ async fn find_by_key(conn: &mut Work<'_>, key: &str) -> Result<Option<Appointmen
     Ok(query.select(Appointment::as_select()).first(conn).await.optional()?)
 }
 
-/// Why the stretch can't be had; the appointment beside it, if any, is the one that would move there.
-async fn refusal(
+/// What the stretch is booked on, or why it can't be had; `moving` is the appointment that would move there.
+async fn find_place(
     conn: &mut Work<'_>,
     organisation: &Organisation,
-    (wanted, moving): (Stretch, Option<AppointmentId>),
+    wanted: Stretch,
+    moving: Option<&Appointment>,
     now: Timestamp,
-) -> Result<Option<Refusal>> {
+) -> Result<Result<Option<ResourceId>, Refusal>> {
     let zone = TimeZone::get(&organisation.time_zone)
         .map_err(|e| Error::Setup(format!("know the time zone {}: {e}", organisation.time_zone)))?;
-    let week = organisations::load_hours(conn).await?;
-    let booked = bookings_around(conn, wanted, moving).await?;
-    let capacity = usize::try_from(organisation.appointment_capacity).unwrap_or_default();
-    Ok(Diary { zone: &zone, week: &week, capacity, booked: &booked }.refusal(now, wanted))
+    let week = opening_hours::load_hours(conn).await?;
+    let booked = bookings_around(conn, wanted, moving.map(|it| it.id)).await?;
+    let active = resources::active(conn).await?;
+    let room = match &active {
+        Some(active) => Room::Resources(active),
+        None => Room::Capacity(usize::try_from(organisation.appointment_capacity).unwrap_or_default()),
+    };
+    let diary = Diary { zone: &zone, week: &week, room, booked: &booked };
+    Ok(match diary.refusal(now, wanted) {
+        Some(refusal) => Err(refusal),
+        // Who moves keeps the person they know, if they can.
+        None => Ok(diary.resource(wanted, moving.and_then(|it| it.resource_id))),
+    })
 }
 
 /// Wide enough to hold the rest of the opening period, so that the next free time is found.
@@ -206,27 +226,30 @@ async fn bookings_around(
     conn: &mut Work<'_>,
     wanted: Stretch,
     except: Option<AppointmentId>,
-) -> Result<Vec<Stretch>> {
+) -> Result<Vec<Booked>> {
     let until = wanted.end.checked_add(LONGEST).unwrap_or(wanted.end);
     let query = appointments::table
         .filter(appointments::state.eq(AppointmentState::Booked))
         .filter(appointments::end_time.gt(PgTime(wanted.start)))
         .filter(appointments::start_time.lt(PgTime(until)))
-        .select((appointments::start_time, appointments::end_time))
+        .select((appointments::start_time, appointments::end_time, appointments::resource_id))
         .into_boxed();
     let query = match except {
         Some(id) => query.filter(appointments::id.ne(id)),
         None => query,
     };
-    let rows: Vec<(PgTime, PgTime)> = query.load(conn).await?;
-    Ok(rows.into_iter().map(|(start, end)| Stretch { start: start.0, end: end.0 }).collect())
+    let rows: Vec<(PgTime, PgTime, Option<ResourceId>)> = query.load(conn).await?;
+    let booked = rows
+        .into_iter()
+        .map(|(start, end, resource)| Booked { stretch: Stretch { start: start.0, end: end.0 }, resource });
+    Ok(booked.collect())
 }
 
 async fn insert(
     conn: &mut Work<'_>,
     scope: &Scope,
     wanted: &NewAppointment,
-    stretch: Stretch,
+    (stretch, resource): (Stretch, Option<ResourceId>),
 ) -> Result<Appointment> {
     let row = (
         appointments::id.eq(AppointmentId::new()),
@@ -240,6 +263,7 @@ async fn insert(
         appointments::end_time.eq(PgTime(stretch.end)),
         appointments::notes.eq(&wanted.notes),
         appointments::state.eq(AppointmentState::Booked),
+        appointments::resource_id.eq(resource),
     );
     let insert = diesel::insert_into(appointments::table).values(row);
     Ok(insert.returning(Appointment::as_returning()).get_result(conn).await?)
@@ -306,19 +330,25 @@ pub async fn reschedule(
                 }
                 let duration = to.duration.unwrap_or(old.end_time.duration_since(old.start_time));
                 let wanted = stretch(to.start, duration)?;
-                if let Some(refusal) = refusal(conn, &organisation, (wanted, Some(id)), now).await? {
-                    return Ok(Change::Refused(refusal));
+                match find_place(conn, &organisation, wanted, Some(&old), now).await? {
+                    Ok(resource) => move_to(conn, id, wanted, resource).await.map(Change::Made),
+                    Err(refusal) => Ok(Change::Refused(refusal)),
                 }
-                move_to(conn, id, wanted).await.map(Change::Made)
             })
         })
         .await
 }
 
-async fn move_to(conn: &mut Work<'_>, id: AppointmentId, stretch: Stretch) -> Result<Appointment> {
+async fn move_to(
+    conn: &mut Work<'_>,
+    id: AppointmentId,
+    stretch: Stretch,
+    resource: Option<ResourceId>,
+) -> Result<Appointment> {
     let change = (
         appointments::start_time.eq(PgTime(stretch.start)),
         appointments::end_time.eq(PgTime(stretch.end)),
+        appointments::resource_id.eq(resource),
         appointments::etag.eq(etag::new()),
         appointments::update_time.eq(diesel::dsl::now),
     );
@@ -374,6 +404,9 @@ fn matching(filter: &AppointmentFilter) -> appointments::BoxedQuery<'_, Pg> {
     }
     if let Some(state) = filter.state {
         query = query.filter(appointments::state.eq(state));
+    }
+    if let Some(resource) = filter.resource_id {
+        query = query.filter(appointments::resource_id.eq(resource));
     }
     query
 }

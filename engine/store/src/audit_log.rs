@@ -42,6 +42,19 @@ pub struct NewAuditEntry {
     pub request_id: String,
 }
 
+/// Which entries to list.
+#[derive(Debug, Clone, Default)]
+pub struct AuditFilter {
+    /// Only calls with this key.
+    pub key_id: Option<KeyId>,
+    /// Only calls of this RPC, by its path.
+    pub method: Option<String>,
+    /// Only those noted then or later.
+    pub since: Option<Timestamp>,
+    /// Only those noted before then.
+    pub before: Option<Timestamp>,
+}
+
 /// Notes a call that was carried out.
 ///
 /// # Errors
@@ -63,14 +76,14 @@ pub async fn append(scope: &Scope, new: NewAuditEntry) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::Invalid`](crate::Error::Invalid) for a page token that is not of this list.
-pub async fn list(scope: &Scope, page: &PageRequest) -> Result<Page<AuditEntry>> {
-    const QUERY: &str = "audit_log";
-    let after = page.after(QUERY)?;
+pub async fn list(scope: &Scope, filter: &AuditFilter, page: &PageRequest) -> Result<Page<AuditEntry>> {
+    let mark = format!("audit log {filter:?}");
+    let after = page.after(&mark)?;
     let after: Option<AuditEntryId> = after.map(|id| id.parse().map_err(|_| foreign_token())).transpose()?;
     let rows = scope
         .run(|conn| {
             Box::pin(async move {
-                let mut query = audit_log::table.into_boxed();
+                let mut query = matching(filter);
                 if let Some(after) = after {
                     query = query.filter(audit_log::id.lt(after));
                 }
@@ -79,5 +92,22 @@ pub async fn list(scope: &Scope, page: &PageRequest) -> Result<Page<AuditEntry>>
             })
         })
         .await?;
-    Ok(page.page(rows, QUERY, |entry| entry.id.to_string()))
+    Ok(page.page(rows, &mark, |entry: &AuditEntry| entry.id.to_string()))
+}
+
+fn matching(filter: &AuditFilter) -> audit_log::BoxedQuery<'_, diesel::pg::Pg> {
+    let mut query = audit_log::table.into_boxed();
+    if let Some(key) = filter.key_id {
+        query = query.filter(audit_log::key_id.eq(key));
+    }
+    if let Some(method) = &filter.method {
+        query = query.filter(audit_log::method.eq(method));
+    }
+    if let Some(since) = filter.since {
+        query = query.filter(audit_log::create_time.ge(PgTime(since)));
+    }
+    if let Some(before) = filter.before {
+        query = query.filter(audit_log::create_time.lt(PgTime(before)));
+    }
+    query
 }

@@ -9,16 +9,34 @@ use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::ResourceId;
 use crate::organisations::OpeningHours;
 
 /// What an appointment is checked against.
 pub(crate) struct Diary<'a> {
     pub(crate) zone: &'a TimeZone,
     pub(crate) week: &'a [OpeningHours],
-    /// How many appointments may overlap at any instant.
-    pub(crate) capacity: usize,
+    /// What appointments are booked on.
+    pub(crate) room: Room<'a>,
     /// The bookings that touch the days around.
-    pub(crate) booked: &'a [Stretch],
+    pub(crate) booked: &'a [Booked],
+}
+
+/// What appointments are booked on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Room<'a> {
+    /// The organisation itself: so many may overlap at any instant.
+    Capacity(usize),
+    /// One of these each, in this order.
+    Resources(&'a [ResourceId]),
+}
+
+/// A booking that stands.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Booked {
+    pub(crate) stretch: Stretch,
+    /// What it is booked on; none if it was booked before there were resources.
+    pub(crate) resource: Option<ResourceId>,
 }
 
 /// From an instant up to, not including, another.
@@ -129,19 +147,46 @@ impl Diary<'_> {
         open.collect()
     }
 
-    /// The most bookings at one instant are reached where one of them (or the wanted one) begins.
+    /// The resource for a stretch that has room: the preferred one if it is free, else the first that is.
+    pub(crate) fn resource(&self, wanted: Stretch, preferred: Option<ResourceId>) -> Option<ResourceId> {
+        let Room::Resources(active) = self.room else { return None };
+        let free = self.free(active, wanted);
+        preferred.filter(|resource| free.contains(resource)).or(free.first().copied())
+    }
+
     fn has_room(&self, wanted: Stretch) -> bool {
-        let near: Vec<&Stretch> = self.booked.iter().filter(|booking| booking.overlaps(&wanted)).collect();
-        let begins = near.iter().map(|booking| booking.start.max(wanted.start));
-        let mut counts =
-            begins.map(|at| near.iter().filter(|other| other.start <= at && at < other.end).count());
-        counts.all(|count| count < self.capacity)
+        match self.room {
+            Room::Capacity(capacity) => self.at_once(wanted, |_| true) < capacity,
+            // Whoever was booked before there were resources will need one too.
+            Room::Resources(active) => {
+                self.at_once(wanted, |booking| booking.resource.is_none()) < self.free(active, wanted).len()
+            }
+        }
+    }
+
+    fn free(&self, active: &[ResourceId], wanted: Stretch) -> Vec<ResourceId> {
+        let busy = |resource: &ResourceId| {
+            self.booked.iter().any(|it| it.resource == Some(*resource) && it.stretch.overlaps(&wanted))
+        };
+        active.iter().filter(|resource| !busy(resource)).copied().collect()
+    }
+
+    /// The most bookings at one instant are reached where one of them (or the wanted one) begins.
+    fn at_once(&self, wanted: Stretch, counts: impl Fn(&Booked) -> bool) -> usize {
+        let near = self.booked.iter().filter(|booking| counts(booking)).map(|booking| booking.stretch);
+        let near: Vec<Stretch> = near.filter(|stretch| stretch.overlaps(&wanted)).collect();
+        let begins = near.iter().map(|stretch| stretch.start.max(wanted.start));
+        begins
+            .map(|at| near.iter().filter(|it| it.start <= at && at < it.end).count())
+            .max()
+            .unwrap_or_default()
     }
 
     /// Room appears where a booking ends.
     fn next_free(&self, period: Stretch, wanted: Stretch) -> Option<Timestamp> {
         let length = wanted.end.duration_since(wanted.start);
-        let starts = self.booked.iter().map(|booking| booking.end).filter(|end| *end > wanted.start);
+        let ends = self.booked.iter().map(|booking| booking.stretch.end);
+        let starts = ends.filter(|end| *end > wanted.start);
         let candidates =
             starts.filter_map(|start| Some(Stretch { start, end: start.checked_add(length).ok()? }));
         candidates.filter(|it| period.holds(it) && self.has_room(*it)).map(|it| it.start).min()
@@ -216,7 +261,12 @@ mod tests {
 
     fn ask(week: &[OpeningHours], booked: &[Stretch], capacity: usize, wanted: Stretch) -> Option<Refusal> {
         let now = at(&format!("{MONDAY}T08:00"), 1).start;
-        Diary { zone: &zone(), week, capacity, booked }.refusal(now, wanted)
+        let booked = on(None, booked);
+        Diary { zone: &zone(), week, room: Room::Capacity(capacity), booked: &booked }.refusal(now, wanted)
+    }
+
+    fn on(resource: Option<ResourceId>, stretches: &[Stretch]) -> Vec<Booked> {
+        stretches.iter().map(|stretch| Booked { stretch: *stretch, resource }).collect()
     }
 
     fn said(refusal: Option<Refusal>) -> String {
@@ -283,10 +333,44 @@ mod tests {
     }
 
     #[test]
+    fn an_appointment_gets_the_first_free_resource_or_the_preferred_one() {
+        let (week, wanted) = ([hours(1, 11, 22)], at("2026-06-01T12:00", 60));
+        let (ada, bob) = (ResourceId::new(), ResourceId::new());
+        let mut booked = Vec::new();
+        let diary = |active: &[ResourceId], booked: &[Booked], preferred| {
+            let diary = Diary { zone: &zone(), week: &week, room: Room::Resources(active), booked };
+            match diary.refusal(at("2026-06-01T08:00", 1).start, wanted) {
+                None => Ok(diary.resource(wanted, preferred)),
+                Some(refusal) => Err(refusal.to_string()),
+            }
+        };
+        assert_eq!(diary(&[ada, bob], &booked, None), Ok(Some(ada)));
+        assert_eq!(diary(&[ada, bob], &booked, Some(bob)), Ok(Some(bob)));
+        booked.extend(on(Some(ada), &[at("2026-06-01T12:30", 60)]));
+        assert_eq!(diary(&[ada, bob], &booked, Some(ada)), Ok(Some(bob)));
+        booked.extend(on(Some(bob), &[at("2026-06-01T11:30", 60)]));
+        let taken = "That time is taken; the next free time is 12:30 PM.";
+        assert_eq!(diary(&[ada, bob], &booked, None), Err(taken.to_owned()));
+        assert_eq!(diary(&[], &[], None), Err("That time is taken.".to_owned()));
+    }
+
+    #[test]
+    fn who_was_booked_before_there_were_resources_takes_one_up() {
+        let (week, wanted) = ([hours(1, 11, 22)], at("2026-06-01T12:00", 60));
+        let booked = on(None, &[wanted]);
+        let refused = |active: &[ResourceId]| {
+            let diary = Diary { zone: &zone(), week: &week, room: Room::Resources(active), booked: &booked };
+            diary.refusal(at("2026-06-01T08:00", 1).start, wanted).is_some()
+        };
+        assert!(refused(&[ResourceId::new()]));
+        assert!(!refused(&[ResourceId::new(), ResourceId::new()]));
+    }
+
+    #[test]
     fn the_hour_lost_to_summer_time_is_not_open() {
         // 2026-03-08: the clocks go from 2:00 to 3:00, so 0:00 to 4:00 lasts three hours.
         let week = [hours(7, 0, 4)];
-        let diary = Diary { zone: &zone(), week: &week, capacity: 1, booked: &[] };
+        let diary = Diary { zone: &zone(), week: &week, room: Room::Capacity(1), booked: &[] };
         let now = at("2026-03-01T00:00", 1).start;
         assert_eq!(diary.refusal(now, at("2026-03-08T00:00", 180)), None);
         assert!(diary.refusal(now, at("2026-03-08T00:00", 240)).is_some());

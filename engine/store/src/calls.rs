@@ -17,7 +17,7 @@ use crate::page::foreign_token;
 use crate::schema::calls;
 use crate::text_enum::text_enum;
 use crate::time::{PgTime, PgTimeOrNull};
-use crate::{AgentId, CallId, Error, NodeId, Page, PageRequest, Result, Scope};
+use crate::{AgentId, CallId, Error, NodeId, Page, PageRequest, Result, Scope, quotas};
 
 text_enum!(
     /// How the caller is connected.
@@ -130,7 +130,8 @@ pub struct CallFilter {
 /// Announces a call, in state `created`.
 ///
 /// # Errors
-/// [`Error::Unavailable`] when the database can't be reached.
+/// [`Error::QuotaExceeded`] when the organisation may make no more at the moment, [`Error::Unavailable`] when the
+/// database can't be reached.
 pub async fn create(scope: &Scope, new: NewCall) -> Result<Call> {
     let row = (
         calls::id.eq(CallId::new()),
@@ -143,7 +144,14 @@ pub async fn create(scope: &Scope, new: NewCall) -> Result<Call> {
         calls::dynamic_variables.eq(new.dynamic_variables),
     );
     let insert = diesel::insert_into(calls::table).values(row).returning(Call::as_returning());
-    scope.run(|conn| Box::pin(async move { Ok(insert.get_result(conn).await?) })).await
+    scope
+        .run(|conn| {
+            Box::pin(async move {
+                quotas::admit_call(conn).await?;
+                Ok(insert.get_result(conn).await?)
+            })
+        })
+        .await
 }
 
 /// The call with that id.
@@ -163,12 +171,13 @@ pub async fn get(scope: &Scope, id: CallId) -> Result<Call> {
 ///
 /// # Errors
 /// [`Error::NotFound`] when there is none, [`Error::Conflict`] when it has been live before or has ended: of two
-/// sessions that want the same call, one gets it.
+/// sessions that want the same call, one gets it. [`Error::QuotaExceeded`] when as many live as may.
 pub async fn mark_started(scope: &Scope, id: CallId, lease: Lease, at: Timestamp) -> Result<Call> {
     let lease_ms = lease.ms()?;
     let changed: Option<Call> = scope
         .run(|conn| {
             Box::pin(async move {
+                quotas::admit_session(conn).await?;
                 let row = calls::table.filter(calls::id.eq(id)).filter(calls::state.eq(CallState::Created));
                 let expires = sql::<Nullable<Timestamptz>>("clock_timestamp() + interval '1 ms' * ");
                 let change = (

@@ -28,6 +28,14 @@ pub enum Error {
     /// The call is held by another node, or it is over: whoever wants to write to it has lost it. Nothing was written.
     #[error("write it: the call has another owner or is over")]
     Fenced,
+    /// The organisation has used up a quota. The same work may succeed later.
+    #[error("admit it: {message}")]
+    QuotaExceeded {
+        /// Which, for people.
+        message: String,
+        /// When another try makes sense.
+        retry_after: std::time::Duration,
+    },
     /// An argument that could never work. Nothing was written.
     #[error("accept {field}: {message}")]
     Invalid {
@@ -63,7 +71,7 @@ impl Error {
             | Self::Conflict(_)
             | Self::Fenced
             | Self::Invalid { .. } => true,
-            Self::Unavailable(_) | Self::Setup(_) | Self::Cluster(_) => false,
+            Self::Unavailable(_) | Self::QuotaExceeded { .. } | Self::Setup(_) | Self::Cluster(_) => false,
             Self::Query(Diesel::DatabaseError(kind, info)) => match kind {
                 DatabaseErrorKind::NotNullViolation
                 | DatabaseErrorKind::CheckViolation

@@ -79,6 +79,10 @@ uuid_id!(
     AppointmentId
 );
 uuid_id!(
+    /// A person or room that appointments are booked on.
+    ResourceId
+);
+uuid_id!(
     /// An API key (not its secret).
     KeyId
 );

@@ -1,7 +1,8 @@
 //! API keys: made here, shown once, kept only as a hash.
 //!
 //! A secret is `pk_` and 43 characters of base 62, some 256 random bits, so a plain SHA-256 is enough and the
-//! look-up by it tells a timing attacker nothing useful. What a scope allows is not decided here.
+//! look-up by it tells a timing attacker nothing useful. What a scope allows is not decided here; only that the last key
+//! with the scope [`ADMIN`] stays, because nobody could make another.
 
 use diesel::prelude::*;
 use diesel::sql_types::{Array, Binary, Text, Uuid as SqlUuid};
@@ -10,9 +11,13 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::page::foreign_token;
 use crate::schema::{api_keys, organisations};
-use crate::time::PgTime;
-use crate::{Error, KeyId, OrganisationId, Result, Scope, Store, Work};
+use crate::time::{PgTime, PgTimeOrNull};
+use crate::{Error, KeyId, OrganisationId, Page, PageRequest, Result, Scope, Store, Work};
+
+/// The scope that allows everything.
+pub const ADMIN: &str = "admin";
 
 const SECRET_CHARACTERS: usize = 43;
 const SHOWN_CHARACTERS: usize = 8;
@@ -32,6 +37,32 @@ pub struct ApiKey {
     /// When it was made.
     #[diesel(deserialize_as = PgTime)]
     pub create_time: Timestamp,
+    /// When it was revoked; none if it was not.
+    #[diesel(deserialize_as = PgTimeOrNull)]
+    pub revoke_time: Option<Timestamp>,
+    /// Its name for people; may be empty.
+    pub display_name: String,
+    /// When it was last used, at most a minute behind; none if it was not.
+    #[diesel(deserialize_as = PgTimeOrNull)]
+    pub last_use_time: Option<Timestamp>,
+}
+
+/// A key to be made.
+#[derive(Debug, Clone, Copy)]
+pub struct NewKey<'a> {
+    /// Its name for people; may be empty.
+    pub display_name: &'a str,
+    /// What it may be used for.
+    pub scopes: &'a [String],
+}
+
+/// How a wish to revoke a key went.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Revocation {
+    /// It opens nothing any more.
+    Made(ApiKey),
+    /// Nothing was changed: it is the organisation's last with the scope [`ADMIN`].
+    LastAdmin,
 }
 
 /// A key just made, with the secret that can't be had again. Debug output hides the secret.
@@ -63,16 +94,25 @@ pub struct KeyOwner {
     pub scopes: Vec<String>,
 }
 
-/// Makes a key for the scope's organisation.
+/// Makes a nameless key for the scope's organisation.
 ///
 /// # Errors
 /// [`Error::Unavailable`] when the database can't be reached; no key was made as far as anybody can tell.
 pub async fn create(scope: &Scope, scopes: &[String]) -> Result<NewApiKey> {
+    create_named(scope, NewKey { display_name: "", scopes }).await
+}
+
+/// Makes a key for the scope's organisation.
+///
+/// # Errors
+/// As [`create`]; [`Error::NotFound`] when there is no such organisation.
+pub async fn create_named(scope: &Scope, new: NewKey<'_>) -> Result<NewApiKey> {
     let secret = new_secret()?;
     let kept = secret.as_str();
     let key = scope
-        .run(|conn| Box::pin(async move { insert(conn, scope.organisation(), kept, scopes).await }))
-        .await?;
+        .run(|conn| Box::pin(async move { insert(conn, scope.organisation(), kept, new).await }))
+        .await
+        .map_err(|e| e.about("organisation"))?;
     Ok(NewApiKey { secret, key })
 }
 
@@ -94,7 +134,8 @@ pub async fn create_first(scope: &Scope, scopes: &[String]) -> Result<Option<New
                 if keys > 0 {
                     return Ok(None);
                 }
-                insert(conn, scope.organisation(), kept, scopes).await.map(Some)
+                let new = NewKey { display_name: "First key", scopes };
+                insert(conn, scope.organisation(), kept, new).await.map(Some)
             })
         })
         .await
@@ -127,18 +168,91 @@ pub async fn touch(scope: &Scope, id: KeyId) -> Result<()> {
     scope.run(|conn| Box::pin(async move { Ok(update.execute(conn).await.map(drop)?) })).await
 }
 
-async fn insert(
+/// The key with that id.
+///
+/// # Errors
+/// [`Error::NotFound`] when there is none.
+pub async fn get(scope: &Scope, id: KeyId) -> Result<ApiKey> {
+    let found: Result<ApiKey> = scope
+        .run(|conn| {
+            Box::pin(
+                async move { Ok(api_keys::table.find(id).select(ApiKey::as_select()).first(conn).await?) },
+            )
+        })
+        .await;
+    found.map_err(|e| e.about("key"))
+}
+
+/// A page of the keys, oldest first, revoked ones too.
+///
+/// # Errors
+/// [`Error::Invalid`] when the page token is not from this list.
+pub async fn list(scope: &Scope, request: &PageRequest) -> Result<Page<ApiKey>> {
+    const QUERY: &str = "api keys";
+    let after = request.after(QUERY)?;
+    let after: Option<KeyId> = after.map(|id| id.parse().map_err(|_| foreign_token())).transpose()?;
+    let rows = scope
+        .run(|conn| {
+            Box::pin(async move {
+                let mut query = api_keys::table.select(ApiKey::as_select()).into_boxed();
+                if let Some(after) = after {
+                    query = query.filter(api_keys::id.gt(after));
+                }
+                Ok(query.order(api_keys::id).limit(request.rows()).load::<ApiKey>(conn).await?)
+            })
+        })
+        .await?;
+    Ok(request.page(rows, QUERY, |last| last.id.to_string()))
+}
+
+/// Revokes a key for good; one that is revoked stays as it is.
+///
+/// # Errors
+/// [`Error::NotFound`] when there is none.
+pub async fn revoke(scope: &Scope, id: KeyId) -> Result<Revocation> {
+    let revoked: Result<Revocation> = scope
+        .run(|conn| {
+            Box::pin(async move {
+                // Under the lock two that revoke each other's last fellow take turns.
+                let row = organisations::table.find(scope.organisation()).select(organisations::id);
+                row.for_no_key_update().first::<OrganisationId>(conn).await?;
+                let key: ApiKey = api_keys::table.find(id).select(ApiKey::as_select()).first(conn).await?;
+                if key.revoke_time.is_some() {
+                    return Ok(Revocation::Made(key));
+                }
+                if key.scopes.iter().any(|scope| scope == ADMIN) && admins(conn).await? <= 1 {
+                    return Ok(Revocation::LastAdmin);
+                }
+                let update = diesel::update(api_keys::table.find(id))
+                    .set(api_keys::revoke_time.eq(diesel::dsl::now))
+                    .returning(ApiKey::as_returning());
+                Ok(Revocation::Made(update.get_result(conn).await?))
+            })
+        })
+        .await;
+    revoked.map_err(|e| e.about("key"))
+}
+
+/// How many keys that are not revoked have the scope [`ADMIN`].
+async fn admins(conn: &mut Work<'_>) -> Result<i64> {
+    let standing = api_keys::table.filter(api_keys::revoke_time.is_null());
+    let admins = standing.filter(api_keys::scopes.contains(vec![ADMIN]));
+    Ok(admins.count().get_result(conn).await?)
+}
+
+pub(crate) async fn insert(
     conn: &mut Work<'_>,
     organisation: OrganisationId,
     secret: &str,
-    scopes: &[String],
+    new: NewKey<'_>,
 ) -> Result<ApiKey> {
     let new = (
         api_keys::id.eq(KeyId::new()),
         api_keys::organisation_id.eq(organisation),
         api_keys::key_hash.eq(hash(secret)),
         api_keys::key_prefix.eq(&secret[.."pk_".len() + SHOWN_CHARACTERS]),
-        api_keys::scopes.eq(scopes),
+        api_keys::scopes.eq(new.scopes),
+        api_keys::display_name.eq(new.display_name),
     );
     let insert = diesel::insert_into(api_keys::table).values(new).returning(ApiKey::as_returning());
     Ok(insert.get_result(conn).await?)
@@ -149,7 +263,7 @@ pub fn hash(secret: &str) -> Vec<u8> {
     Sha256::digest(secret.as_bytes()).to_vec()
 }
 
-fn new_secret() -> Result<String> {
+pub(crate) fn new_secret() -> Result<String> {
     let mut secret = String::from("pk_");
     let mut random = [0u8; 64];
     while secret.len() < "pk_".len() + SECRET_CHARACTERS {

@@ -4,8 +4,9 @@
 //! refused. It knows nothing of the wire, of live calls or of providers. Enter at [`Store::open`]; take a
 //! [`Scope`] for an organisation with [`Store::scope`] and hand it to the functions of an aggregate:
 //! [`organisations`], [`keys`], [`agents`], [`calls`], [`journal`], [`transcripts`], [`invocations`],
-//! [`appointments`], [`phone_numbers`], [`requests`], [`audit_log`], [`commands`]. Which node holds a live call is
-//! [`ownership`]'s business; what other nodes did is heard by [`Store::listen`]. Without a scope there are no rows:
+//! [`appointments`], [`phone_numbers`], [`requests`], [`resources`], [`audit_log`], [`commands`]. Which node holds a
+//! live call is [`ownership`]'s business, how much an organisation may use that of [`quotas`]; what other nodes did is
+//! heard by [`Store::listen`]. Without a scope there are no rows:
 //! row-level security sees to it, not our queries.
 
 pub mod agent_stats;
@@ -22,7 +23,9 @@ pub mod organisations;
 pub mod ownership;
 pub mod phone_numbers;
 pub mod private_cluster;
+pub mod quotas;
 pub mod requests;
+pub mod resources;
 pub mod transcripts;
 
 mod audit;
@@ -32,6 +35,7 @@ mod error;
 mod etag;
 mod ids;
 mod migrate;
+mod opening_hours;
 mod page;
 mod pool;
 mod schema;
@@ -46,7 +50,7 @@ pub use connect::DatabaseUrl;
 pub use error::Error;
 pub use ids::{
     AgentId, AppointmentId, AuditEntryId, CallId, CommandId, InvocationId, KeyId, NodeId, OrganisationId,
-    PhoneNumberId,
+    PhoneNumberId, ResourceId,
 };
 pub use migrate::Migrated;
 pub use page::{Page, PageRequest};

@@ -8,6 +8,10 @@ diesel::table! {
         appointment_capacity -> Int4,
         create_time -> Timestamptz,
         update_time -> Timestamptz,
+        instructions -> Text,
+        etag -> Text,
+        sessions_max -> Int4,
+        calls_per_minute -> Int4,
     }
 }
 
@@ -154,6 +158,21 @@ diesel::table! {
         state -> Text,
         create_time -> Timestamptz,
         etag -> Text,
+        update_time -> Timestamptz,
+        resource_id -> Nullable<Uuid>,
+    }
+}
+
+diesel::table! {
+    resources (id) {
+        id -> Uuid,
+        organisation_id -> Uuid,
+        display_name -> Text,
+        kind -> Text,
+        state -> Text,
+        position -> Int4,
+        etag -> Text,
+        create_time -> Timestamptz,
         update_time -> Timestamptz,
     }
 }

@@ -6,7 +6,8 @@ use parlance_proto::v1::{
     Agent, CreateAgentRequest, CreateCallRequest, DeleteAgentRequest, GetAgentRequest, ListAgentsRequest,
     ListCallsRequest,
 };
-use parlance_store::{PageRequest, audit_log};
+use parlance_store::PageRequest;
+use parlance_store::audit_log::{self, AuditFilter};
 use parlance_tests::caller::typing_start;
 use parlance_tests::details::{assert_bad_fields, assert_refused};
 use parlance_tests::{Caller, House, agents};
@@ -142,7 +143,8 @@ async fn the_audit_log_says_which_key_changed_what_but_not_what_failed() {
     let house = House::scripted().await;
     let name = create(&house, creation("desk", "Hello", "one")).await.expect("it is valid").name;
     create(&house, creation("desk", "Hello", "two")).await.expect_err("the id is taken");
-    let log = audit_log::list(&house.scope, &PageRequest::default()).await.expect("it can be read").items;
+    let page = audit_log::list(&house.scope, &AuditFilter::default(), &PageRequest::default()).await;
+    let log = page.expect("it can be read").items;
     let lines: Vec<_> = log
         .iter()
         .map(|entry| (entry.method.as_str(), entry.resource.as_str(), entry.request_id.as_str()))

@@ -104,6 +104,7 @@ async fn an_appointment_reads_as_it_was_booked() {
         create_time: booked.create_time,
         update_time: booked.create_time,
         etag: booked.etag.clone(),
+        resource: String::new(),
     };
     assert_eq!(booked, known);
     assert!(booked.create_time.is_some() && !booked.etag.is_empty(), "{booked:?}");

@@ -20,7 +20,7 @@ use parlance_tests::{Caller, House, Program, agents, database, house};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-const LEASE: &str = "2s";
+const LEASE: &str = "3s";
 /// Lease, grace, a sweep, a busy machine.
 const CLOSED_WITHIN: Duration = Duration::from_secs(30);
 /// How many engines are under way at once.

@@ -206,3 +206,14 @@ fn the_client_interrupts_as_words_do() {
     call.post(2_000, Input::Control(Control::Interrupt)).run(4_000);
     call.in_order(&["flush r1", "cancel r1", "unheld r1 interrupted client", "over r1 interrupted"]);
 }
+
+#[test]
+fn of_what_the_agent_shall_say_sixteen_wait_and_the_rest_is_dropped() {
+    let mut call = explaining(|_| {});
+    for _ in 0..20 {
+        call.post(500, Input::Control(Control::Say { text: "One.".into(), protected: false }));
+    }
+    call.run(30_000);
+    call.when("reply r17 say");
+    assert_eq!(call.count("dropped too_many say"), 4);
+}

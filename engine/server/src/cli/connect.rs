@@ -157,6 +157,42 @@ impl Engine {
             self.bearer.clone(),
         )
     }
+
+    /// The keeper of organisations.
+    #[must_use]
+    pub fn organisations(&self) -> v1::organisation_service_client::OrganisationServiceClient<Authorised> {
+        v1::organisation_service_client::OrganisationServiceClient::with_interceptor(
+            self.channel.clone(),
+            self.bearer.clone(),
+        )
+    }
+
+    /// The keeper of keys.
+    #[must_use]
+    pub fn api_keys(&self) -> v1::api_key_service_client::ApiKeyServiceClient<Authorised> {
+        v1::api_key_service_client::ApiKeyServiceClient::with_interceptor(
+            self.channel.clone(),
+            self.bearer.clone(),
+        )
+    }
+
+    /// The keeper of the audit log.
+    #[must_use]
+    pub fn audit(&self) -> v1::audit_service_client::AuditServiceClient<Authorised> {
+        v1::audit_service_client::AuditServiceClient::with_interceptor(
+            self.channel.clone(),
+            self.bearer.clone(),
+        )
+    }
+
+    /// The keeper of resources.
+    #[must_use]
+    pub fn resources(&self) -> v1::resource_service_client::ResourceServiceClient<Authorised> {
+        v1::resource_service_client::ResourceServiceClient::with_interceptor(
+            self.channel.clone(),
+            self.bearer.clone(),
+        )
+    }
 }
 
 /// The key by flag or environment, else from the data folder.

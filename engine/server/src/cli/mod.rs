@@ -17,6 +17,7 @@ pub mod doctor;
 mod error;
 mod floor;
 pub mod health;
+pub mod keys;
 mod line;
 mod message_json;
 #[cfg(test)]
@@ -44,6 +45,9 @@ pub enum Command {
     /// Create, change, show and delete agents.
     #[command(subcommand)]
     Agents(agents::AgentsCommand),
+    /// Make, list and revoke API keys.
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
     /// Say what is missing on this machine, and the command that brings it.
     Doctor(doctor::DoctorArgs),
     /// Ask a running engine how it is; the exit code says whether well. For probes.
@@ -61,6 +65,7 @@ pub async fn run(command: Command) -> Result<ExitCode, Error> {
         Command::Talk(args) => talk::run(args).await,
         Command::Calls(command) => calls::run(command).await,
         Command::Agents(command) => agents::run(command).await,
+        Command::Keys(command) => keys::run(command).await,
         Command::Doctor(args) => doctor::run(args).await,
         Command::Health(args) => health::run(args).await,
     }

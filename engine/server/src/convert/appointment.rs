@@ -24,6 +24,7 @@ pub fn appointment(row: &Appointment) -> v1::Appointment {
         create_time: Some(timestamp(row.create_time)),
         update_time: Some(timestamp(row.update_time)),
         etag: row.etag.clone(),
+        resource: row.resource_id.map(super::resource::name).unwrap_or_default(),
     }
 }
 

@@ -1,13 +1,16 @@
 //! The contract's words for ours: one file per noun, in both directions where both are needed.
 
 pub mod agent;
+pub mod api_key;
 pub mod appointment;
 pub mod call;
 pub mod event;
 pub mod flow;
 pub mod json;
+pub mod organisation;
 pub mod phone_number;
 pub mod policy;
+pub mod resource;
 pub mod voice;
 
 use parlance_conversation::CallTime;

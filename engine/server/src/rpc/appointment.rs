@@ -91,6 +91,7 @@ impl AppointmentService for Appointments {
 fn filter(request: &v1::ListAppointmentsRequest) -> Result<AppointmentFilter, Refusal> {
     let mut bad = Violations::default();
     let filter = AppointmentFilter {
+        resource_id: name::optional_resource("resource", &request.resource, &mut bad),
         starts_from: optional_moment("starts_from", request.starts_from.as_ref(), &mut bad),
         starts_before: optional_moment("starts_before", request.starts_before.as_ref(), &mut bad),
         call_id: name::optional_call("call", &request.call, &mut bad),

@@ -1,11 +1,13 @@
 //! Resource names: `agents/{agent}`, `calls/{call}` and their like, parsed once and strictly.
 
-use parlance_store::{AgentId, AppointmentId, CallId, PhoneNumberId};
+use parlance_store::{AgentId, AppointmentId, CallId, KeyId, OrganisationId, PhoneNumberId, ResourceId};
 
 use crate::status::{Refusal, Violations};
 
 const AGENT: &str = "agents/{agent}, where {agent} matches [a-z0-9-]{1,63}";
+const API_KEY: &str = "apiKeys/{api_key}, where {api_key} is a UUID";
 const CALL: &str = "calls/{call}, where {call} is a UUID";
+const RESOURCE: &str = "resources/{resource}, where {resource} is a UUID";
 
 /// The agent of `agents/{agent}` in `field`.
 pub fn agent(field: &str, name: &str) -> Result<AgentId, Refusal> {
@@ -37,6 +39,35 @@ pub fn phone_number(field: &str, name: &str) -> Result<PhoneNumberId, Refusal> {
 pub fn appointment(field: &str, name: &str) -> Result<AppointmentId, Refusal> {
     let form = "appointments/{appointment}, where {appointment} is a UUID";
     parse("appointments/", name).ok_or_else(|| wrong(field, name, form))
+}
+
+/// The resource of `resources/{resource}` in `field`.
+pub fn resource(field: &str, name: &str) -> Result<ResourceId, Refusal> {
+    parse("resources/", name).ok_or_else(|| wrong(field, name, RESOURCE))
+}
+
+/// The resource of `resources/{resource}` in `field`, none if it is empty; what is neither goes to `bad`.
+pub fn optional_resource(field: &str, name: &str, bad: &mut Violations) -> Option<ResourceId> {
+    optional(field, name, bad, ("resources/", RESOURCE))
+}
+
+/// The key of `apiKeys/{api_key}` in `field`.
+pub fn api_key(field: &str, name: &str) -> Result<KeyId, Refusal> {
+    parse("apiKeys/", name).ok_or_else(|| wrong(field, name, API_KEY))
+}
+
+/// The key of `apiKeys/{api_key}` in `field`, none if it is empty; what is neither goes to `bad`.
+pub fn optional_api_key(field: &str, name: &str, bad: &mut Violations) -> Option<KeyId> {
+    optional(field, name, bad, ("apiKeys/", API_KEY))
+}
+
+/// The organisation of `organisations/{organisation}` in `field`, none for `organisations/-`, which is one's own.
+pub fn organisation(field: &str, name: &str) -> Result<Option<OrganisationId>, Refusal> {
+    let form = "organisations/{organisation}, where {organisation} is a UUID or `-` for your own";
+    if name == "organisations/-" {
+        return Ok(None);
+    }
+    parse("organisations/", name).map(Some).ok_or_else(|| wrong(field, name, form))
 }
 
 /// An agent id made from a display name: lower case, other characters as dashes.
@@ -96,5 +127,9 @@ mod tests {
             assert!(matches!(phone_number("name", name), Err(Refusal::Invalid(_))), "{name}");
         }
         assert!(matches!(appointment("name", "appointments/42"), Err(Refusal::Invalid(_))));
+        assert!(matches!(resource("name", "resources/anna"), Err(Refusal::Invalid(_))));
+        assert!(matches!(api_key("name", "apiKeys/pk_x"), Err(Refusal::Invalid(_))));
+        assert!(matches!(organisation("name", "organisations/mine"), Err(Refusal::Invalid(_))));
+        assert_eq!(organisation("name", "organisations/-"), Ok(None));
     }
 }

@@ -15,13 +15,14 @@ use parlance_proto::v1::voice_session_request::Request;
 use parlance_proto::v1::voice_session_response::Response;
 use parlance_providers::stt;
 use parlance_store::ownership::Owner;
-use parlance_store::{CallId, OrganisationId, Scope, agents, calls};
+use parlance_store::{CallId, OrganisationId, Scope, agents, calls, organisations, quotas};
 use tokio::sync::mpsc;
 use tonic::Streaming;
 
 use super::name;
 use crate::convert::{
-    agent as convert_agent, call as convert_call, duration, policy as convert_policy, voice as convert_voice,
+    agent as convert_agent, call as convert_call, duration, organisation as convert_organisation,
+    policy as convert_policy, voice as convert_voice,
 };
 use crate::engine::Engine;
 use crate::session::caller_audio::CallerAudio;
@@ -118,6 +119,13 @@ pub async fn open(
         policy.call_handling.reminder_max = 0;
         policy.call_handling.silence_limit = policy.call_handling.silence_limit.max(TYPING_SILENCE);
     }
+    if agent.flow.is_none() {
+        let own = organisations::get(&scope).await?;
+        convert_organisation::instruct(&mut policy, &own.instructions);
+    }
+    // Before there is a row; `begin_call` decides.
+    quotas::check_sessions(&scope).await?;
+    let waited = waiting.is_some();
     let call = match waiting {
         Some(waiting) => waiting.id,
         None => calls::create(&scope, super::call::web_call(&row, &variables)).await?.id,
@@ -130,9 +138,7 @@ pub async fn open(
     let key = CallKey { organisation, call, owner };
     let opened =
         begun.and_then(|_| put_together(&seat, key, inbox, &agent, policy, &start, formats, outgoing));
-    if opened.as_ref().is_err_and(|refusal| {
-        !matches!(refusal, Refusal::WrongState { reason: v1::ErrorReason::CallTaken, .. })
-    }) {
+    if opened.as_ref().is_err_and(|refusal| !leaves_call(refusal, waited)) {
         // The row must not stay behind as a call that seems to go on.
         engine.close_unopened(key).await;
     }
@@ -210,7 +216,8 @@ fn put_together(
         voice: Voice::new(engine.speakers(agent), manner, post),
         model: engine.stack.llm.clone(),
         toolbox: Toolbox::new(engine.store.scope(key.organisation), key, engine.tools.clone())
-            .in_zone(&agent.time_zone),
+            .in_zone(&agent.time_zone)
+            .booking_in(engine.booking.clone()),
         journal: CallJournal::new(engine.journal.clone(), key, seat.onlookers.clone()).wordless(!keeps_words),
         recording: engine
             .recorder
@@ -256,6 +263,15 @@ async fn begin_call(engine: &Engine, scope: &Scope, call: CallId) -> Result<Owne
         Ok(row) => Ok(ownership.took(call, row.owner_epoch)),
         Err(parlance_store::Error::Conflict(_)) => Err(taken(call)),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether the call's row is left as it is by a session that was refused: it is another session's, or waits on.
+fn leaves_call(refusal: &Refusal, waited: bool) -> bool {
+    match refusal {
+        Refusal::WrongState { reason: v1::ErrorReason::CallTaken, .. } => true,
+        Refusal::Exhausted { reason: v1::ErrorReason::QuotaExceeded, .. } => waited,
+        _ => false,
     }
 }
 

@@ -47,6 +47,13 @@ mutations!(
     ControlCallRequest,
     CancelAppointmentRequest,
     RescheduleAppointmentRequest,
+    CreateOrganisationRequest,
+    UpdateOrganisationRequest,
+    CreateApiKeyRequest,
+    RevokeApiKeyRequest,
+    CreateResourceRequest,
+    UpdateResourceRequest,
+    DeleteResourceRequest,
 );
 
 /// What came of a request.

@@ -1,23 +1,36 @@
 //! `book_appointment`: books an appointment of the call's organisation, or says why it can't.
 //!
 //! Arguments: `date` (`2026-05-23`), `time` (`19:00`), `party_size` (1 to 1,000), `customer_name`; optional
-//! `phone`, `notes`, `duration_minutes` (default 90). Date and time are the agent's or, if it has
-//! no time zone, the organisation's own. Refuses
-//! clashes, the past and closed hours with a reason that can be said.
+//! `phone`, `notes`, `duration_minutes` (default 90). Date and time are in the agent's time zone or, if it has none,
+//! the organisation's. Refuses clashes, the past and closed hours with a reason that can be said. Where a booking
+//! backend is set, that one decides.
 
 use jiff::civil::{Date, Time};
 use jiff::{SignedDuration, Timestamp};
 use parlance_conversation::ToolOutcome;
 use parlance_store::appointments::{self, Appointment, Booking, NewAppointment};
-use parlance_store::{Error, organisations};
+use parlance_store::{CallId, Error, Scope, organisations, resources};
 use serde_json::{Value, json};
 
-use super::Place;
+use super::booking_backend::{Answer, BookingBackend, Wanted};
 
 /// The tool's name.
 pub const NAME: &str = "book_appointment";
 /// How long a table is kept when nothing is said.
 const DURATION_MINUTES: i64 = 90;
+
+/// Where appointments are booked.
+#[derive(Clone, Copy)]
+pub struct Place<'a> {
+    /// The organisation's rows.
+    pub scope: &'a Scope,
+    /// Who books instead of them.
+    pub backend: Option<&'a BookingBackend>,
+    /// The call it is done in; none in a test.
+    pub call: Option<CallId>,
+    /// The IANA name of the time zone of days and times; empty: the organisation's.
+    pub time_zone: &'a str,
+}
 
 /// Books. The same key books once, however often it is run.
 pub async fn run(place: Place<'_>, idempotency_key: String, arguments: &Value) -> ToolOutcome {
@@ -25,9 +38,13 @@ pub async fn run(place: Place<'_>, idempotency_key: String, arguments: &Value) -
         Ok(outcome) => outcome,
         Err(error) => {
             tracing::error!(%error, "booking failed");
-            ToolOutcome::Failed { reason: "I can't reach our booking system right now.".to_owned() }
+            not_reached()
         }
     }
+}
+
+fn not_reached() -> ToolOutcome {
+    ToolOutcome::Failed { reason: super::NOT_REACHED.to_owned() }
 }
 
 async fn book(place: Place<'_>, idempotency_key: String, arguments: &Value) -> Result<ToolOutcome, Error> {
@@ -37,13 +54,17 @@ async fn book(place: Place<'_>, idempotency_key: String, arguments: &Value) -> R
             return Ok(ToolOutcome::Failed { reason: format!("I did not understand the {missing}.") });
         }
     };
+    let scope = place.scope;
     let zone = match place.time_zone {
-        "" => organisations::get(place.scope).await?.time_zone,
+        "" => organisations::get(scope).await?.time_zone,
         own => own.to_owned(),
     };
     let Ok(start) = wish.date.to_datetime(wish.time).in_tz(&zone) else {
         return Ok(ToolOutcome::Failed { reason: "That time does not exist on that day.".to_owned() });
     };
+    if let Some(backend) = place.backend {
+        return Ok(book_elsewhere(backend, (place, idempotency_key), &wish, &start).await);
+    }
     let wanted = NewAppointment {
         idempotency_key,
         call_id: place.call,
@@ -54,22 +75,68 @@ async fn book(place: Place<'_>, idempotency_key: String, arguments: &Value) -> R
         duration: SignedDuration::from_mins(wish.duration_minutes),
         notes: wish.notes,
     };
-    Ok(match appointments::book(place.scope, wanted, Timestamp::now()).await? {
+    Ok(match appointments::book(scope, wanted, Timestamp::now()).await? {
         Booking::Booked(appointment) | Booking::AlreadyBooked(appointment) => {
-            ToolOutcome::Succeeded { result: result(&appointment, &start) }
+            ToolOutcome::Succeeded { result: result(scope, &appointment, &start).await }
         }
         Booking::Refused(refusal) => ToolOutcome::Failed { reason: refusal.to_string() },
     })
 }
 
-fn result(appointment: &Appointment, start: &jiff::Zoned) -> Value {
+/// Lets the backend book, and says what it said.
+async fn book_elsewhere(
+    backend: &BookingBackend,
+    (place, idempotency_key): (Place<'_>, String),
+    wish: &Wish,
+    start: &jiff::Zoned,
+) -> ToolOutcome {
+    let Ok(end) = start.checked_add(SignedDuration::from_mins(wish.duration_minutes)) else {
+        return ToolOutcome::Failed { reason: "I did not understand the date.".to_owned() };
+    };
+    let text = |at: &jiff::Zoned| at.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string();
+    let wanted = Wanted {
+        organisation: crate::convert::organisation::name(place.scope.organisation()),
+        call: place.call.map(|call| format!("calls/{call}")).unwrap_or_default(),
+        customer_name: &wish.customer_name,
+        phone: wish.phone.as_deref(),
+        party_size: wish.party_size,
+        start: text(start),
+        end: text(&end),
+        notes: &wish.notes,
+    };
+    match backend.book(&idempotency_key, &wanted).await {
+        Answer::Booked(id) => ToolOutcome::Succeeded { result: booked(&id, wish, start) },
+        Answer::Refused(reason) => ToolOutcome::Failed { reason },
+        Answer::NotReached => not_reached(),
+        Answer::Unknown => ToolOutcome::TimedOut,
+    }
+}
+
+fn booked(id: &str, wish: &Wish, start: &jiff::Zoned) -> Value {
     json!({
+        "appointment": id,
+        "date": start.date().to_string(),
+        "time": start.strftime("%H:%M").to_string(),
+        "party_size": wish.party_size,
+        "customer_name": wish.customer_name,
+    })
+}
+
+async fn result(scope: &Scope, appointment: &Appointment, start: &jiff::Zoned) -> Value {
+    let mut result = json!({
         "appointment": appointment.id.to_string(),
         "date": start.date().to_string(),
         "time": start.strftime("%H:%M").to_string(),
         "party_size": appointment.party_size,
         "customer_name": appointment.customer_name,
-    })
+    });
+    // It is booked, whatever its resource is called.
+    if let Some(id) = appointment.resource_id
+        && let Ok(resource) = resources::get(scope, id).await
+    {
+        result["resource"] = json!(resource.display_name);
+    }
+    result
 }
 
 /// What is wanted, once it makes sense.

@@ -1,12 +1,15 @@
 //! The tools agents can run: which there are, and how a run becomes durable before it happens.
 
 mod book_appointment;
+pub mod booking_backend;
 
 use std::time::Duration;
 
+use self::book_appointment::Place;
+use self::booking_backend::BookingBackend;
 use parlance_conversation::{InvocationId, ToolOutcome};
 use parlance_store::invocations::{self, Begun, Invocation, InvocationState, NewInvocation};
-use parlance_store::{CallId, Error, Scope};
+use parlance_store::{Error, Scope};
 use serde_json::{Value, json};
 use tokio_util::task::TaskTracker;
 
@@ -29,16 +32,6 @@ pub const BUILT_IN: &[BuiltIn] =
 /// What an agent can say when the row of a run could not be written: then nothing was run.
 const NOT_REACHED: &str = "I can't reach our booking system right now.";
 
-/// Where a tool acts.
-#[derive(Clone, Copy)]
-struct Place<'a> {
-    scope: &'a Scope,
-    /// None in a test.
-    call: Option<CallId>,
-    /// Empty: the organisation's.
-    time_zone: &'a str,
-}
-
 /// Runs the tools of one call.
 #[derive(Clone)]
 pub struct Toolbox {
@@ -46,17 +39,25 @@ pub struct Toolbox {
     key: CallKey,
     tasks: TaskTracker,
     time_zone: String,
+    booking: Option<BookingBackend>,
 }
 
 impl Toolbox {
     /// Tools act for the organisation of `scope`; their runs are `tasks`, which outlive the call if they must.
     pub fn new(scope: Scope, key: CallKey, tasks: TaskTracker) -> Self {
-        Self { scope, key, tasks, time_zone: String::new() }
+        Self { scope, key, tasks, time_zone: String::new(), booking: None }
     }
 
     /// Days and times are those of this time zone; empty: of the organisation's.
+    #[must_use]
     pub fn in_zone(self, time_zone: &str) -> Self {
         Self { time_zone: time_zone.to_owned(), ..self }
+    }
+
+    /// Books in this backend, if there is one, instead of in our own table.
+    #[must_use]
+    pub fn booking_in(self, booking: Option<BookingBackend>) -> Self {
+        Self { booking, ..self }
     }
 
     /// Starts a run on a task of its own; its outcome is posted.
@@ -87,8 +88,12 @@ impl Toolbox {
         }
         let outcome = match tool {
             book_appointment::NAME => {
-                let place =
-                    Place { scope: &self.scope, call: Some(self.key.call), time_zone: &self.time_zone };
+                let place = Place {
+                    scope: &self.scope,
+                    backend: self.booking.as_ref(),
+                    call: Some(self.key.call),
+                    time_zone: &self.time_zone,
+                };
                 book_appointment::run(place, idempotency_key, &arguments).await
             }
             other => no_such_tool(other),
@@ -109,6 +114,7 @@ impl Toolbox {
 pub struct TestRuns {
     scope: Scope,
     time_zone: String,
+    booking: Option<BookingBackend>,
     test: uuid::Uuid,
     tasks: TaskTracker,
 }
@@ -116,16 +122,23 @@ pub struct TestRuns {
 impl TestRuns {
     /// Tools act for the organisation of `scope`, in this time zone or (empty) the organisation's.
     pub fn new(scope: Scope, time_zone: &str, tasks: TaskTracker) -> Self {
-        Self { scope, time_zone: time_zone.to_owned(), test: uuid::Uuid::new_v4(), tasks }
+        let (time_zone, test) = (time_zone.to_owned(), uuid::Uuid::new_v4());
+        Self { scope, time_zone, booking: None, test, tasks }
+    }
+
+    /// Books in this backend, if there is one, instead of in our own table.
+    #[must_use]
+    pub fn booking_in(self, booking: Option<BookingBackend>) -> Self {
+        Self { booking, ..self }
     }
 
     /// Starts a run on a task of its own; its outcome is posted.
     pub fn run(&self, invocation: InvocationId, tool: String, mut arguments: Value, post: Post) {
         call::make_storable(&mut arguments);
-        let (scope, time_zone) = (self.scope.clone(), self.time_zone.clone());
+        let (scope, time_zone, booking) = (self.scope.clone(), self.time_zone.clone(), self.booking.clone());
         let key = format!("test/{}/{}", self.test, invocation.0);
         self.tasks.spawn(async move {
-            let place = Place { scope: &scope, call: None, time_zone: &time_zone };
+            let place = Place { scope: &scope, backend: booking.as_ref(), call: None, time_zone: &time_zone };
             let outcome = match tool.as_str() {
                 book_appointment::NAME => book_appointment::run(place, key, &arguments).await,
                 other => no_such_tool(other),

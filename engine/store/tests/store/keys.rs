@@ -1,9 +1,9 @@
 //! Keys: shown once, found by their secret before the organisation is known.
 
-use parlance_store::keys::{self, NewApiKey};
-use parlance_store::{Scope, Store};
+use parlance_store::keys::{self, NewApiKey, Revocation};
+use parlance_store::{PageRequest, Scope, Store};
 
-use crate::setup::{Setup, as_login, execute, in_both_setups, new_organisation};
+use crate::setup::{execute, in_both_setups, new_organisation};
 
 pub async fn new_key(scope: &Scope) -> NewApiKey {
     keys::create(scope, &["sessions".to_owned(), "calls".to_owned()]).await.unwrap()
@@ -27,17 +27,36 @@ in_both_setups! {
         }
     }
 
-    async fn a_revoked_key_leads_nowhere(store: Store) {
-        // Revoking has no function yet, and the engine no right to it: the owner does it here.
+    async fn a_revoked_key_leads_nowhere_and_stays_in_the_list(store: Store) {
         let scope = new_organisation(&store).await;
-        let new = new_key(&scope).await;
+        let (new, other) = (new_key(&scope).await, new_key(&scope).await);
         assert!(keys::find(&store, &new.secret).await.unwrap().is_some());
-        let set = format!("SET app.organization = '{}'", scope.organisation());
-        let revoke = format!("UPDATE parlance.api_keys SET revoke_time = now() WHERE id = '{}'", new.key.id);
-        for setup in [Setup::PrivateCluster, Setup::OrdinaryOwner] {
-            as_login(setup.url().await, &[&set, &revoke]).await.unwrap(); // it is in one of the two
-        }
+        let Revocation::Made(revoked) = keys::revoke(&scope, new.key.id).await.unwrap() else {
+            panic!("it is no admin key");
+        };
+        assert!(revoked.revoke_time.is_some());
         assert_eq!(keys::find(&store, &new.secret).await.unwrap(), None);
+        assert!(keys::find(&store, &other.secret).await.unwrap().is_some());
+        let again = keys::revoke(&scope, new.key.id).await.unwrap();
+        assert_eq!(again, Revocation::Made(revoked.clone()), "the first time counts");
+        let first = keys::list(&scope, &PageRequest { size: 1, token: None }).await.unwrap();
+        let rest = keys::list(&scope, &PageRequest { size: 1, token: first.next_token.clone() }).await.unwrap();
+        assert_eq!((first.items, rest.items), (vec![revoked], vec![other.key]));
+        assert_eq!(rest.next_token, None);
+    }
+
+    async fn of_two_admin_keys_that_are_revoked_at_once_one_stays(store: Store) {
+        let scope = new_organisation(&store).await;
+        let mut revoking = Vec::new();
+        for _ in 0..2 {
+            let key = keys::create(&scope, &["admin".to_owned(), "calls".to_owned()]).await.unwrap().key;
+            let scope = scope.clone();
+            revoking.push(async move { keys::revoke(&scope, key.id).await.unwrap() });
+        }
+        let second = revoking.pop().unwrap();
+        let (one, other) = tokio::join!(revoking.pop().unwrap(), second);
+        let last = [one, other].iter().filter(|it| **it == Revocation::LastAdmin).count();
+        assert_eq!(last, 1);
     }
 
     async fn the_first_key_is_made_once_however_many_ask(store: Store) {

@@ -1,7 +1,7 @@
 //! Organisations: the default one, and what can be set on one.
 
-use parlance_store::organisations::{self, OpeningHours};
-use parlance_store::{Error, OrganisationId, Store};
+use parlance_store::organisations::{self, OpeningHours, OrganisationUpdate};
+use parlance_store::{Error, OrganisationId, PageRequest, Store, keys};
 
 use crate::setup::{in_both_setups, new_organisation};
 
@@ -44,5 +44,53 @@ in_both_setups! {
         let nobody = store.scope(OrganisationId::new());
         let refused = organisations::set_time_zone(&nobody, "UTC").await;
         assert!(matches!(refused, Err(Error::NotFound("organisation"))), "{refused:?}");
+    }
+
+    async fn a_new_organisation_has_its_week_and_a_key_that_opens_it(store: Store) {
+        let night = OpeningHours { weekday: 6, opens_minute: 18 * 60, closes_minute: 26 * 60 };
+        let new = OrganisationUpdate {
+            display_name: Some("Bella Roma".into()),
+            instructions: Some("We are polite.".into()),
+            sessions_max: Some(3),
+            ..Default::default()
+        };
+        let (made, key) = organisations::create(&store, new, &[night]).await.unwrap();
+        assert_eq!(made.organisation.display_name, "Bella Roma");
+        assert_eq!((made.organisation.instructions.as_str(), made.organisation.sessions_max), ("We are polite.", 3));
+        assert_eq!(made.opening_hours, [night]);
+        let owner = keys::find(&store, &key.secret).await.unwrap().unwrap();
+        assert_eq!((owner.organisation, owner.scopes), (made.organisation.id, vec!["admin".to_owned()]));
+        let read = organisations::profile(&store.scope(made.organisation.id)).await.unwrap();
+        assert_eq!(read, made);
+    }
+
+    async fn a_change_with_a_stale_etag_changes_nothing(store: Store) {
+        let scope = new_organisation(&store).await;
+        let before = organisations::profile(&scope).await.unwrap();
+        let etag = before.organisation.etag.clone();
+        let change = |name: &str| OrganisationUpdate { display_name: Some(name.into()), ..Default::default() };
+        let changed = organisations::update(&scope, change("One"), Some(&[]), Some(&etag)).await.unwrap();
+        assert!(changed.organisation.etag != etag && changed.opening_hours.is_empty());
+        let stale = organisations::update(&scope, change("Two"), None, Some(&etag)).await;
+        assert!(matches!(stale, Err(Error::Conflict(_))), "{stale:?}");
+        assert_eq!(organisations::profile(&scope).await.unwrap(), changed);
+    }
+
+    async fn all_organisations_are_listed_by_pages_and_only_by_their_ids_without_one(store: Store) {
+        let mut made = vec![OrganisationId::DEFAULT];
+        for _ in 0..3 {
+            made.push(new_organisation(&store).await.organisation());
+        }
+        let (mut seen, mut token) = (Vec::new(), None);
+        loop {
+            let page = organisations::list(&store, &PageRequest { size: 2, token }).await.unwrap();
+            seen.extend(page.items.into_iter().map(|profile| profile.organisation.id));
+            token = page.next_token;
+            if token.is_none() {
+                break;
+            }
+        }
+        assert!(made.iter().all(|id| seen.contains(id)), "{seen:?}");
+        assert!(seen.is_sorted());
     }
 }

@@ -1,6 +1,6 @@
 //! Repeated requests: claimed once, answered the same for a day, let go when they fail. And the audit log.
 
-use parlance_store::audit_log::{self, NewAuditEntry};
+use parlance_store::audit_log::{self, AuditFilter, NewAuditEntry};
 use parlance_store::requests::{self, Asked, Claim};
 use parlance_store::{KeyId, PageRequest, Scope, Store};
 
@@ -78,9 +78,10 @@ in_both_setups! {
         for resource in ["agents/a", "agents/b", "agents/c"] {
             note(&scope, resource).await;
         }
-        let first = audit_log::list(&scope, &PageRequest { size: 2, token: None }).await.unwrap();
+        let every = AuditFilter::default();
+        let first = audit_log::list(&scope, &every, &PageRequest { size: 2, token: None }).await.unwrap();
         let rest = PageRequest { size: 2, token: first.next_token.clone() };
-        let rest = audit_log::list(&scope, &rest).await.unwrap();
+        let rest = audit_log::list(&scope, &every, &rest).await.unwrap();
         let read: Vec<_> = first.items.iter().chain(&rest.items).map(|entry| entry.resource.as_str()).collect();
         assert_eq!(read, ["agents/c", "agents/b", "agents/a"]);
         assert_eq!(rest.next_token, None);

@@ -46,6 +46,7 @@ pub async fn full_organisation(store: &Store) -> Scope {
     tools::begin(&scope, held, "once").await;
     appointments::book_evening(&scope, Some(call)).await;
     crate::phone_numbers::new_number(&scope, "493012345678").await;
+    crate::resources::new_resource(&scope, "Anna").await;
     crate::requests::one_of_each(&scope).await;
     crate::commands::ask(&scope, call).await;
     scope
@@ -143,6 +144,8 @@ in_both_setups! {
         let agent = crate::agents::new_agent(&first, "bella").await;
         let number = crate::phone_numbers::new_number(&first, "493012345678").await;
         let booked = appointments::book_evening(&first, None).await;
+        let anna = crate::resources::new_resource(&first, "Anna").await;
+        let key = crate::keys::new_key(&first).await.key;
         let gone = [
             parlance_store::calls::get(&second, call).await.err(),
             parlance_store::agents::get(&second, &agent.id).await.err(),
@@ -151,6 +154,9 @@ in_both_setups! {
             parlance_store::phone_numbers::delete(&second, &number.id, None).await.err(),
             parlance_store::appointments::get(&second, booked.id).await.err(),
             parlance_store::appointments::cancel(&second, booked.id, None).await.err(),
+            parlance_store::resources::get(&second, anna.id).await.err(),
+            parlance_store::keys::get(&second, key.id).await.err(),
+            parlance_store::keys::revoke(&second, key.id).await.err(),
         ];
         assert!(gone.iter().all(|error| matches!(error, Some(Error::NotFound(_)))), "{gone:?}");
     }

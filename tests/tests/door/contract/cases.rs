@@ -4,12 +4,16 @@
 //! conversation is tested where conversations are, and named in [`elsewhere`].
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
+use parlance::cli::connect;
 use parlance_proto::v1::{self, ErrorReason};
 use parlance_store::appointments::{self, Booking, NewAppointment};
-use parlance_store::keys;
-use parlance_tests::{House, agents, json};
+use parlance_store::{OrganisationId, Scope, keys};
+use parlance_tests::caller::typing_start;
+use parlance_tests::{Caller, House, agents, database, json};
 use serde_json::{Value, json};
 
 use super::wire::Door;
@@ -17,32 +21,46 @@ use super::wire::Door;
 /// A file and a test in it.
 type Elsewhere = Option<(&'static str, &'static str)>;
 
-/// An organisation with something of everything, and a stranger to it.
+/// The operator's organisation with something of everything, and a stranger to it, in a database of their own.
 pub struct World {
     pub house: House,
     pub admin: Door,
     pub stranger: Door,
+    stranger_organisation: String,
+    client: connect::Engine,
+    scope: Scope,
     agent: String,
     made: AtomicUsize,
+    callers: Mutex<Vec<Caller>>,
 }
 
 impl World {
-    pub async fn new() -> Self {
-        let (house, agent) = super::furnished().await;
-        let admin = Door::open(&house.url(), Some(&house.key)).await;
-        let stranger = admin.with_key(&house.tenant().await.1);
-        Self { house, admin, stranger, agent, made: AtomicUsize::new(1) }
+    pub async fn new(database: &str) -> Self {
+        let url = database::another(database).await;
+        let house = House::alone(&url, &["--requests-per-second", "100000"]).await;
+        let scope = house.running.engine.store.scope(OrganisationId::DEFAULT);
+        let key = keys::create(&scope, &["admin".to_owned()]).await.expect("a key can be made").secret;
+        let admin = Door::open(&house.url(), Some(&key)).await;
+        let (their_scope, their_key) = house.tenant().await;
+        let stranger = admin.with_key(&their_key);
+        let stranger_organisation = format!("organisations/{}", their_scope.organisation());
+        let client = parlance_tests::house::client(&house.url(), &key).await;
+        let (made, callers) = (AtomicUsize::new(1), Mutex::default());
+        let agent = String::new();
+        let world =
+            Self { house, admin, stranger, stranger_organisation, client, scope, agent, made, callers };
+        Self { agent: world.agent().await, ..world }
     }
 
     /// The same connection with a key of one scope.
     pub async fn key_of(&self, scope: &str) -> Door {
-        let key = keys::create(&self.house.scope, &[scope.to_owned()]).await.expect("a key can be made");
+        let key = keys::create(&self.scope, &[scope.to_owned()]).await.expect("a key can be made");
         self.admin.with_key(&key.secret)
     }
 
     /// Names that no stranger may see.
     pub fn ours(&self) -> Vec<String> {
-        vec![self.agent.clone(), self.house.scope.organisation().to_string()]
+        vec![self.agent.clone(), self.scope.organisation().to_string()]
     }
 
     fn number(&self) -> usize {
@@ -56,43 +74,78 @@ impl World {
 
     async fn agent(&self) -> String {
         let id = format!("guests-{}", self.number());
-        let agent = v1::Agent { name: format!("agents/{id}"), ..agents::counter_of_guests("Hello.") };
-        self.house.hires(agent).await
+        let agent = Some(agents::counter_of_guests("Hello."));
+        let request = v1::CreateAgentRequest { agent_id: id, agent, ..Default::default() };
+        let made = self.client.agents().create_agent(request).await.expect("the agent is valid");
+        made.into_inner().agent.expect("the answer holds it").name
     }
 
     async fn call(&self) -> String {
         let call = v1::Call { agent: self.agent.clone(), ..Default::default() };
         let request = v1::CreateCallRequest { call: Some(call), ..Default::default() };
-        let made = self.house.client.calls().create_call(request).await.expect("the call is valid");
+        let made = self.client.calls().create_call(request).await.expect("the call is valid");
         made.into_inner().call.expect("the answer holds it").name
     }
 
     async fn ended_call(&self) -> String {
         let name = self.call().await;
         let request = v1::EndCallRequest { name: name.clone(), ..Default::default() };
-        self.house.client.calls().end_call(request).await.expect("it was not joined");
-        self.house.ended_call(&name).await.name
+        self.client.calls().end_call(request).await.expect("it was not joined");
+        name
+    }
+
+    /// A call with somebody on the line who says nothing.
+    async fn live_call(&self) -> String {
+        let caller = Caller::tries(self.client.voice(), typing_start(&self.agent)).await.expect("it begins");
+        let name = caller.ready.call.clone();
+        self.callers.lock().unwrap_or_else(PoisonError::into_inner).push(caller);
+        name
+    }
+
+    async fn made_by(&self, rpc: &str, field: &str) -> String {
+        let requests = Box::pin(good(self, rpc)).await.expect("it has a case");
+        let path = super::METHODS.iter().find(|method| super::short(method) == rpc).expect("it is one").path;
+        let answer = self.admin.call(path, &requests).await.expect("it is valid");
+        answer[field]["name"].as_str().expect("what was made has a name").to_owned()
+    }
+
+    async fn api_key(&self) -> String {
+        self.made_by("CreateApiKey", "apiKey").await
+    }
+
+    async fn resource(&self) -> String {
+        self.made_by("CreateResource", "resource").await
+    }
+
+    /// Books that time until there is no room left.
+    async fn fill(&self, start: Timestamp) {
+        for number in 0..100 {
+            if !matches!(self.book(start, number).await, Booking::Booked(_)) {
+                return;
+            }
+        }
+        panic!("a hundred appointments at once");
     }
 
     async fn phone_number(&self) -> String {
         let number = format!("+4930{:07}", self.number());
         let phone_number = Some(v1::PhoneNumber { number, ..Default::default() });
         let request = v1::CreatePhoneNumberRequest { phone_number, ..Default::default() };
-        let made = self.house.client.phone_numbers().create_phone_number(request).await.expect("it is valid");
+        let made = self.client.phone_numbers().create_phone_number(request).await.expect("it is valid");
         made.into_inner().phone_number.expect("the answer holds it").name
     }
 
     /// Noon of a day that nothing else is on, so many days ahead.
     fn noon(&self) -> Timestamp {
-        let now = Timestamp::now().in_tz(parlance_tests::house::TIME_ZONE).expect("the zone is known");
+        let now = Timestamp::now().to_zoned(TimeZone::UTC);
         let days = i64::try_from(self.number() + 2).expect("a few");
         let day = now.date().saturating_add(jiff::Span::new().days(days));
-        day.at(12, 0, 0, 0).in_tz(parlance_tests::house::TIME_ZONE).expect("noon exists").timestamp()
+        day.at(12, 0, 0, 0).to_zoned(TimeZone::UTC).expect("noon exists").timestamp()
     }
 
-    async fn appointment_at(&self, start: Timestamp) -> String {
+    async fn book(&self, start: Timestamp, number: usize) -> Booking {
         let wanted = NewAppointment {
-            idempotency_key: format!("contract {start}"),
+            idempotency_key: format!("contract {start} {number}"),
             call_id: None,
             customer_name: "Ada Lovelace".into(),
             customer_phone: None,
@@ -101,14 +154,14 @@ impl World {
             duration: SignedDuration::from_mins(60),
             notes: String::new(),
         };
-        match appointments::book(&self.house.scope, wanted, Timestamp::now()).await.expect("it makes sense") {
-            Booking::Booked(row) => format!("appointments/{}", row.id),
-            other => panic!("{other:?}"),
-        }
+        appointments::book(&self.scope, wanted, Timestamp::now()).await.expect("it makes sense")
     }
 
     async fn appointment(&self) -> String {
-        self.appointment_at(self.noon()).await
+        match self.book(self.noon(), 0).await {
+            Booking::Booked(row) => format!("appointments/{}", row.id),
+            other => panic!("{other:?}"),
+        }
     }
 }
 
@@ -126,7 +179,7 @@ pub async fn good(world: &World, rpc: &str) -> Option<Vec<Value>> {
         "UpdateAgent" => {
             json!({ "agent": { "name": world.agent().await, "displayName": "Other" }, "updateMask": "displayName" })
         }
-        "ListAgents" | "ListCalls" | "ListPhoneNumbers" | "ListAppointments" => json!({}),
+        list if list.starts_with("List") => json!({}),
         "CreateCall" => json!({ "call": { "agent": world.agent } }),
         "GetCall" | "EndCall" => named(world.call().await),
         "GetTranscript" => json!({ "call": world.ended_call().await }),
@@ -140,6 +193,25 @@ pub async fn good(world: &World, rpc: &str) -> Option<Vec<Value>> {
         "RescheduleAppointment" => {
             json!({ "name": world.appointment().await, "startTime": world.noon().to_string() })
         }
+        "ControlCall" => json!({ "name": world.live_call().await, "interrupt": {} }),
+        "WatchCall" => named(world.ended_call().await),
+        "CreateOrganisation" => json!({ "organisation": { "displayName": "Another" } }),
+        "GetOrganisation" => named(format!("organisations/{}", world.scope.organisation())),
+        "UpdateOrganisation" => json!({
+            "organisation": {
+                "name": format!("organisations/{}", world.scope.organisation()),
+                "displayName": "Other",
+            },
+            "updateMask": "displayName",
+        }),
+        "CreateApiKey" => json!({ "apiKey": { "displayName": "x", "scopes": ["KEY_SCOPE_CALLS"] } }),
+        "GetApiKey" | "RevokeApiKey" => named(world.api_key().await),
+        "CreateResource" => json!({ "resource": { "displayName": "Room", "kind": "RESOURCE_KIND_ROOM" } }),
+        "GetResource" | "DeleteResource" => named(world.resource().await),
+        "UpdateResource" => json!({
+            "resource": { "name": world.resource().await, "displayName": "Other" },
+            "updateMask": "displayName",
+        }),
         "VoiceSession" => json!({ "start": { "agent": world.agent, "textOnly": true } }),
         _ => return None,
     };
@@ -153,6 +225,10 @@ pub async fn one_more(world: &World, list: &str) {
         "ListCalls" => drop(world.call().await),
         "ListPhoneNumbers" => drop(world.phone_number().await),
         "ListAppointments" => drop(world.appointment().await),
+        "ListAuditEntries" => drop(world.agent().await),
+        "ListApiKeys" => drop(world.api_key().await),
+        "ListResources" => drop(world.resource().await),
+        "ListOrganisations" => drop(world.made_by("CreateOrganisation", "organisation").await),
         other => panic!("{other} has no items: add a case to contract/cases.rs"),
     }
 }
@@ -168,6 +244,8 @@ pub async fn bad(world: &World, rpc: &str, reason: ErrorReason) -> Option<Vec<Va
         ErrorReason::InvalidField => *request = invalid(request),
         ErrorReason::NotFound => *name_of(request)? = unknown(name_of(request)?),
         ErrorReason::EtagMismatch => etag_holder(request)["etag"] = json!("stale"),
+        // Wrong is only who asks.
+        ErrorReason::OperatorOnly => {}
         ErrorReason::AlreadyExists => {
             let path = super::METHODS.iter().find(|method| super::short(method) == rpc)?.path;
             world.admin.call(path, &requests).await.expect("the first is new");
@@ -184,11 +262,42 @@ async fn special(world: &World, rpc: &str, reason: ErrorReason) -> Option<Value>
         ("CreatePhoneNumber", ErrorReason::NotFound) => {
             json!({ "phoneNumber": { "number": "+49409999999", "inboundAgent": "agents/nobody" } })
         }
+        ("CreateOrganisation", ErrorReason::InvalidField) => json!({ "organisation": {} }),
+        ("CreateApiKey", ErrorReason::InvalidField) => json!({ "apiKey": {} }),
+        ("CreateApiKey", ErrorReason::NotFound) => json!({
+            "apiKey": { "scopes": ["KEY_SCOPE_CALLS"] },
+            "organisation": "organisations/01a1fc70-0000-7000-8000-000000000000",
+        }),
+        ("CreateApiKey", ErrorReason::OperatorOnly) => json!({
+            "apiKey": { "scopes": ["KEY_SCOPE_CALLS"] },
+            "organisation": format!("organisations/{}", world.scope.organisation()),
+        }),
+        ("UpdateOrganisation", ErrorReason::OperatorOnly) => json!({
+            "organisation": { "name": world.stranger_organisation, "sessionsMax": 5 },
+            "updateMask": "sessionsMax",
+        }),
+        ("RevokeApiKey", ErrorReason::LastAdminKey) => {
+            let keys = world.stranger.call("/parlance.v1.ApiKeyService/ListApiKeys", &[json!({})]).await;
+            let keys = keys.expect("an admin lists its keys");
+            named(keys["apiKeys"][0]["name"].as_str().expect("it has one").to_owned())
+        }
+        ("CreateResource", ErrorReason::InvalidField) => json!({ "resource": {} }),
+        ("DeleteResource", ErrorReason::ResourceInUse) => {
+            world.resource().await;
+            let Booking::Booked(row) = world.book(world.noon(), 0).await else { panic!("the day is free") };
+            named(format!("resources/{}", row.resource_id.expect("it is on one of them")))
+        }
+        ("ControlCall", ErrorReason::CallNotLive) => {
+            json!({ "name": world.call().await, "interrupt": {} })
+        }
+        ("ControlCall", ErrorReason::CallOver) => {
+            json!({ "name": world.ended_call().await, "interrupt": {} })
+        }
         ("EndCall", ErrorReason::CallOver) => named(world.ended_call().await),
         ("CancelAppointment" | "RescheduleAppointment", ErrorReason::AppointmentCancelled) => {
             let name = world.appointment().await;
             let request = v1::CancelAppointmentRequest { name: name.clone(), ..Default::default() };
-            world.house.client.appointments().cancel_appointment(request).await.expect("it stands");
+            world.client.appointments().cancel_appointment(request).await.expect("it stands");
             json!({ "name": name, "startTime": world.noon().to_string() }).as_object().map(|fields| {
                 let wanted = |field: &String| rpc == "RescheduleAppointment" || field == "name";
                 fields
@@ -207,8 +316,9 @@ async fn special(world: &World, rpc: &str, reason: ErrorReason) -> Option<Value>
         }
         ("RescheduleAppointment", ErrorReason::TimeTaken) => {
             let taken = world.noon();
-            world.appointment_at(taken).await;
-            json!({ "name": world.appointment().await, "startTime": taken.to_string() })
+            let name = world.appointment().await;
+            world.fill(taken).await;
+            json!({ "name": name, "startTime": taken.to_string() })
         }
         ("VoiceSession", ErrorReason::InvalidField) => json!({ "start": {} }),
         ("VoiceSession", ErrorReason::NotFound) => json!({ "start": { "agent": "agents/nobody" } }),
@@ -232,6 +342,19 @@ pub fn elsewhere(rpc: &str, reason: ErrorReason) -> Elsewhere {
         ("VoiceSession", ErrorReason::TooManySessions) => ("tests/limits.rs", "assert_no_place"),
         ("VoiceSession", ErrorReason::TooManyMessages) => {
             (REFUSALS, "a_session_that_floods_is_ended_and_told_the_limit")
+        }
+        ("VoiceSession", ErrorReason::QuotaExceeded) => (
+            "tests/door/organisations.rs",
+            "a_quota_of_sessions_refuses_the_next_one_and_no_other_organisation",
+        ),
+        ("ControlCall" | "EndCall", ErrorReason::OwnerUnreachable) => {
+            ("tests/door/nodes.rs", "a_call_whose_engine_does_not_answer_is_left_alone_while_its_lease_runs")
+        }
+        ("WatchCall", ErrorReason::TooManyWatchers) => {
+            ("tests/door/watching.rs", "a_call_has_a_hundred_watchers_and_none_of_those_who_go_stays_behind")
+        }
+        ("WatchCall", ErrorReason::Draining) => {
+            ("tests/door/nodes.rs", "a_node_that_shuts_down_sends_its_watchers_to_another")
         }
         ("VoiceSession", ErrorReason::Draining) => {
             (REFUSALS, "an_engine_that_drains_sends_new_sessions_elsewhere")

@@ -6,10 +6,10 @@ use std::time::Duration;
 use parlance_proto::v1;
 use parlance_proto::v1::test_agent_request::Target;
 use parlance_proto::v1::test_agent_response::Event;
-use parlance_store::{Scope, agents};
+use parlance_store::{Scope, agents, organisations};
 use tokio::sync::mpsc;
 
-use crate::convert::{agent as convert, event, policy};
+use crate::convert::{agent as convert, event, organisation, policy};
 use crate::engine::Engine;
 use crate::rpc::{name, open};
 use crate::session::rehearsal::{Outcome, Outgoing, Rehearsal};
@@ -38,9 +38,16 @@ pub async fn begin(
     open::variables("dynamic_variables", &request.dynamic_variables)?;
     let agent = agent(engine, &scope, request.target).await?;
     let started = engine.civil_now(scope.organisation(), &agent.time_zone).await?;
-    let scene = policy::scene(&agent, started, request.dynamic_variables);
-    let policy = policy::policy(&agent, &engine.offer, scene)?;
-    let runs = request.run_tools.then(|| TestRuns::new(scope, &agent.time_zone, engine.tools.clone()));
+    let place = policy::scene(&agent, started, request.dynamic_variables);
+    let mut policy = policy::policy(&agent, &engine.offer, place)?;
+    if agent.flow.is_none() {
+        let own = organisations::get(&scope).await?;
+        organisation::instruct(&mut policy, &own.instructions);
+    }
+    let runs = request.run_tools.then(|| {
+        let runs = TestRuns::new(scope, &agent.time_zone, engine.tools.clone());
+        runs.booking_in(engine.booking.clone())
+    });
     let (outgoing, received) = mpsc::channel(CHANNEL);
     let rehearsal =
         Rehearsal::new(policy, request.messages, engine.stack.llm.clone(), runs, outgoing.clone());

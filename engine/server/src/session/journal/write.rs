@@ -5,6 +5,7 @@
 //! Everything else stays for the next try.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use parlance_conversation::Event;
 use parlance_store::calls::CallEnd;
@@ -15,6 +16,9 @@ use parlance_store::{CallId, Error, Store, calls, journal, transcripts};
 
 use super::{Batch, CallKey, Closing, Entry, Lane, Record};
 use crate::convert::{call, event};
+
+/// How long telling the nodes of what was written may take.
+const TELL_WITHIN: Duration = Duration::from_secs(1);
 
 /// Rows of one call that go or stay together.
 #[derive(Clone, Copy)]
@@ -123,9 +127,11 @@ async fn tell(shelf: &impl Shelf, news: BTreeSet<CallId>) {
         return;
     }
     let calls: Vec<CallId> = news.into_iter().collect();
-    if let Err(error) = shelf.tell(&calls).await {
-        // They look by themselves now and then.
-        tracing::debug!(%error, "other nodes were not told of what was written");
+    // Who was not told looks by itself now and then; the entries behind these must not wait for it.
+    match tokio::time::timeout(TELL_WITHIN, shelf.tell(&calls)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "other nodes were not told of what was written"),
+        Err(_) => tracing::debug!("other nodes were not told of what was written in time"),
     }
 }
 

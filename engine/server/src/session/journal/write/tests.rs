@@ -1,7 +1,6 @@
 //! What the writer promises, against a shelf that fails by script.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use parlance_conversation::{CallTime, EndReason, Input, Now};
 use parlance_store::OrganisationId;
@@ -235,4 +234,22 @@ async fn a_call_stays_held_while_its_end_waits_to_be_written() {
     shelf.with(|script| script.in_trouble = None);
     assert_eq!(journal.flush(LONG).await, Ok(()));
     assert_eq!(ownership.calls(), []);
+}
+
+#[tokio::test]
+async fn those_who_watch_are_told_of_what_they_can_see_and_of_the_end_but_not_of_facts() {
+    let shelf = Scripted::default();
+    let (journal, _writer) = Journal::start_on(shelf.clone(), ownership());
+    let (quiet, told, ended) = (key(), key(), key());
+    typed(&journal.for_call(quiet), 1, "a fact");
+    let now = Now { clock: CallTime::ZERO, audio: CallTime::ZERO };
+    let record = Record::Told(Event::Ended { reason: EndReason::CallerHungUp });
+    journal.for_call(told).append(Entry { offset: 1, now, record });
+    journal.close(ended, closing(), LONG).await;
+    journal.flush(LONG).await.expect("the shelf takes everything");
+    let mut heard = shelf.with(|script| script.told.clone());
+    heard.sort();
+    let mut wanted = vec![told.call, ended.call];
+    wanted.sort();
+    assert_eq!(heard, wanted);
 }

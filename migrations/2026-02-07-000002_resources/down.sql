@@ -1,0 +1,2 @@
+ALTER TABLE appointments DROP COLUMN resource_id;
+DROP TABLE resources;
