@@ -93,7 +93,7 @@ pub async fn run(args: NewArgs) -> Result<ExitCode, Error> {
     let request = CreateAgentRequest { agent_id, agent: Some(agent), ..Default::default() };
     let made = engine.agents().create_agent(request).await?.into_inner().agent.unwrap_or_default();
     let id = made.name.trim_start_matches("agents/");
-    println!("created {}: try it with `parlance talk {id}`", made.name);
+    println!("created {}: try it with `parlance talk --agent {id}`", made.name);
     Ok(ExitCode::SUCCESS)
 }
 
