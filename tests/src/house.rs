@@ -14,7 +14,7 @@ use parlance_proto::v1;
 use parlance_store::appointments::{Appointment, AppointmentFilter};
 use parlance_store::calls::{CallFilter, CallState};
 use parlance_store::organisations::{self, OpeningHours};
-use parlance_store::{CallId, PageRequest, Scope, appointments, calls, keys};
+use parlance_store::{CallId, OrganisationId, PageRequest, Scope, appointments, calls, keys};
 
 use crate::database;
 
@@ -101,6 +101,16 @@ impl House {
         let scope = node.running.engine.store.scope(self.scope.organisation());
         let client = client(&node.url(), &self.key).await;
         Self { scope, key: self.key.clone(), client, ..node }
+    }
+
+    /// The client side of the operator, whose organisation all tests share.
+    ///
+    /// # Panics
+    /// When the database refuses.
+    pub async fn operator(&self) -> connect::Engine {
+        let scope = self.running.engine.store.scope(OrganisationId::DEFAULT);
+        let key = keys::create(&scope, &["admin".to_owned()]).await.expect("the operator may have many keys");
+        client(&self.url(), &key.secret).await
     }
 
     /// With scripted providers and more flags on a database of the test's own.
@@ -289,11 +299,16 @@ impl House {
 /// A new organisation of this engine in [`TIME_ZONE`], open from 11:00 to 22:00, and its key.
 async fn settle(running: &Running, database_url: &str) -> (Scope, String) {
     let scope = running.engine.store.scope(database::new_organisation(database_url).await);
-    organisations::set_time_zone(&scope, TIME_ZONE).await.expect("the zone is known");
+    let key = furnish(&scope).await;
+    (scope, key)
+}
+
+/// Gives an organisation its zone and hours, and a key.
+async fn furnish(scope: &Scope) -> String {
+    organisations::set_time_zone(scope, TIME_ZONE).await.expect("the zone is known");
     let week = OpeningHours::default_week();
-    organisations::set_opening_hours(&scope, &week).await.expect("the usual week is valid");
-    let key = keys::create(&scope, &["admin".to_owned()]).await.expect("an organisation may have a key");
-    (scope, key.secret)
+    organisations::set_opening_hours(scope, &week).await.expect("the usual week is valid");
+    keys::create(scope, &["admin".to_owned()]).await.expect("an organisation may have a key").secret
 }
 
 /// The typed clients of an engine, with a key.

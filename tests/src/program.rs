@@ -45,6 +45,8 @@ fn is_of_this_package(variable: &str) -> bool {
 /// A running `parlance serve`. Dropped, it is killed.
 pub struct Program {
     child: Child,
+    /// Kills it when this process ends without a word: the system closes the pipe that the shell waits on.
+    watch: Child,
     /// Where it listens, `http://host:port`.
     pub endpoint: String,
 }
@@ -82,18 +84,19 @@ impl Program {
         }
         command.current_dir(&folder).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
         let mut child = command.spawn().expect("the program can be started");
+        let watch = watch(child.id());
         let output = child.stdout.take().expect("it is a pipe");
         let (told, welcome) = tokio::sync::oneshot::channel();
         std::thread::spawn(move || read(BufReader::new(output), told));
-        let endpoint = match tokio::time::timeout(STARTS_WITHIN, welcome).await {
+        let mut program = Self { child, watch, endpoint: String::new() };
+        program.endpoint = match tokio::time::timeout(STARTS_WITHIN, welcome).await {
             Ok(Ok(endpoint)) => endpoint,
             _ => {
-                child.kill().ok();
                 let log = std::fs::read_to_string(folder.join("log")).unwrap_or_default();
                 panic!("the program did not start:\n{log}");
             }
         };
-        Self { child, endpoint }
+        program
     }
 
     /// Its process.
@@ -115,10 +118,19 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // It may be gone already.
+        // The watch first: the number of a process that is gone may be another's soon. Both may be gone already.
+        self.watch.kill().ok();
+        self.watch.wait().ok();
         self.child.kill().ok();
         self.child.wait().ok();
     }
+}
+
+fn watch(pid: u32) -> Child {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "cat >/dev/null; kill -KILL \"$1\"", "watch", &pid.to_string()]);
+    shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    shell.spawn().expect("a shell can be started")
 }
 
 /// Tells the address and reads on, so that the pipe never fills.

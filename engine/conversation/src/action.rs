@@ -160,7 +160,7 @@ pub enum EndReason {
     Silence,
     /// The longest allowed call.
     MaxDuration,
-    /// The transcriber, model or voice failed and no fallback was left.
+    /// A provider could not be opened: the call never began.
     ProviderFailed,
     /// The client broke the protocol or sent bad audio.
     BadInput,
@@ -170,6 +170,39 @@ pub enum EndReason {
     Drained,
     /// The engine was lost; written by whoever found out.
     EngineLost,
+    /// The transcriber failed and no fallback was left.
+    SpeechToTextFailed,
+    /// The language model failed, or gave no answer, too often in a row.
+    LanguageModelFailed,
+    /// The voice failed, or gave no audio, and no fallback was left.
+    TextToSpeechFailed,
+    /// Nobody spoke for the silence limit, and none of the caller's audio ever came.
+    NoAudio,
+    /// Nobody joined the call in time; written by whoever found out.
+    CallerNeverJoined,
+}
+
+impl EndReason {
+    /// Every reason, for those who list them.
+    pub const ALL: [Self; 17] = [
+        Self::AgentEnded,
+        Self::CallerHungUp,
+        Self::ClientEnded,
+        Self::ApiEnded,
+        Self::FarEndLost,
+        Self::Silence,
+        Self::MaxDuration,
+        Self::ProviderFailed,
+        Self::BadInput,
+        Self::Overloaded,
+        Self::Drained,
+        Self::EngineLost,
+        Self::SpeechToTextFailed,
+        Self::LanguageModelFailed,
+        Self::TextToSpeechFailed,
+        Self::NoAudio,
+        Self::CallerNeverJoined,
+    ];
 }
 
 /// What is told: to the journal, to the stream, to watchers. Decisions with their reasons.

@@ -35,14 +35,18 @@ impl Conversation {
         let answer = if last { "given up" } else { "waited for once more" };
         self.tell(Event::DeadlineMissed { deadline, answer: answer.into() });
         if last {
-            self.fail_reply();
+            let kind = match deadline {
+                Deadline::FirstToken => ProviderKind::LanguageModel,
+                _ => ProviderKind::TextToSpeech,
+            };
+            self.fail_reply(kind);
         } else {
             self.deadlines.set(deadline, self.after(wait));
         }
     }
 
     /// The reply can't go on.
-    fn fail_reply(&mut self) {
+    fn fail_reply(&mut self, kind: ProviderKind) {
         let held = matches!(self.agent, Agent::Held(..));
         let thinking = matches!(self.agent, Agent::Thinking(_));
         let Some(reply) = self.agent.leave() else { return };
@@ -57,17 +61,17 @@ impl Conversation {
         }
         self.drop_waiting_tools(id);
         self.reply_is_over(*reply, ReplyOutcome::Failed, None);
-        self.after_failure();
+        self.after_failure(kind);
     }
 
     /// Apologise once and listen; too many in a row end the call.
-    pub(crate) fn after_failure(&mut self) {
+    pub(crate) fn after_failure(&mut self, kind: ProviderKind) {
         if self.is_over() || !self.agent.is_listening() {
             return;
         }
         self.failures += 1;
         if self.failures >= self.policy.budgets.failures_max.max(1) {
-            return self.close(EndReason::ProviderFailed);
+            return self.close(failed(kind));
         }
         let apology = self.policy.call_handling.apology_text.clone();
         self.say_and_ask_again(&apology, ReplyKind::Apology);
@@ -85,10 +89,10 @@ impl Conversation {
         match kind {
             ProviderKind::TextToSpeech if fallback_left && current => self.voice_again(),
             ProviderKind::LanguageModel if !fallback_left && current && self.model_writes() => {
-                self.fail_reply()
+                self.fail_reply(kind)
             }
-            ProviderKind::TextToSpeech if !fallback_left && current => self.end(EndReason::ProviderFailed),
-            ProviderKind::SpeechToText if !fallback_left => self.close(EndReason::ProviderFailed),
+            ProviderKind::TextToSpeech if !fallback_left && current => self.end(failed(kind)),
+            ProviderKind::SpeechToText if !fallback_left => self.close(failed(kind)),
             ProviderKind::SpeechToText | ProviderKind::LanguageModel | ProviderKind::TextToSpeech => {}
         }
     }
@@ -155,5 +159,14 @@ impl Conversation {
         self.act(Action::FlushPlayout { reply: filler.id });
         self.act(Action::CancelReply { reply: filler.id });
         self.tell(Event::ReplyEnded { reply: filler.id, outcome: ReplyOutcome::Cancelled });
+    }
+}
+
+/// Why a call ends whose provider of this kind has failed for good.
+fn failed(kind: ProviderKind) -> EndReason {
+    match kind {
+        ProviderKind::SpeechToText => EndReason::SpeechToTextFailed,
+        ProviderKind::LanguageModel => EndReason::LanguageModelFailed,
+        ProviderKind::TextToSpeech => EndReason::TextToSpeechFailed,
     }
 }

@@ -62,6 +62,8 @@ pub struct Conversation {
     /// A7: end of what was last heard of either.
     pub(crate) quiet_since: CallTime,
     pub(crate) reminders: u32,
+    /// Whether any audio or text of the caller came.
+    pub(crate) caller_came: bool,
     /// A3: failures in a row.
     pub(crate) failures: u32,
     /// A6: an ending can be cancelled once.
@@ -154,6 +156,7 @@ impl Conversation {
             playing: Playing::default(),
             quiet_since: CallTime::ZERO,
             reminders: 0,
+            caller_came: false,
             failures: 0,
             ending_cancelled: false,
             waiting_told: None,
@@ -182,6 +185,7 @@ impl Conversation {
             Input::CallStarted => self.call_started(),
             Input::FarEndReady => self.far_end_ready(),
             Input::FarEndLost { reason } => self.end(reason),
+            Input::CallerAudioStarted => self.caller_came = true,
             Input::CallerVoiceStarted { at } => self.voice_started(at),
             Input::CallerVoiceEnded { last } => self.voice_ended(last),
             Input::CallerAudioReached | Input::DeadlineReached => {}
@@ -198,7 +202,10 @@ impl Conversation {
             Input::PlayedUpTo { reply, position, at } => self.played_up_to(reply, position, at),
             Input::PlayoutDrained { reply, at } => self.playout_drained(reply, at),
             Input::Digit { digit, at } => self.digit(digit, at),
-            Input::TypedText { text } => self.typed(&text),
+            Input::TypedText { text } => {
+                self.caller_came = true;
+                self.typed(&text);
+            }
             Input::Control(control) => self.control(control),
             Input::ProviderFailed { kind, reply, message, fallback_left } => {
                 self.provider_failed(kind, reply, message, fallback_left);
@@ -239,7 +246,7 @@ impl Conversation {
             Deadline::Filler => self.say_filler(),
             Deadline::Tool => self.tool_due(),
             Deadline::Reminder => self.remind(),
-            Deadline::Silence => self.close(EndReason::Silence),
+            Deadline::Silence => self.close(self.silence()),
             Deadline::Goodbye => self.goodbye_due(),
             Deadline::DtmfCollect => self.digits_complete(),
             Deadline::DurationWarning => self.warn_of_duration(),

@@ -19,6 +19,8 @@ pub enum Input {
         /// Why, as the typed end reason of the call.
         reason: EndReason,
     },
+    /// The first of the caller's audio came, voice or not.
+    CallerAudioStarted,
     /// Voice began at `at` (estimated onset).
     CallerVoiceStarted {
         /// Estimated onset.

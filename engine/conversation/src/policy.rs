@@ -77,6 +77,8 @@ pub struct CallHandling {
     pub reminder_max: u32,
     /// Silence after the last reminder before the call ends. Default 20 s.
     pub silence_limit: Duration,
+    /// The caller speaks, so that a silence without any audio means that something is broken. Default false.
+    pub expects_audio: bool,
     /// Longest call (A9). Default one hour.
     pub max_duration: Duration,
     /// Said 30 s before (A9).
@@ -202,6 +204,7 @@ impl Default for CallHandling {
             reminder_after: Duration::from_secs(10),
             reminder_max: 1,
             silence_limit: Duration::from_secs(20),
+            expects_audio: false,
             max_duration: Duration::from_secs(3_600),
             duration_warning: None,
             goodbye_text: "Goodbye.".into(),

@@ -188,6 +188,12 @@ impl Conversation {
         self.watch_goodbye();
     }
 
+    /// What it is called when nobody has spoken for the silence limit.
+    pub(crate) fn silence(&self) -> EndReason {
+        let nobody = self.policy.call_handling.expects_audio && !self.caller_came;
+        if nobody { EndReason::NoAudio } else { EndReason::Silence }
+    }
+
     /// The engine itself ends the call: last words of its own, then the end.
     pub(crate) fn close(&mut self, reason: EndReason) {
         self.cut(HoldReason::CallEnded);
@@ -201,7 +207,7 @@ impl Conversation {
         self.begin_reply(ReplyKind::Goodbye, Source::Complete, None);
         self.speak(&text);
         self.begin_ending(reason);
-        if reason != EndReason::Silence {
+        if !matches!(reason, EndReason::Silence | EndReason::NoAudio) {
             self.call = Call::Closing { reason, cancellable: false };
         }
     }

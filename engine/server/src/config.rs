@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 
+use crate::prices::Prices;
 /// Shorter, and a busy moment loses calls.
 const LEASE_MIN: Duration = Duration::from_secs(1);
 /// Longer, and nobody waits for a lost call to be closed.
@@ -48,6 +49,20 @@ pub struct Config {
     #[arg(long, env = "PARLANCE_REQUESTS_PER_SECOND", default_value_t = 200,
           value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub requests_per_second: u32,
+    /// How long a call may wait to be joined before it ends as CALLER_NEVER_JOINED, seconds, 1 to 604800.
+    #[arg(long, env = "PARLANCE_JOIN_SECONDS", default_value_t = 3_600,
+          value_parser = clap::value_parser!(u64).range(1..=604_800))]
+    pub join_seconds: u64,
+    /// What providers cost, for the cost of calls: `currency=USD, PROVIDER.UNIT=PRICE, …`, or the table `[prices]`
+    /// of the file. `docs/prices.md` has the units.
+    #[arg(
+        long,
+        env = "PARLANCE_PRICES",
+        default_value = "",
+        hide_default_value = true,
+        value_name = "TABLE"
+    )]
+    pub prices: Prices,
     /// How long a call is safe from other engines on the same database when this one can't renew its claim: from 1s to
     /// 5m. Calls of an engine that died are closed after two of these.
     #[arg(long, env = "PARLANCE_LEASE", default_value = "15s", value_parser = lease, value_name = "TIME")]

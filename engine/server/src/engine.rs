@@ -1,6 +1,6 @@
 //! The engine: everything that calls share, opened once and closed once.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -22,6 +22,7 @@ use crate::convert::agent::Offer;
 use crate::key_file::KeyFile;
 use crate::leases::{self, Keeper};
 use crate::metrics::{Backlog, Metrics};
+use crate::prices::Prices;
 use crate::rpc::known_keys::KnownKeys;
 use crate::session::journal::{CLOSE_WAIT, CallKey, Closing, Journal, Unwritten};
 use crate::session::live::LiveCalls;
@@ -31,6 +32,7 @@ use crate::session::voice::Speaker;
 use crate::status::Refusal;
 use crate::tools::booking_backend::{self, BookingBackend};
 use crate::traces::export::{Collector, Traces};
+use crate::unjoined;
 
 /// How long the last calls may take to let go when the engine closes: their recordings, ends and last messages.
 const CALLS_WAIT: Duration = Duration::from_secs(15);
@@ -100,6 +102,10 @@ pub struct Engine {
     pub journal: Journal,
     /// Writes recordings, unless that is off.
     pub recorder: Option<Recorder>,
+    /// Where recordings lie, whether or not any are made now.
+    pub recordings: PathBuf,
+    /// What providers cost.
+    pub prices: Arc<Prices>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Where spans go, if a collector is set.
@@ -126,6 +132,7 @@ pub struct Engine {
     pub first_key: FirstKey,
     leases: Keeper,
     refusing: AtomicBool,
+    unjoined: unjoined::Watch,
 }
 
 impl Engine {
@@ -139,11 +146,9 @@ impl Engine {
         let booking = config.booking_base_url.as_deref().map(BookingBackend::open).transpose()?;
         let store = Store::open(StoreConfig::new(database(config)?)).await?;
         let first_key = first_key(&store, &config.key_file()).await?;
+        let recordings = data_dir.join("recordings");
         let recorder = (!config.no_recording)
-            .then(|| {
-                let folder = data_dir.join("recordings");
-                Recorder::start(&folder).map_err(|cause| file_error(&folder, cause))
-            })
+            .then(|| Recorder::start(&recordings).map_err(|cause| file_error(&recordings, cause)))
             .transpose()?;
         let node = NodeId::new();
         let live = Arc::<LiveCalls>::default();
@@ -162,7 +167,9 @@ impl Engine {
         let bus = Bus::start(&store, live.clone());
         let places = Arc::new(Semaphore::new(config.max_sessions as usize));
         let known_keys = KnownKeys::new(config.requests_per_second);
-        let metrics = Arc::default();
+        let metrics = Arc::<Metrics>::default();
+        let join_within = Duration::from_secs(config.join_seconds);
+        let unjoined = unjoined::watch(store.clone(), metrics.clone(), join_within);
         let tools = TaskTracker::new();
         let instance = uuid::Uuid::new_v4().to_string();
         let traces = traces(&config.outside, &instance);
@@ -174,6 +181,8 @@ impl Engine {
             offer,
             journal,
             recorder,
+            recordings,
+            prices: Arc::new(config.prices.clone()),
             metrics,
             traces,
             instance,
@@ -188,6 +197,7 @@ impl Engine {
             first_key,
             leases,
             refusing,
+            unjoined,
         })
     }
 
@@ -244,7 +254,7 @@ impl Engine {
     pub async fn close_unopened(&self, key: CallKey) {
         let message = "the session could not be opened".to_owned();
         let at = jiff::Timestamp::now();
-        let closing = Closing { at, reason: EndReason::ProviderFailed, message, recording: None };
+        let closing = Closing { at, reason: EndReason::ProviderFailed, message, recording: None, used: None };
         self.journal.close(key, closing, CLOSE_WAIT).await;
     }
 
@@ -284,6 +294,7 @@ impl Engine {
                 "the journal could not be written to its end"
             );
         }
+        self.unjoined.stop();
         self.bus.stop();
         self.leases.stop();
         if let Err(error) = self.store.close().await {
@@ -293,7 +304,7 @@ impl Engine {
     }
 }
 
-fn data_dir(wanted: &Path) -> Result<std::path::PathBuf, Error> {
+fn data_dir(wanted: &Path) -> Result<PathBuf, Error> {
     std::fs::create_dir_all(wanted).map_err(|cause| file_error(wanted, cause))?;
     wanted.canonicalize().map_err(|cause| file_error(wanted, cause))
 }

@@ -18,22 +18,6 @@ const SHARE_BOUNDS: [u64; 9] = [1_000, 5_000, 10_000, 20_000, 50_000, 100_000, 2
 /// Upper bounds of a whole turn, microseconds.
 const TURN_BOUNDS: [u64; 9] =
     [250_000, 500_000, 750_000, 1_000_000, 1_500_000, 2_000_000, 3_000_000, 5_000_000, 10_000_000];
-/// Shown at 0 before they happen, so that the first one is seen as a rise. Another appears when it happens.
-const REASONS: [EndReason; 12] = [
-    EndReason::AgentEnded,
-    EndReason::CallerHungUp,
-    EndReason::ClientEnded,
-    EndReason::ApiEnded,
-    EndReason::FarEndLost,
-    EndReason::Silence,
-    EndReason::MaxDuration,
-    EndReason::ProviderFailed,
-    EndReason::BadInput,
-    EndReason::Overloaded,
-    EndReason::Drained,
-    EndReason::EngineLost,
-];
-
 /// Counted since the start.
 pub struct Metrics {
     started: AtomicU64,
@@ -68,7 +52,8 @@ pub struct Backlog {
 
 impl Default for Metrics {
     fn default() -> Self {
-        let ended = REASONS.iter().map(|reason| (word(reason), 0)).collect();
+        // At 0 before they happen, so that the first one is seen as a rise.
+        let ended = EndReason::ALL.iter().map(|reason| (word(reason), 0)).collect();
         Self {
             started: AtomicU64::default(),
             ended: Mutex::new(ended),

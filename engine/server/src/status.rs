@@ -194,6 +194,8 @@ pub fn code(reason: ErrorReason) -> Code {
         | ErrorReason::SecondStart
         | ErrorReason::CallTaken
         | ErrorReason::CallOver
+        | ErrorReason::CallLive
+        | ErrorReason::RecordingKept
         | ErrorReason::CallNotLive
         | ErrorReason::ProviderMissing
         | ErrorReason::NoLanguageModel

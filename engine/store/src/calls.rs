@@ -2,7 +2,10 @@
 //!
 //! A call is `created`, then `ongoing`, then `ended`, and never goes back. It keeps the agent's id and name as
 //! they were, because the agent may be changed or deleted. Why calls end is the session's business: the reason
-//! is text here.
+//! is text here. [`list`] has what they are found by, [`change`] what is done to them beside their course.
+
+mod change;
+mod list;
 
 use diesel::dsl::sql;
 use diesel::prelude::*;
@@ -13,11 +16,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::ownership::{Lease, Owner};
-use crate::page::foreign_token;
 use crate::schema::calls;
 use crate::text_enum::text_enum;
 use crate::time::{PgTime, PgTimeOrNull};
-use crate::{AgentId, CallId, Error, NodeId, Page, PageRequest, Result, Scope, quotas};
+use crate::{AgentId, CallId, Error, NodeId, Result, Scope, etag, quotas};
+
+pub use change::{CallUpdate, Deletion, close_unjoined, delete, update};
+pub use list::{CallCondition, CallFilter, CallOrder, CallTime, Comparison, list, plan};
 
 text_enum!(
     /// How the caller is connected.
@@ -88,6 +93,20 @@ pub struct Call {
     pub owner_node: Option<NodeId>,
     /// The how manieth owner that is; 0 when there never was one.
     pub owner_epoch: i64,
+    /// What clients keep with it: a JSON object.
+    pub metadata: Value,
+    /// What clients find it by: a JSON object of texts.
+    pub labels: Value,
+    /// The number that called, with its `+`.
+    pub from_number: Option<String>,
+    /// The number that was called, with its `+`.
+    pub to_number: Option<String>,
+    /// Differs after every change of metadata or labels.
+    pub etag: String,
+    /// What it used, in the engine's own JSON.
+    pub usage: Option<Value>,
+    /// What that cost, in the engine's own JSON.
+    pub cost: Option<Value>,
 }
 
 /// A call to be made.
@@ -103,6 +122,14 @@ pub struct NewCall {
     pub direction: Direction,
     /// Values for this call alone: a JSON object.
     pub dynamic_variables: Value,
+    /// What a client keeps with it: a JSON object.
+    pub metadata: Value,
+    /// What a client finds it by: a JSON object of texts.
+    pub labels: Value,
+    /// The number that calls, with its `+`.
+    pub from_number: Option<String>,
+    /// The number that is called, with its `+`.
+    pub to_number: Option<String>,
 }
 
 /// How a call ended.
@@ -116,15 +143,18 @@ pub struct CallEnd {
     pub message: Option<String>,
     /// Where the recording lies; none leaves it as it is.
     pub recording_path: Option<String>,
+    /// What it used and cost, if that is known.
+    pub used: Option<Used>,
 }
 
-/// Which calls to list.
-#[derive(Debug, Clone, Default)]
-pub struct CallFilter {
-    /// Only those of this agent.
-    pub agent_id: Option<AgentId>,
-    /// Only those in this state.
-    pub state: Option<CallState>,
+/// What a call used, and what that cost where there are prices, in the engine's own JSON.
+#[derive(Debug, Clone, PartialEq, AsChangeset)]
+#[diesel(table_name = calls)]
+pub struct Used {
+    /// What it used.
+    pub usage: Value,
+    /// What that cost.
+    pub cost: Option<Value>,
 }
 
 /// Announces a call, in state `created`.
@@ -142,6 +172,11 @@ pub async fn create(scope: &Scope, new: NewCall) -> Result<Call> {
         calls::direction.eq(new.direction),
         calls::state.eq(CallState::Created),
         calls::dynamic_variables.eq(new.dynamic_variables),
+        calls::metadata.eq(new.metadata),
+        calls::labels.eq(new.labels),
+        calls::from_number.eq(new.from_number),
+        calls::to_number.eq(new.to_number),
+        calls::etag.eq(etag::new()),
     );
     let insert = diesel::insert_into(calls::table).values(row).returning(Call::as_returning());
     scope
@@ -234,6 +269,7 @@ async fn write_end(scope: &Scope, id: CallId, owner: Option<Owner>, end: &CallEn
                     calls::end_reason.eq(&end.reason),
                     calls::end_message.eq(&end.message),
                     end.recording_path.as_ref().map(|path| calls::recording_path.eq(path)),
+                    &end.used,
                 );
                 let mut update = diesel::update(row).set(change).into_boxed();
                 if let Some(owner) = owner {
@@ -269,32 +305,4 @@ pub async fn end_unheld(scope: &Scope, id: CallId, end: &CallEnd) -> Result<bool
             })
         })
         .await
-}
-
-/// A page of the calls, newest first.
-///
-/// # Errors
-/// [`Error::Invalid`] when the page token is not from this list with this filter.
-pub async fn list(scope: &Scope, filter: &CallFilter, request: &PageRequest) -> Result<Page<Call>> {
-    let mark = format!("calls {filter:?}");
-    let before = request.after(&mark)?.map(|key| key.parse::<CallId>().map_err(|_| foreign_token()));
-    let before = before.transpose()?;
-    let rows = scope
-        .run(|conn| {
-            Box::pin(async move {
-                let mut query = calls::table.select(Call::as_select()).into_boxed();
-                if let Some(agent) = &filter.agent_id {
-                    query = query.filter(calls::agent_id.eq(agent));
-                }
-                if let Some(state) = filter.state {
-                    query = query.filter(calls::state.eq(state));
-                }
-                if let Some(before) = before {
-                    query = query.filter(calls::id.lt(before));
-                }
-                Ok(query.order(calls::id.desc()).limit(request.rows()).load::<Call>(conn).await?)
-            })
-        })
-        .await?;
-    Ok(request.page(rows, &mark, |last| last.id.to_string()))
 }

@@ -2,19 +2,21 @@
 //!
 //! No carrier is known here. An agent is assigned only while it exists: whoever assigns one holds it against
 //! deletion, and whoever deletes one takes it off its numbers. Both lock the agent before the number, so that they
-//! can't wait for each other.
+//! can't wait for each other. [`list`] has what they are found by.
 
-use diesel::pg::Pg;
+mod list;
+
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::page::{parse_time_key, time_key};
 use crate::schema::phone_numbers;
 use crate::text_enum::text_enum;
 use crate::time::PgTime;
-use crate::{AgentId, Error, Page, PageRequest, PhoneNumberId, Result, Scope, Work, agents, etag};
+use crate::{AgentId, Error, PhoneNumberId, Result, Scope, Work, agents, etag};
+
+pub use list::{Counts, PhoneNumberCondition, PhoneNumberFilter, PhoneNumberOrder, list};
 
 /// What [`Error::NotFound`] names when the agent that should answer is not there.
 pub const INBOUND_AGENT: &str = "inbound agent";
@@ -84,15 +86,6 @@ pub struct PhoneNumberUpdate {
     pub outbound_agent_id: Option<Option<AgentId>>,
 }
 
-/// Which phone numbers to list.
-#[derive(Debug, Clone, Default)]
-pub struct PhoneNumberFilter {
-    /// Only those that this agent answers or calls from.
-    pub agent_id: Option<AgentId>,
-    /// Only those in this state.
-    pub state: Option<PhoneNumberState>,
-}
-
 /// Makes a phone number.
 ///
 /// # Errors
@@ -145,47 +138,6 @@ pub async fn get(scope: &Scope, id: &PhoneNumberId) -> Result<PhoneNumber> {
         })
         .await;
     found.map_err(|e| e.about("phone number"))
-}
-
-/// A page of the phone numbers, oldest first, and how many there are on all pages together.
-///
-/// # Errors
-/// [`Error::Invalid`] when the page token is not from this list with this filter.
-pub async fn list(
-    scope: &Scope,
-    filter: &PhoneNumberFilter,
-    request: &PageRequest,
-) -> Result<(Page<PhoneNumber>, i64)> {
-    let mark = format!("phone numbers {filter:?}");
-    let after = request.after(&mark)?.map(|key| parse_time_key::<PhoneNumberId>(&key)).transpose()?;
-    let (rows, total) = scope
-        .run(|conn| {
-            Box::pin(async move {
-                let total: i64 = matching(filter).count().get_result(conn).await?;
-                let mut query = matching(filter).select(PhoneNumber::as_select());
-                if let Some((made, id)) = after {
-                    let later = phone_numbers::create_time.gt(PgTime(made));
-                    let same = phone_numbers::create_time.eq(PgTime(made)).and(phone_numbers::id.gt(id));
-                    query = query.filter(later.or(same));
-                }
-                let query = query.order((phone_numbers::create_time, phone_numbers::id));
-                Ok((query.limit(request.rows()).load::<PhoneNumber>(conn).await?, total))
-            })
-        })
-        .await?;
-    Ok((request.page(rows, &mark, |last| time_key(last.create_time, &last.id)), total))
-}
-
-fn matching(filter: &PhoneNumberFilter) -> phone_numbers::BoxedQuery<'_, Pg> {
-    let mut query = phone_numbers::table.into_boxed();
-    if let Some(agent) = &filter.agent_id {
-        let inbound = phone_numbers::inbound_agent_id.is_not_distinct_from(agent);
-        query = query.filter(inbound.or(phone_numbers::outbound_agent_id.is_not_distinct_from(agent)));
-    }
-    if let Some(state) = filter.state {
-        query = query.filter(phone_numbers::state.eq(state));
-    }
-    query
 }
 
 /// Changes a phone number; with `etag`, only if it is still as it was.

@@ -95,6 +95,13 @@ diesel::table! {
         owner_epoch -> Int8,
         lease_expire_time -> Nullable<Timestamptz>,
         lease_ms -> Nullable<Int4>,
+        metadata -> Jsonb,
+        labels -> Jsonb,
+        from_number -> Nullable<Text>,
+        to_number -> Nullable<Text>,
+        etag -> Text,
+        usage -> Nullable<Jsonb>,
+        cost -> Nullable<Jsonb>,
     }
 }
 

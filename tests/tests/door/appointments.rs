@@ -38,6 +38,10 @@ async fn call(house: &House) -> CallId {
         call_type: calls::CallType::Web,
         direction: calls::Direction::Inbound,
         dynamic_variables: serde_json::json!({}),
+        metadata: serde_json::json!({}),
+        labels: serde_json::json!({}),
+        from_number: None,
+        to_number: None,
     };
     calls::create(&house.scope, new).await.expect("a call can be announced").id
 }

@@ -230,14 +230,14 @@ async fn silence_for_ever_is_reminded_of_and_then_ends_the_call() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_start_and_nothing_more_ends_like_silence() {
+async fn a_start_and_nothing_more_ends_as_audio_that_never_came() {
     let house = House::scripted().await;
     let agent = house.hires(impatient()).await;
     let start = SessionStart { reports_playback: false, ..start(&agent) };
     let (_requests, answer) = stream(&house, vec![request(Request::Start(start))]).await;
     let (status, reason) = read_to_end(answer.expect("the start is valid")).await;
     status.expect("silence is no error");
-    assert_eq!(reason, Some(EndReason::Silence));
+    assert_eq!(reason, Some(EndReason::NoAudio));
     house.is_empty().await;
 }
 

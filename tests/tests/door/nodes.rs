@@ -139,7 +139,7 @@ async fn a_call_whose_engine_does_not_answer_is_left_alone_while_its_lease_runs(
     let waiting = commands::waiting(&house.scope).await.expect("the store lists commands");
     assert_eq!(waiting, [], "what was given up is withdrawn");
     let (at, reason) = (jiff::Timestamp::now(), "api_ended".to_owned());
-    let by_hand = CallEnd { at, reason, message: None, recording_path: None };
+    let by_hand = CallEnd { at, reason, message: None, recording_path: None, used: None };
     calls::mark_ended(&house.scope, id, by_hand).await.expect("it is there");
     house.is_empty().await;
 }

@@ -330,3 +330,52 @@ async fn another_organisation_finds_none_of_it() {
     let same = create(number("+493012345678"));
     client.create_phone_number(same).await.expect("the same number is free for them");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lists_are_filtered_and_ordered_as_the_request_says_and_counted_by_state() {
+    let house = House::scripted().await;
+    let (one, _) = two_agents(&house).await;
+    let answered = PhoneNumber { inbound_agent: one, ..number("+4930333333") };
+    let idle = PhoneNumber { state: PhoneNumberState::Inactive.into(), ..number("+4930111111") };
+    for given in [answered, idle, number("+4930222222")] {
+        create(&house, given).await.expect("it is valid");
+    }
+    let name = |digits: &str| format!("phoneNumbers/4930{digits}");
+    for (filter, order_by, digits) in [
+        ("", "number", vec!["111111", "222222", "333333"]),
+        ("", "create_time desc", vec!["222222", "111111", "333333"]),
+        ("state = ACTIVE", "number desc", vec!["333333", "222222"]),
+        ("inbound_agent = agents/echo", "", vec!["333333"]),
+        ("inbound_agent = \"\" AND state = INACTIVE", "", vec!["111111"]),
+        ("outbound_agent = agents/echo", "", vec![]),
+    ] {
+        let request = ListPhoneNumbersRequest {
+            filter: filter.into(),
+            order_by: order_by.into(),
+            ..Default::default()
+        };
+        let wanted: Vec<String> = digits.into_iter().map(name).collect();
+        assert_eq!(list(&house, request).await, wanted, "{filter} {order_by}");
+    }
+    let all = house.client.phone_numbers().list_phone_numbers(ListPhoneNumbersRequest::default()).await;
+    let all = all.expect("a page").into_inner();
+    assert_eq!((all.total_size, all.active_size, all.inactive_size), (3, 2, 1));
+
+    let mut client = house.client.phone_numbers();
+    let first = ListPhoneNumbersRequest { page_size: 1, order_by: "number".into(), ..Default::default() };
+    let page_token =
+        client.list_phone_numbers(first.clone()).await.expect("a page").into_inner().next_page_token;
+    let second = ListPhoneNumbersRequest { page_token: page_token.clone(), ..first };
+    assert_eq!(list(&house, second).await, [name("222222")]);
+    for (request, field) in [
+        (ListPhoneNumbersRequest { page_token, ..Default::default() }, "page_token"),
+        (ListPhoneNumbersRequest { filter: "state = RINGING".into(), ..Default::default() }, "filter"),
+        (ListPhoneNumbersRequest { filter: "number = 1".into(), ..Default::default() }, "filter"),
+        (ListPhoneNumbersRequest { filter: "inbound_agent = echo".into(), ..Default::default() }, "filter"),
+        (ListPhoneNumbersRequest { filter: "state != ACTIVE".into(), ..Default::default() }, "filter"),
+        (ListPhoneNumbersRequest { order_by: "state".into(), ..Default::default() }, "order_by"),
+    ] {
+        let refused = client.list_phone_numbers(request).await.expect_err("it is not valid");
+        assert_bad_fields(&refused, &[field]);
+    }
+}

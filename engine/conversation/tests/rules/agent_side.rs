@@ -92,8 +92,39 @@ fn a3_two_failures_in_a_row_end_the_call() {
         "over r3 failed",
         "say r4 Goodbye.",
         "over r4 heard",
-        "end provider_failed",
+        "end language_model_failed",
     ]);
+}
+
+#[test]
+fn a3_the_call_ends_for_the_kind_of_provider_that_failed() {
+    let failed =
+        |kind| Input::ProviderFailed { kind, reply: None, message: String::new(), fallback_left: false };
+    for (kind, end) in [
+        (ProviderKind::SpeechToText, "end speech_to_text_failed"),
+        (ProviderKind::TextToSpeech, "end text_to_speech_failed"),
+    ] {
+        let mut call = Session::new(greeting("Hello."));
+        call.run(3_000);
+        call.post(3_100, failed(kind)).run(20_000);
+        call.in_order(&[end]);
+    }
+}
+
+#[test]
+fn a7_silence_of_a_caller_whose_audio_never_came_has_a_reason_of_its_own() {
+    let ends = |came: Option<Input>| {
+        let mut policy = model();
+        policy.call_handling.expects_audio = true;
+        let mut call = Session::new(policy);
+        if let Some(came) = came {
+            call.post(500, came);
+        }
+        call.run(60_000);
+        call.lines.last().map(|(_, line)| line.clone())
+    };
+    assert_eq!(ends(None).as_deref(), Some("end no_audio"));
+    assert_eq!(ends(Some(Input::CallerAudioStarted)).as_deref(), Some("end silence"));
 }
 
 #[test]

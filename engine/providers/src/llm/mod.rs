@@ -49,6 +49,15 @@ pub struct Request {
     pub messages: Vec<Message>,
 }
 
+/// Tokens of one answer, where the vendor counts them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Tokens read.
+    pub input_tokens: Option<u32>,
+    /// Tokens written.
+    pub output_tokens: Option<u32>,
+}
+
 /// What a model tells while it answers.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
@@ -58,8 +67,8 @@ pub enum Event {
     ToolCalls(Vec<ToolCall>),
     /// The answer is complete.
     Finished {
-        /// Tokens produced, where the vendor counts them.
-        tokens: Option<u32>,
+        /// What it used.
+        usage: Usage,
     },
     /// It broke; nothing more will come.
     Failed(Error),

@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{NAME, runtime};
 use crate::Error;
-use crate::llm::{Event, LanguageModel, Request, Response, Role, Sink};
+use crate::llm::{Event, LanguageModel, Request, Response, Role, Sink, Usage};
 use crate::running::Running;
 
 /// What a scripted model answers.
@@ -21,7 +21,7 @@ pub enum Answers {
 }
 
 /// Tells its first word after a delay and the others at an interval; then that it finished, with
-/// one token a word.
+/// one token a word, read and written.
 #[derive(Debug, Clone)]
 pub struct ScriptedLlm {
     answers: Answers,
@@ -56,6 +56,8 @@ impl LanguageModel for ScriptedLlm {
 
     fn respond(&self, request: Request, sink: Sink) -> Result<Response, Error> {
         let answer = self.answer_to(&request);
+        let read =
+            request.messages.iter().map(|message| message.text.split_whitespace().count() as u32).sum();
         let (first, interval) = (Instant::now() + self.first_token, self.token_interval);
         let tell = runtime()?.spawn(async move {
             let mut at = first;
@@ -69,7 +71,8 @@ impl LanguageModel for ScriptedLlm {
             if tokens == 0 {
                 sleep_until(first).await;
             }
-            sink(Event::Finished { tokens: Some(tokens) });
+            let usage = Usage { input_tokens: Some(read), output_tokens: Some(tokens) };
+            sink(Event::Finished { usage });
         });
         Ok(Box::new(Running(tell)))
     }

@@ -147,11 +147,16 @@ pub fn end(reason: EndReason) -> &'static str {
         EndReason::FarEndLost => "the connection was lost",
         EndReason::Silence => "nobody spoke any more",
         EndReason::MaxDuration => "the longest allowed call was reached",
-        EndReason::ProviderFailed => "a provider failed and no other was left",
+        EndReason::ProviderFailed => "a provider could not be opened",
         EndReason::BadInput => "the client sent something it must not",
         EndReason::Overloaded => "the engine could not keep up",
         EndReason::Drained => "the engine was shut down",
         EndReason::EngineLost => "the engine was lost",
+        EndReason::SpeechToTextFailed => "the transcriber failed and no other was left",
+        EndReason::LanguageModelFailed => "the language model failed too often",
+        EndReason::TextToSpeechFailed => "the voice failed and no other was left",
+        EndReason::NoAudio => "the caller's audio never came",
+        EndReason::CallerNeverJoined => "nobody joined it in time",
     }
 }
 

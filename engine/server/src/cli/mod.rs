@@ -22,6 +22,7 @@ mod line;
 mod message_json;
 #[cfg(test)]
 mod scripted;
+mod spending;
 pub mod talk;
 mod terminal;
 #[cfg(test)]

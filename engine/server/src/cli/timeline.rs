@@ -13,7 +13,7 @@ use super::call::{INDENT, entry_lines};
 use super::calls::standing;
 use super::message_json::fields;
 use super::terminal::{Paint, Tone, WIDTH, clock, millis, wrap};
-use super::{describe, waterfall};
+use super::{describe, spending, waterfall};
 
 /// One call in a list.
 #[must_use]
@@ -34,6 +34,7 @@ pub fn header(call: &Call, paint: Paint) -> Vec<String> {
     if !call.end_message.is_empty() {
         lines.push(call.end_message.clone());
     }
+    lines.extend(spending::lines(call).iter().map(|line| paint.paint(Tone::Quiet, line)));
     if !call.recording_uri.is_empty() {
         lines.push(paint.paint(Tone::Quiet, &format!("recording: {}", call.recording_uri)));
     }

@@ -6,7 +6,7 @@ use parlance_conversation::{CallTime, EndReason, Entry, ReplyId, Speaker, TurnId
 use parlance_proto::v1;
 use parlance_store::{calls, invocations, journal, transcripts};
 
-use super::{event, json, offset, timestamp};
+use super::{duration, event, json, offset, timestamp, usage};
 
 /// A call, without its tool runs.
 pub fn call(row: &calls::Call) -> v1::Call {
@@ -27,7 +27,25 @@ pub fn call(row: &calls::Call) -> v1::Call {
         end_message: row.end_message.clone().unwrap_or_default(),
         recording_uri: row.recording_path.clone().unwrap_or_default(),
         tool_invocations: Vec::new(),
+        metadata: Some(json::to_struct(&row.metadata)),
+        labels: serde_json::from_value(row.labels.clone()).unwrap_or_default(),
+        direction: match row.direction {
+            calls::Direction::Inbound => v1::CallDirection::Inbound,
+            calls::Direction::Outbound => v1::CallDirection::Outbound,
+        }
+        .into(),
+        from_number: row.from_number.clone().unwrap_or_default(),
+        to_number: row.to_number.clone().unwrap_or_default(),
+        duration: row.start_time.zip(row.end_time).map(lasted),
+        etag: row.etag.clone(),
+        usage: row.usage.as_ref().and_then(usage::usage),
+        cost: row.cost.as_ref().and_then(usage::cost),
     }
+}
+
+/// How long it lasted; nothing if the clock was set back in between.
+fn lasted((start, end): (jiff::Timestamp, jiff::Timestamp)) -> prost_types::Duration {
+    duration(std::time::Duration::try_from(end.duration_since(start)).unwrap_or_default())
 }
 
 /// The values for an agent's texts that a call was made with.
@@ -205,6 +223,13 @@ mod tests {
             recording_path: None,
             owner_node: None,
             owner_epoch: 0,
+            metadata: serde_json::json!({}),
+            labels: serde_json::json!({}),
+            from_number: None,
+            to_number: None,
+            etag: String::new(),
+            usage: None,
+            cost: None,
         }
     }
 

@@ -133,7 +133,17 @@ pub fn end_reason(reason: EndReason) -> v1::EndReason {
         EndReason::Overloaded => v1::EndReason::Overloaded,
         EndReason::Drained => v1::EndReason::Drained,
         EndReason::EngineLost => v1::EndReason::EngineLost,
+        EndReason::SpeechToTextFailed => v1::EndReason::SpeechToTextFailed,
+        EndReason::LanguageModelFailed => v1::EndReason::LanguageModelFailed,
+        EndReason::TextToSpeechFailed => v1::EndReason::TextToSpeechFailed,
+        EndReason::NoAudio => v1::EndReason::NoAudio,
+        EndReason::CallerNeverJoined => v1::EndReason::CallerNeverJoined,
     }
+}
+
+/// Why a call ended, from the wire; none if it is not set.
+pub fn end_reason_of(wire: v1::EndReason) -> Option<EndReason> {
+    EndReason::ALL.into_iter().find(|reason| end_reason(*reason) == wire)
 }
 
 /// The stable lower-snake-case word of an enum value, as its serde form has it.
@@ -187,5 +197,29 @@ fn waterfall(times: &Waterfall) -> v1::Waterfall {
         first_audio: at(times.first_audio),
         first_frame: at(times.first_frame),
         heard: at(times.heard),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every value the contract has, by its number.
+    fn of_the_contract() -> Vec<v1::EndReason> {
+        (1..100).map_while(|number| v1::EndReason::try_from(number).ok()).collect()
+    }
+
+    #[test]
+    fn every_end_reason_is_the_same_word_in_the_contract_the_journal_and_the_rows() {
+        let all = EndReason::ALL;
+        assert_eq!(all.map(end_reason).to_vec(), of_the_contract(), "in step, and in this order");
+        for reason in all {
+            let wire = end_reason(reason);
+            assert_eq!(end_reason_of(wire), Some(reason));
+            assert_eq!(wire.as_str_name(), format!("END_REASON_{}", word(&reason).to_uppercase()));
+            let row: EndReason = serde_json::from_value(word(&reason).into()).expect("rows hold its word");
+            assert_eq!(row, reason);
+        }
+        assert_eq!(end_reason_of(v1::EndReason::Unspecified), None);
     }
 }

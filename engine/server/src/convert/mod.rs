@@ -11,6 +11,7 @@ pub mod organisation;
 pub mod phone_number;
 pub mod policy;
 pub mod resource;
+pub mod usage;
 pub mod voice;
 
 use parlance_conversation::CallTime;

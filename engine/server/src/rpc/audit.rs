@@ -59,7 +59,7 @@ fn filter(request: &v1::ListAuditEntriesRequest) -> Result<AuditFilter, Refusal>
         bad.add("method", "must be an RPC, such as /parlance.v1.AgentService/DeleteAgent");
     }
     let mut time = |field: &str, wire: Option<&prost_types::Timestamp>| {
-        let at = wire.map(|wire| moment(wire));
+        let at = wire.map(moment);
         if at == Some(None) {
             bad.add(field, "must be a time in the years 1 to 9999");
         }

@@ -1,8 +1,14 @@
-//! `CallService`: creates and reads calls. What is asked of a live one is in [`super::control`], watching in
-//! [`super::watch`].
+//! `CallService`: creates, reads, changes and deletes calls. What is asked of a live one is in [`super::control`],
+//! watching in [`super::watch`].
+
+pub mod details;
+mod list;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+
+use details::Details;
+use futures_util::FutureExt;
 
 use parlance_proto::v1;
 use parlance_proto::v1::call_service_server::CallService;
@@ -11,9 +17,10 @@ use tonic::{Request, Response, Status};
 
 use super::perform::{Done, perform};
 use super::watch::{Events, Watch};
-use super::{auth, name, open, page};
-use crate::convert::{call as convert, event};
+use super::{auth, name, page};
+use crate::convert::{call as convert, event, policy};
 use crate::engine::Engine;
+use crate::recordings::{self, Removal};
 use crate::status::{Refusal, Violations};
 
 /// Journal entries read at once.
@@ -34,13 +41,52 @@ impl Calls {
     async fn create(&self, scope: &Scope, request: v1::CreateCallRequest) -> Result<v1::Call, Refusal> {
         let call = request.call.ok_or_else(|| Violations::one("call", "is required"))?;
         let agent_id = name::agent("call.agent", &call.agent)?;
-        open::variables("call.dynamic_variables", &call.dynamic_variables)?;
+        let mut bad = Violations::default();
+        policy::variables("call.dynamic_variables", &call.dynamic_variables, &mut bad);
+        let details = Details::of_call(&call, &mut bad);
+        bad.check()?;
         let agent =
             agents::get(scope, &agent_id).await.map_err(|error| super::agent::missing(error, &agent_id))?;
         super::agent::takes_calls(&agent)?;
         let variables = call.dynamic_variables.into_iter().collect();
-        let row = calls::create(scope, web_call(&agent, &variables)).await?;
+        let row = calls::create(scope, web_call(&agent, &variables, details)).await?;
         Ok(convert::call(&row))
+    }
+
+    async fn delete(
+        &self,
+        scope: &Scope,
+        id: CallId,
+        request: &v1::DeleteCallRequest,
+    ) -> Result<v1::DeleteCallResponse, Refusal> {
+        let elsewhere = Arc::new(OnceLock::new());
+        let (noted, folder) = (elsewhere.clone(), self.engine.recordings.clone());
+        let remove = move |known| {
+            async move {
+                match recordings::remove(&folder, id, known).await {
+                    Removal::Done => true,
+                    Removal::Elsewhere(uri) => noted.set(uri).is_ok(),
+                    Removal::Failed => false,
+                }
+            }
+            .boxed()
+        };
+        let (reason, message) = match calls::delete(scope, id, given(&request.etag), remove).await {
+            Ok(calls::Deletion::Done) => {
+                if let Err(error) = self.engine.store.tell_written(&[id]).await {
+                    tracing::debug!(call = %id, %error, "those who watch the call were not told of its end");
+                }
+                let remaining_recording_uri = elsewhere.get().cloned().unwrap_or_default();
+                return Ok(v1::DeleteCallResponse { remaining_recording_uri });
+            }
+            Err(StoreError::NotFound(_)) if request.allow_missing => return Ok(Default::default()),
+            Err(error) => return Err(missing(error, id)),
+            Ok(calls::Deletion::Live) => (v1::ErrorReason::CallLive, "is ongoing: end it first"),
+            Ok(calls::Deletion::RecordingKept) => {
+                (v1::ErrorReason::RecordingKept, "is kept, because its recording could not be removed")
+            }
+        };
+        Err(Refusal::WrongState { reason, message: format!("calls/{id} {message}") })
     }
 }
 
@@ -79,12 +125,36 @@ impl CallService for Calls {
     ) -> Result<Response<v1::ListCallsResponse>, Status> {
         let scope = auth::scope(&self.engine.store, &request).await?;
         let request = request.into_inner();
-        let filter = filter(&request)?;
+        let filter = list::filter(&request)?;
         let wanted = page::request(request.page_size, request.page_token)?;
         let page = calls::list(&scope, &filter, &wanted).await.map_err(page::refused)?;
         let calls = page.items.iter().map(convert::call).collect();
         let next_page_token = page.next_token.unwrap_or_default();
         Ok(Response::new(v1::ListCallsResponse { calls, next_page_token }))
+    }
+
+    async fn update_call(
+        &self,
+        request: Request<v1::UpdateCallRequest>,
+    ) -> Result<Response<v1::UpdateCallResponse>, Status> {
+        perform(&self.engine, request, |scope, request| async move {
+            let call = update(&scope, request).await?;
+            Ok(Done::new(call.name.clone(), v1::UpdateCallResponse { call: Some(call) }))
+        })
+        .await
+    }
+
+    async fn delete_call(
+        &self,
+        request: Request<v1::DeleteCallRequest>,
+    ) -> Result<Response<v1::DeleteCallResponse>, Status> {
+        let calls = self.clone();
+        perform(&self.engine, request, |scope, request| async move {
+            let id = name::call("name", &request.name)?;
+            let answer = calls.delete(&scope, id, &request).await?;
+            Ok(Done::new(request.name, answer))
+        })
+        .await
     }
 
     async fn end_call(
@@ -136,6 +206,21 @@ impl CallService for Calls {
     }
 }
 
+async fn update(scope: &Scope, request: v1::UpdateCallRequest) -> Result<v1::Call, Refusal> {
+    let wire = request.call.ok_or_else(|| Violations::one("call", "is required"))?;
+    let id = name::call("call.name", &wire.name)?;
+    let paths = request.update_mask.map(|mask| mask.paths).filter(|paths| !paths.is_empty());
+    let mut bad = Violations::default();
+    let change = details::change(&wire, paths, &mut bad);
+    bad.check()?;
+    let row = calls::update(scope, id, change, given(&wire.etag)).await;
+    Ok(convert::call(&row.map_err(|error| missing(error, id))?))
+}
+
+fn given(text: &str) -> Option<&str> {
+    Some(text).filter(|text| !text.is_empty())
+}
+
 async fn events(scope: &Scope, call: CallId) -> Result<Vec<v1::CallEvent>, Refusal> {
     let mut events = Vec::new();
     let mut offset = 0;
@@ -147,29 +232,22 @@ async fn events(scope: &Scope, call: CallId) -> Result<Vec<v1::CallEvent>, Refus
     }
 }
 
-fn filter(request: &v1::ListCallsRequest) -> Result<calls::CallFilter, Refusal> {
-    let agent_id = match request.agent.as_str() {
-        "" => None,
-        agent => Some(name::agent("agent", agent)?),
-    };
-    let state = match v1::CallState::try_from(request.state) {
-        Ok(v1::CallState::Unspecified) => None,
-        Ok(v1::CallState::Created) => Some(calls::CallState::Created),
-        Ok(v1::CallState::Ongoing) => Some(calls::CallState::Ongoing),
-        Ok(v1::CallState::Ended) => Some(calls::CallState::Ended),
-        Err(_) => return Err(Violations::one("state", "must be one of the named states").into()),
-    };
-    Ok(calls::CallFilter { agent_id, state })
-}
-
 /// A web call to `agent` that is to be made.
-pub fn web_call(agent: &agents::Agent, variables: &BTreeMap<String, String>) -> calls::NewCall {
+pub fn web_call(
+    agent: &agents::Agent,
+    variables: &BTreeMap<String, String>,
+    details: Details,
+) -> calls::NewCall {
     calls::NewCall {
         agent_id: agent.id.clone(),
         agent_display_name: agent.display_name.clone(),
         call_type: calls::CallType::Web,
         direction: calls::Direction::Inbound,
         dynamic_variables: serde_json::json!(variables),
+        metadata: details.metadata,
+        labels: details.labels,
+        from_number: details.from_number,
+        to_number: details.to_number,
     }
 }
 
@@ -177,6 +255,7 @@ pub fn web_call(agent: &agents::Agent, variables: &BTreeMap<String, String>) -> 
 pub fn missing(error: StoreError, id: CallId) -> Refusal {
     match error {
         StoreError::NotFound(_) => Refusal::NotFound { name: format!("calls/{id}") },
+        StoreError::Conflict(_) => Refusal::EtagMismatch { name: format!("calls/{id}") },
         other => other.into(),
     }
 }

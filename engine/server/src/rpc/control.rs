@@ -68,6 +68,7 @@ impl Calls {
             reason: event::word(&EndReason::ApiEnded),
             message: Some(why.to_owned()),
             recording_path: None,
+            used: None,
         };
         let ended = calls::end_unheld(scope, id, &end).await?;
         if ended && let Err(error) = self.engine.store.tell_written(&[id]).await {

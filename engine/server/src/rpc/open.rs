@@ -15,10 +15,11 @@ use parlance_proto::v1::voice_session_request::Request;
 use parlance_proto::v1::voice_session_response::Response;
 use parlance_providers::stt;
 use parlance_store::ownership::Owner;
-use parlance_store::{CallId, OrganisationId, Scope, agents, calls, organisations, quotas};
+use parlance_store::{AgentId, CallId, OrganisationId, Scope, agents, calls, organisations, quotas};
 use tokio::sync::mpsc;
 use tonic::Streaming;
 
+use super::call::details::Details;
 use super::name;
 use crate::convert::{
     agent as convert_agent, call as convert_call, duration, organisation as convert_organisation,
@@ -90,21 +91,9 @@ pub async fn open(
         return Err(Refusal::Draining);
     }
     let formats = formats(&start)?;
-    variables("dynamic_variables", &start.dynamic_variables)?;
+    let details = details(&start)?;
     let scope = engine.store.scope(organisation);
-    let target = start.target.clone().ok_or_else(|| {
-        Refusal::from(Violations::one(
-            "start.agent",
-            "is required: agents/{agent}, or `call` with calls/{call}",
-        ))
-    })?;
-    let (agent_id, waiting) = match target {
-        Target::Agent(agent) => (name::agent("start.agent", &agent)?, None),
-        Target::Call(call) => {
-            let row = waiting_call(engine, organisation, name::call("start.call", &call)?).await?;
-            (row.agent_id.clone(), Some(row))
-        }
-    };
+    let (agent_id, waiting) = target(engine, organisation, &start).await?;
     let row =
         agents::get(&scope, &agent_id).await.map_err(|error| super::agent::missing(error, &agent_id))?;
     super::agent::takes_calls(&row)?;
@@ -114,6 +103,7 @@ pub async fn open(
     let started = engine.civil_now(organisation, &agent.time_zone).await?;
     let scene = convert_policy::scene(&agent, started, variables.clone());
     let mut policy = convert_policy::policy(&agent, &engine.offer, scene)?;
+    policy.call_handling.expects_audio = !start.text_only;
     if start.text_only {
         // Who types thinks: silence says little.
         policy.call_handling.reminder_max = 0;
@@ -128,7 +118,7 @@ pub async fn open(
     let waited = waiting.is_some();
     let call = match waiting {
         Some(waiting) => waiting.id,
-        None => calls::create(&scope, super::call::web_call(&row, &variables)).await?.id,
+        None => calls::create(&scope, super::call::web_call(&row, &variables, details)).await?.id,
     };
     // The seat before the row is live: whoever ends a live call must find it.
     let inbox = Inbox::default();
@@ -159,6 +149,25 @@ pub async fn open(
         providers: engine.providers_line(&agent),
     };
     Ok(Opened { session, seat, ready: Response::Ready(ready) })
+}
+
+/// The agent that is wanted, and the call if one is waiting for it.
+async fn target(
+    engine: &Engine,
+    organisation: OrganisationId,
+    start: &v1::SessionStart,
+) -> Result<(AgentId, Option<calls::Call>), Refusal> {
+    match &start.target {
+        Some(Target::Agent(agent)) => Ok((name::agent("start.agent", agent)?, None)),
+        Some(Target::Call(call)) => {
+            let row = waiting_call(engine, organisation, name::call("start.call", call)?).await?;
+            Ok((row.agent_id.clone(), Some(row)))
+        }
+        None => {
+            let why = "is required: agents/{agent}, or `call` with calls/{call}";
+            Err(Violations::one("start.agent", why).into())
+        }
+    }
 }
 
 /// A place among the live calls, let go when it is dropped, also by a session that panicked.
@@ -226,6 +235,8 @@ fn put_together(
             .map(|recorder| recorder.record(key.call, formats.output.sample_rate_hz())),
         options: Options { text_only: start.text_only, details: start.include_details },
         metrics: engine.metrics.clone(),
+        prices: engine.prices.clone(),
+        transcriber: engine.stack.stt.name(),
         inbox,
     }))
 }
@@ -327,11 +338,22 @@ fn wire_format(format: AudioFormat) -> v1::AudioFormat {
     v1::AudioFormat { encoding: encoding.into(), sample_rate_hz: format.sample_rate_hz() }
 }
 
-/// Checks values for an agent's texts.
-pub fn variables(field: &str, variables: &BTreeMap<String, String>) -> Result<(), Refusal> {
+/// What the client wants kept with a call of its own, and a check of its variables.
+fn details(start: &v1::SessionStart) -> Result<Details, Refusal> {
     let mut bad = Violations::default();
-    convert_policy::variables(field, variables, &mut bad);
-    bad.check()
+    convert_policy::variables("dynamic_variables", &start.dynamic_variables, &mut bad);
+    let details = Details::of_start(start, &mut bad);
+    if matches!(start.target, Some(Target::Call(_))) {
+        let theirs = "belongs to a new call: this one has its own, which UpdateCall changes";
+        for (field, is_set) in [("metadata", start.metadata.is_some()), ("labels", !start.labels.is_empty())]
+        {
+            if is_set {
+                bad.add(format!("start.{field}"), theirs);
+            }
+        }
+    }
+    bad.check()?;
+    Ok(details)
 }
 
 impl Engine {

@@ -43,6 +43,8 @@ mutations!(
     UpdatePhoneNumberRequest,
     DeletePhoneNumberRequest,
     CreateCallRequest,
+    UpdateCallRequest,
+    DeleteCallRequest,
     EndCallRequest,
     ControlCallRequest,
     CancelAppointmentRequest,

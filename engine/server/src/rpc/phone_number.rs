@@ -1,5 +1,7 @@
 //! `PhoneNumberService`: creates, reads, changes and deletes phone numbers.
 
+mod list;
+
 use std::sync::Arc;
 
 use parlance_proto::v1;
@@ -59,13 +61,15 @@ impl PhoneNumberService for PhoneNumbers {
     ) -> Result<Response<v1::ListPhoneNumbersResponse>, Status> {
         let scope = auth::scope(&self.engine.store, &request).await?;
         let request = request.into_inner();
-        let filter = filter(&request)?;
+        let filter = list::filter(&request)?;
         let wanted = page::request(request.page_size, request.page_token)?;
-        let (page, total) = phone_numbers::list(&scope, &filter, &wanted).await.map_err(page::refused)?;
+        let (page, counts) = phone_numbers::list(&scope, &filter, &wanted).await.map_err(page::refused)?;
         Ok(Response::new(v1::ListPhoneNumbersResponse {
             phone_numbers: page.items.iter().map(convert::phone_number).collect(),
             next_page_token: page.next_token.unwrap_or_default(),
-            total_size: i32::try_from(total).unwrap_or(i32::MAX),
+            total_size: size(counts.total),
+            active_size: size(counts.active),
+            inactive_size: size(counts.total - counts.active),
         }))
     }
 
@@ -183,13 +187,8 @@ impl Values {
     }
 }
 
-fn filter(request: &v1::ListPhoneNumbersRequest) -> Result<phone_numbers::PhoneNumberFilter, Refusal> {
-    let mut bad = Violations::default();
-    let filter = phone_numbers::PhoneNumberFilter {
-        agent_id: name::optional_agent("agent", &request.agent, &mut bad),
-        state: state("state", request.state, &mut bad),
-    };
-    bad.check().map(|()| filter)
+fn size(count: i64) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
 }
 
 /// The state in `field`, none if it is not set.

@@ -37,6 +37,8 @@ pub struct CallerAudio {
     line: Line,
     /// Call time of the first sample; `None` until it came.
     start: Option<CallTime>,
+    /// Samples that came, in the far end's format.
+    received: u64,
 }
 
 /// What every 16 kHz frame goes through.
@@ -64,6 +66,7 @@ impl CallerAudio {
             framer: Framer::new(EAR_RATE_HZ, 0),
             line: Line { ears: Ears::new(), heard: Vec::new(), listener, frames: 0, stood_in: 0 },
             start: None,
+            received: 0,
         }
     }
 
@@ -78,6 +81,7 @@ impl CallerAudio {
     ) -> Result<(), format::Error> {
         self.decoded.clear();
         self.format.decode(bytes, &mut self.decoded)?;
+        self.received += self.decoded.len() as u64;
         let start = *self.start.get_or_insert(now);
         let samples = match &mut self.to_ear {
             Some(resampler) => {
@@ -128,6 +132,16 @@ impl CallerAudio {
     /// Call time of the first sample.
     pub fn start(&self) -> CallTime {
         self.start.unwrap_or_default()
+    }
+
+    /// How much audio has come, microseconds.
+    pub fn received_us(&self) -> u64 {
+        parlance_media::samples_to_us(self.received, self.format.sample_rate_hz())
+    }
+
+    /// How much audio the transcriber was given, microseconds.
+    pub fn listened_us(&self) -> u64 {
+        self.line.frames * FRAME_US
     }
 
     /// Whether any audio has come.

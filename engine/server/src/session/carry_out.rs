@@ -34,6 +34,7 @@ impl Session {
                 self.playout.flush(now, reply, &mut self.far_end);
             }
             Action::RunTool { invocation, tool, arguments, .. } => {
+                self.tally.tool_started();
                 self.toolbox.run(invocation, tool, arguments, self.post.clone());
             }
             Action::FinalizeTranscript => self.caller_audio.finalize(),

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parlance_conversation::{EndReason, Event, Input, Now};
+use parlance_store::calls::Used;
 use parlance_store::ownership::Owner;
 use parlance_store::{CallId, OrganisationId, Store};
 use tokio::sync::{mpsc, oneshot};
@@ -75,6 +76,8 @@ pub struct Closing {
     pub message: String,
     /// Where its recording lies.
     pub recording: Option<String>,
+    /// What it used and cost; none if it never began.
+    pub used: Option<Used>,
 }
 
 /// What a flush left unwritten.

@@ -25,4 +25,5 @@ pub mod rehearsal;
 mod reply_audio;
 pub mod run;
 pub mod telling;
+pub mod usage;
 pub mod voice;

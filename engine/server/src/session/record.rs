@@ -17,6 +17,8 @@ use parlance_media::resample::Resampler;
 use parlance_store::CallId;
 use tokio::sync::oneshot;
 
+use crate::recordings;
+
 /// Blocks that may wait for the disk: some seconds of a hundred calls.
 const QUEUE: usize = 2_048;
 /// Samples gathered before a block goes to the thread: half a second.
@@ -63,7 +65,7 @@ impl Recorder {
             (agent_rate_hz != EAR_RATE_HZ).then(|| Resampler::new(agent_rate_hz, EAR_RATE_HZ).ok()).flatten();
         Recording {
             call,
-            path: self.folder.join(format!("{call}.wav")),
+            path: recordings::path(&self.folder, call),
             jobs: self.jobs.clone(),
             lost: self.lost.clone(),
             begun: false,
@@ -140,7 +142,7 @@ impl Recording {
         self.begun = false;
         send_surely(&self.jobs, job);
         match tokio::time::timeout(limit, wait).await {
-            Ok(written) => written.unwrap_or(false).then(|| format!("file://{}", self.path.display())),
+            Ok(written) => written.unwrap_or(false).then(|| recordings::uri(&self.path)),
             Err(_) => {
                 tracing::error!(call = %self.call, path = %self.path.display(), "the recording is late: the call is stored without it");
                 None

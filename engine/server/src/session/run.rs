@@ -28,9 +28,11 @@ use super::journal::{CLOSE_WAIT, Closing, Record};
 use super::playout::{Playout, Progress};
 use super::record::Recording;
 use super::telling::CallJournal;
+use super::usage::Tally;
 use super::voice::Voice;
 use crate::convert::{event, length};
 use crate::metrics::Metrics;
+use crate::prices::Prices;
 use crate::status::{Refusal, Violations};
 use crate::tools::Toolbox;
 use crate::traces::call::CallTrace;
@@ -74,6 +76,9 @@ pub struct Session {
     pub(super) trace: Option<CallTrace>,
     pub(super) facts: VecDeque<Input>,
     pub(super) ended: Option<EndReason>,
+    pub(super) tally: Tally,
+    pub(super) prices: Arc<Prices>,
+    pub(super) transcriber: &'static str,
     actions: Vec<Action>,
     heard: Vec<Input>,
     allowance: Allowance,
@@ -109,6 +114,10 @@ pub struct Parts {
     pub options: Options,
     /// Counts.
     pub metrics: Arc<Metrics>,
+    /// What providers cost.
+    pub prices: Arc<Prices>,
+    /// The transcriber's name.
+    pub transcriber: &'static str,
 }
 
 impl Session {
@@ -134,6 +143,9 @@ impl Session {
             trace: None,
             facts: VecDeque::new(),
             ended: None,
+            tally: Tally::default(),
+            prices: parts.prices,
+            transcriber: parts.transcriber,
             actions: Vec::new(),
             heard: Vec::new(),
             allowance: Allowance::default(),
@@ -269,6 +281,9 @@ impl Session {
         match posted {
             Posted::Heard(event) => self.feed(facts::heard(event, self.caller_audio.start())),
             Posted::Model { reply, event } => {
+                if let llm::Event::Finished { usage } = &event {
+                    self.tally.answered(*usage);
+                }
                 if matches!(event, llm::Event::Finished { .. } | llm::Event::Failed(_)) {
                     self.responses.remove(&reply);
                 }
@@ -356,6 +371,9 @@ impl Session {
         if bytes.len() > AUDIO_MAX {
             let why = format!("has {} bytes; at most {AUDIO_MAX} are allowed in a message", bytes.len());
             return self.refuse(Violations::one("audio.data", why).into());
+        }
+        if !self.caller_audio.has_begun() {
+            self.feed(Input::CallerAudioStarted);
         }
         let mut heard = std::mem::take(&mut self.heard);
         let recording = &mut self.recording;
@@ -448,6 +466,7 @@ impl Session {
             Some(recording) => recording.finish().await,
             None => None,
         };
+        let used = self.used();
         let (journal, key) = self.journal.into_parts();
         self.metrics.call_ended(reason);
         if let Some(trace) = self.trace.take() {
@@ -455,7 +474,7 @@ impl Session {
         }
         let (why, seconds) = (event::word(&reason), now.as_micros() / 1_000_000);
         tracing::info!(call = %key.call, reason = why, seconds, "call ended");
-        let closing = Closing { at, reason, message: message.clone(), recording };
+        let closing = Closing { at, reason, message: message.clone(), recording, used: Some(used) };
         journal.close(key, closing, CLOSE_WAIT).await;
         let ended = v1::CallEnded { reason: event::end_reason(reason).into(), message };
         self.far_end.finish(Response::Ended(ended), self.refusal, CLOSE_WAIT).await;

@@ -52,12 +52,15 @@ pub struct Voice {
     current: Option<Current>,
     /// The first of the speakers that was not given up.
     first: usize,
+    /// Characters each of the speakers was given.
+    spoken: Vec<u64>,
 }
 
 impl Voice {
     /// Speaks with the first of `speakers`; the others are its fallbacks, in order. Not empty.
     pub fn new(speakers: Vec<Speaker>, manner: Manner, post: Post) -> Self {
-        Self { speakers, manner, post, queue: VecDeque::new(), current: None, first: 0 }
+        let spoken = vec![0; speakers.len()];
+        Self { speakers, manner, post, queue: VecDeque::new(), current: None, first: 0, spoken }
     }
 
     /// The rate of the audio that comes now for this segment, hertz; `None` if it is not spoken any more.
@@ -65,6 +68,12 @@ impl Voice {
         let current = self.current.as_ref()?;
         let speaks = (current.waiting.reply, current.waiting.segment) == (reply, segment);
         speaks.then(|| self.speakers[current.speaker].sample_rate_hz())
+    }
+
+    /// How many characters each provider was given to speak.
+    pub fn spoken(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let names = self.speakers.iter().map(|speaker| speaker.provider.name());
+        names.zip(self.spoken.iter().copied())
     }
 
     /// Audio of the segment being spoken came, and is made as loud as it shall be: from now on another voice
@@ -129,6 +138,7 @@ impl Voice {
             };
             match speaker.provider.speak(request, self.sink(waiting.reply, waiting.segment)) {
                 Ok(speech) => {
+                    self.spoken[index] += waiting.text.chars().count() as u64;
                     self.current =
                         Some(Current { waiting, speaker: index, delivered: false, _speech: speech });
                     return None;

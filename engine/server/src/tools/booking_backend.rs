@@ -80,9 +80,9 @@ impl BookingBackend {
     pub fn open(base: &str) -> Result<Self, Error> {
         // Only the first provider installed counts; in tests nobody has installed one.
         rustls::crypto::ring::default_provider().install_default().ok();
-        let text = format!("{}/appointments", base.trim().trim_end_matches('/'));
-        let url = Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-        let appointments = url.filter(|url| url.has_host() && url.query().is_none()).ok_or(Error::Address)?;
+        let url = Url::parse(base.trim()).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+        let mut appointments = url.filter(|url| url.query().is_none()).ok_or(Error::Address)?;
+        appointments.set_path(&format!("{}/appointments", appointments.path().trim_end_matches('/')));
         let client = Client::builder()
             .redirect(Policy::none())
             .connect_timeout(CONNECT_WITHIN)

@@ -1,7 +1,10 @@
 //! Calls: created, ongoing, ended, and never back.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use parlance_store::calls::{self, CallEnd, CallFilter, CallState};
+use parlance_store::ownership::Lease;
 use parlance_store::{AgentId, CallId, Error, PageRequest, Store};
 
 use crate::setup::{in_both_setups, new_call, new_lease, new_organisation, web_call};
@@ -16,6 +19,7 @@ fn ended(reason: &str, second: i64) -> CallEnd {
         reason: reason.into(),
         message: Some("goodbye".into()),
         recording_path: Some("recordings/1.wav".into()),
+        used: None,
     }
 }
 
@@ -51,6 +55,21 @@ in_both_setups! {
         assert!(matches!(restarted, Err(Error::Conflict(_))), "{restarted:?}");
     }
 
+    async fn a_call_is_ended_without_its_owner_only_if_nobody_holds_it(store: Store) {
+        let scope = new_organisation(&store).await;
+        let (waiting, held, lapsed) = (new_call(&scope).await, new_call(&scope).await, new_call(&scope).await);
+        calls::mark_started(&scope, held, new_lease(), at(0)).await.unwrap();
+        let short = Lease { length: Duration::from_millis(1), ..new_lease() };
+        calls::mark_started(&scope, lapsed, short, at(0)).await.unwrap();
+        let end = ended("api_ended", 9);
+        for (call, ends) in [(waiting, true), (held, false), (lapsed, true), (CallId::new(), false)] {
+            assert_eq!(calls::end_unheld(&scope, call, &end).await.unwrap(), ends);
+            assert!(!calls::end_unheld(&scope, call, &end).await.unwrap(), "once");
+        }
+        assert_eq!(calls::get(&scope, held).await.unwrap().state, CallState::Ongoing);
+        assert_eq!(calls::get(&scope, lapsed).await.unwrap().end_reason.as_deref(), Some("api_ended"));
+    }
+
     async fn a_call_that_is_not_there_is_not_found(store: Store) {
         let scope = new_organisation(&store).await;
         let nobody = CallId::new();
@@ -69,7 +88,7 @@ in_both_setups! {
             made.push(calls::create(&scope, web_call(agent)).await.unwrap().id);
         }
         calls::mark_started(&scope, made[2], new_lease(), at(0)).await.unwrap();
-        let one = CallFilter { agent_id: Some(AgentId::parse("one").unwrap()), state: None };
+        let one = CallFilter { agent_id: Some(AgentId::parse("one").unwrap()), ..Default::default() };
         let mut request = PageRequest { size: 2, token: None };
         let first = calls::list(&scope, &one, &request).await.unwrap();
         let ids = |page: &parlance_store::Page<calls::Call>| page.items.iter().map(|c| c.id).collect::<Vec<_>>();

@@ -4,6 +4,7 @@
 
 mod agents;
 mod appointments;
+mod call_details;
 mod calls;
 mod cluster;
 mod commands;

@@ -39,7 +39,13 @@ fn said(sequence: i32) -> TranscriptEntry {
 }
 
 fn hung_up() -> CallEnd {
-    CallEnd { at: Timestamp::now(), reason: "caller_hung_up".into(), message: None, recording_path: None }
+    CallEnd {
+        at: Timestamp::now(),
+        reason: "caller_hung_up".into(),
+        message: None,
+        recording_path: None,
+        used: None,
+    }
 }
 
 /// Moves the lease's end to so many seconds before the database's now.

@@ -1,8 +1,8 @@
 //! Phone numbers: made once, assigned to agents that exist, changed by etag, deleted.
 
 use parlance_store::phone_numbers::{
-    self, INBOUND_AGENT, NewPhoneNumber, OUTBOUND_AGENT, PhoneNumber, PhoneNumberFilter, PhoneNumberState,
-    PhoneNumberUpdate,
+    self, Counts, INBOUND_AGENT, NewPhoneNumber, OUTBOUND_AGENT, PhoneNumber, PhoneNumberCondition,
+    PhoneNumberFilter, PhoneNumberOrder, PhoneNumberState, PhoneNumberUpdate,
 };
 use parlance_store::{AgentId, Error, PageRequest, PhoneNumberId, Scope, Store, agents};
 
@@ -135,20 +135,58 @@ in_both_setups! {
         let off = PhoneNumberUpdate { state: Some(PhoneNumberState::Inactive), ..Default::default() };
         change(&scope, &idle, off).await;
 
-        let filter = PhoneNumberFilter { agent_id: Some(agent), state: Some(PhoneNumberState::Active) };
+        let filter = PhoneNumberFilter { agent_id: Some(agent), state: Some(PhoneNumberState::Active), ..Default::default() };
         let mut request = PageRequest { size: 2, token: None };
         let (first, total) = phone_numbers::list(&scope, &filter, &request).await.unwrap();
         request.token = first.next_token.clone();
         let (second, same_total) = phone_numbers::list(&scope, &filter, &request).await.unwrap();
         let found: Vec<_> = first.items.iter().chain(&second.items).map(|row| row.id.clone()).collect();
-        assert_eq!((found, total, same_total, second.next_token), (wanted, 3, 3, None));
+        let three = Counts { total: 3, active: 3 };
+        assert_eq!((found, total, same_total, second.next_token), (wanted, three, three, None));
 
         let (all, total) = phone_numbers::list(&scope, &Default::default(), &PageRequest::default()).await.unwrap();
-        assert_eq!((all.items.len(), total), (4, 4));
-        let inactive = PhoneNumberFilter { agent_id: None, state: Some(PhoneNumberState::Inactive) };
+        assert_eq!((all.items.len(), total), (4, Counts { total: 4, active: 3 }));
+        let inactive = PhoneNumberFilter { state: Some(PhoneNumberState::Inactive), ..Default::default() };
         let (found, _) = phone_numbers::list(&scope, &inactive, &PageRequest::default()).await.unwrap();
         assert_eq!(found.items.iter().map(|row| &row.id).collect::<Vec<_>>(), [&idle.id]);
         let foreign = phone_numbers::list(&scope, &inactive, &request).await;
         assert!(matches!(foreign, Err(Error::Invalid { field: "page_token", .. })), "{foreign:?}");
+    }
+
+    async fn numbers_are_found_by_what_they_fulfil_and_paged_in_either_order(store: Store) {
+        let scope = new_organisation(&store).await;
+        let agent = new_agent(&scope, "bella").await.id;
+        let mut ids = Vec::new();
+        for digits in ["4930333333", "4930111111", "4930222222"] {
+            ids.push(new_number(&scope, digits).await.id);
+        }
+        let first = phone_numbers::get(&scope, &ids[0]).await.unwrap();
+        change(&scope, &first, answered_by(&agent)).await;
+        let of = |condition| PhoneNumberFilter { conditions: vec![condition], ..Default::default() };
+        for (filter, wanted) in [
+            (of(PhoneNumberCondition::Inbound(Some(agent.clone()))), vec![&ids[0]]),
+            (of(PhoneNumberCondition::Inbound(None)), vec![&ids[1], &ids[2]]),
+            (of(PhoneNumberCondition::Outbound(Some(agent))), vec![]),
+            (of(PhoneNumberCondition::State(PhoneNumberState::Active)), vec![&ids[0], &ids[1], &ids[2]]),
+        ] {
+            let (page, counts) = phone_numbers::list(&scope, &filter, &PageRequest::default()).await.unwrap();
+            assert_eq!(page.items.iter().map(|row| &row.id).collect::<Vec<_>>(), wanted, "{filter:?}");
+            assert_eq!(counts.total, wanted.len() as i64);
+        }
+        for (order, rising) in [(PhoneNumberOrder::CreateTime, [0, 1, 2]), (PhoneNumberOrder::Number, [1, 2, 0])] {
+            for descending in [false, true] {
+                let filter = PhoneNumberFilter { order, descending, ..Default::default() };
+                let mut request = PageRequest { size: 1, token: None };
+                let mut seen = Vec::new();
+                while seen.len() < 3 {
+                    let (page, _) = phone_numbers::list(&scope, &filter, &request).await.unwrap();
+                    seen.extend(page.items.into_iter().map(|row| row.id));
+                    request.token = page.next_token;
+                }
+                let mut wanted = rising.map(|index| ids[index].clone()).to_vec();
+                if descending { wanted.reverse() }
+                assert_eq!((seen, request.token), (wanted, None), "{order:?} {descending}");
+            }
+        }
     }
 }

@@ -37,7 +37,7 @@ in_both_setups! {
 
         let over = outcomes.into_iter().find_map(Result::ok).unwrap();
         let end = calls::CallEnd {
-            at: Timestamp::now(), reason: "caller_hung_up".into(), message: None, recording_path: None,
+            at: Timestamp::now(), reason: "caller_hung_up".into(), message: None, recording_path: None, used: None,
         };
         calls::mark_ended(&scope, over, end).await.unwrap();
         quotas::check_sessions(&scope).await.unwrap();

@@ -158,6 +158,10 @@ pub fn web_call(agent: &str) -> calls::NewCall {
         call_type: calls::CallType::Web,
         direction: calls::Direction::Inbound,
         dynamic_variables: serde_json::json!({"table": "by the window"}),
+        metadata: serde_json::json!({}),
+        labels: serde_json::json!({"of": "a test"}),
+        from_number: None,
+        to_number: None,
     }
 }
 

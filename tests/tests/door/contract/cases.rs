@@ -195,7 +195,10 @@ pub async fn good(world: &World, rpc: &str) -> Option<Vec<Value>> {
         "GetAgentStats" => named(world.agent.clone()),
         list if list.starts_with("List") => json!({}),
         "CreateCall" => json!({ "call": { "agent": world.agent } }),
-        "GetCall" | "EndCall" => named(world.call().await),
+        "GetCall" | "EndCall" | "DeleteCall" => named(world.call().await),
+        "UpdateCall" => {
+            json!({ "call": { "name": world.call().await, "labels": { "a": "b" } }, "updateMask": "labels" })
+        }
         "GetTranscript" => json!({ "call": world.ended_call().await }),
         "CreatePhoneNumber" => json!({ "phoneNumber": { "number": format!("+4940{:07}", world.number()) } }),
         "GetPhoneNumber" | "DeletePhoneNumber" => named(world.phone_number().await),
@@ -357,8 +360,15 @@ async fn special(world: &World, rpc: &str, reason: ErrorReason) -> Option<Value>
 /// Where a reason is tested that takes more than a request.
 pub fn elsewhere(rpc: &str, reason: ErrorReason) -> Elsewhere {
     const BAD_INPUT: &str = "tests/door/bad_input.rs";
+    const CALL_DETAILS: &str = "tests/door/call_details.rs";
     const REFUSALS: &str = "tests/door/refusals.rs";
     Some(match (rpc, reason) {
+        ("DeleteCall", ErrorReason::CallLive) => {
+            (CALL_DETAILS, "a_live_call_is_not_deleted_and_one_that_nobody_joined_is")
+        }
+        ("DeleteCall", ErrorReason::RecordingKept) => {
+            (CALL_DETAILS, "a_recording_that_stays_keeps_its_call_and_one_that_is_elsewhere_is_named")
+        }
         ("VoiceSession", ErrorReason::SecondStart) => (BAD_INPUT, "a_second_start_is_a_failed_precondition"),
         ("VoiceSession", ErrorReason::TooLate) => {
             (BAD_INPUT, "a_client_that_sends_nothing_at_all_is_told_after_ten_seconds")
@@ -370,6 +380,10 @@ pub fn elsewhere(rpc: &str, reason: ErrorReason) -> Elsewhere {
         ("VoiceSession", ErrorReason::QuotaExceeded) => (
             "tests/door/organisations.rs",
             "a_quota_of_sessions_refuses_the_next_one_and_no_other_organisation",
+        ),
+        ("CreateCall", ErrorReason::QuotaExceeded) => (
+            "tests/door/organisations.rs",
+            "a_quota_of_calls_a_minute_refuses_the_next_one_with_the_time_to_wait",
         ),
         ("ControlCall" | "EndCall", ErrorReason::OwnerUnreachable) => {
             ("tests/door/nodes.rs", "a_call_whose_engine_does_not_answer_is_left_alone_while_its_lease_runs")

@@ -99,8 +99,8 @@ fn start(args: &CallArgs) -> SessionStart {
         output_format: Some(proto_format(args.output_format)),
         dynamic_variables: args.variables.iter().cloned().collect(),
         reports_playback: true,
-        text_only: false,
         include_details: true,
+        ..Default::default()
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use crate::convert::{agent as convert, event, organisation, policy};
 use crate::engine::Engine;
-use crate::rpc::{name, open};
+use crate::rpc::name;
 use crate::session::rehearsal::{Outcome, Outgoing, Rehearsal};
 use crate::status::{Refusal, Violations};
 use crate::tools::TestRuns;
@@ -34,8 +34,10 @@ pub async fn begin(
     if engine.refuses_calls() {
         return Err(Refusal::Draining);
     }
-    messages(&request.messages)?;
-    open::variables("dynamic_variables", &request.dynamic_variables)?;
+    let mut bad = Violations::default();
+    messages(&request.messages, &mut bad);
+    policy::variables("dynamic_variables", &request.dynamic_variables, &mut bad);
+    bad.check()?;
     let agent = agent(engine, &scope, request.target).await?;
     let started = engine.civil_now(scope.organisation(), &agent.time_zone).await?;
     let place = policy::scene(&agent, started, request.dynamic_variables);
@@ -86,8 +88,7 @@ async fn agent(engine: &Engine, scope: &Scope, target: Option<Target>) -> Result
     }
 }
 
-fn messages(messages: &[String]) -> Result<(), Refusal> {
-    let mut bad = Violations::default();
+fn messages(messages: &[String], bad: &mut Violations) {
     if messages.len() > MESSAGES_MAX {
         bad.add("messages", format!("has {} messages; at most {MESSAGES_MAX} are allowed", messages.len()));
     }
@@ -97,5 +98,4 @@ fn messages(messages: &[String]) -> Result<(), Refusal> {
             bad.add(format!("messages[{index}]"), "is empty");
         }
     }
-    bad.check()
 }

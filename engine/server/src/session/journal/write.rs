@@ -279,6 +279,7 @@ fn call_end(closing: &Closing) -> CallEnd {
         reason: event::word(&closing.reason),
         message: Some(call::storable(&closing.message)).filter(|message| !message.is_empty()),
         recording_path: closing.recording.clone(),
+        used: closing.used.clone(),
     }
 }
 

@@ -96,7 +96,7 @@ fn typed(line: &CallLine, offset: u64, text: &str) {
 
 fn closing() -> Closing {
     let at = "2026-05-23T19:00:00Z".parse().expect("it is a time");
-    Closing { at, reason: EndReason::CallerHungUp, message: "by\0e".to_owned(), recording: None }
+    Closing { at, reason: EndReason::CallerHungUp, message: "by\0e".to_owned(), recording: None, used: None }
 }
 
 const LONG: Duration = Duration::from_secs(20);
