@@ -14,7 +14,7 @@ fn espeak() -> Espeak {
 
 fn speak(espeak: &Espeak, text: &str) -> (Speech, UnboundedReceiver<Event>) {
     let (sender, events) = unbounded_channel();
-    let request = Request { text: text.to_owned(), voice: String::new() };
+    let request = Request { text: text.to_owned(), voice: String::new(), speed_percent: 100 };
     let sender = Mutex::new(Some(sender));
     let sink = move |event| drop(sender.lock().unwrap().as_ref().map(|sender| sender.send(event)));
     (espeak.speak(request, Arc::new(sink)).unwrap(), events)
@@ -81,7 +81,7 @@ async fn dropping_a_sentence_ends_its_program() {
 #[test]
 fn outside_a_runtime_and_for_unknown_voices_it_refuses_at_once() {
     let refused = |voice: &str, text: &str| {
-        let request = Request { text: text.to_owned(), voice: voice.to_owned() };
+        let request = Request { text: text.to_owned(), voice: voice.to_owned(), speed_percent: 100 };
         espeak().speak(request, Arc::new(|_| {})).err().map(|error| error.kind)
     };
     assert_eq!(refused("en-us", "hello"), Some(ErrorKind::Unavailable));

@@ -15,7 +15,7 @@ fn flite() -> Flite {
 }
 
 fn request(text: &str, voice: &str) -> Request {
-    Request { text: text.to_owned(), voice: voice.to_owned() }
+    Request { text: text.to_owned(), voice: voice.to_owned(), speed_percent: 100 }
 }
 
 fn speak(flite: &Flite, text: &str, voice: &str) -> (Speech, Receiver<Event>) {
@@ -153,4 +153,22 @@ fn what_cannot_be_spoken_is_refused_at_once() {
     assert_eq!(refused("  ", "slt"), Some(ErrorKind::Invalid));
     assert_eq!(refused("hello", "hal"), Some(ErrorKind::Invalid));
     assert_eq!(refused(&"hello ".repeat(400), "slt"), Some(ErrorKind::Invalid));
+}
+
+#[test]
+fn a_quicker_voice_takes_less_time_and_its_words_still_fit_its_audio() {
+    let flite = flite();
+    let at = |speed_percent| {
+        let (sender, events) = channel();
+        let sender = Mutex::new(sender);
+        let sink = Arc::new(move |event| drop(sender.lock().unwrap().send(event)));
+        let _speech = flite.speak(Request { speed_percent, ..request(BOOKED, "slt") }, sink).unwrap();
+        let events: Vec<Event> = events.iter().take_while(|event| *event != Event::Finished).collect();
+        let (words, samples) = words_and_samples(&events);
+        assert_words_fit(BOOKED, &words, &samples);
+        samples.len() as f64
+    };
+    let (slow, ordinary, quick) = (at(50), at(100), at(200));
+    assert!((0.4..0.65).contains(&(quick / ordinary)), "{quick} of {ordinary}");
+    assert!((1.7..2.2).contains(&(slow / ordinary)), "{slow} of {ordinary}");
 }

@@ -146,7 +146,8 @@ async fn a_model_with_nothing_to_say_finishes() {
 #[tokio::test]
 async fn the_voice_hums_300_milliseconds_a_word_after_its_delay() {
     let (mut told, sink) = told();
-    let request = tts::Request { text: "your table is booked".to_owned(), voice: String::new() };
+    let request =
+        tts::Request { text: "your table is booked".to_owned(), voice: String::new(), speed_percent: 100 };
     let _speech = ScriptedTts::new(DELAY).speak(request, sink).unwrap();
     let (at, first) = told.next().await;
     assert!(at >= DELAY);
@@ -172,7 +173,7 @@ async fn dropped_answers_and_sentences_are_cancelled() {
     let model = ScriptedLlm::new(Answers::Echo, DELAY, INTERVAL);
     drop(model.respond(context(&[(Role::Caller, "hello")]), sink).unwrap());
     let (hummed, sink) = told::<tts::Event>();
-    let request = tts::Request { text: "hello".to_owned(), voice: String::new() };
+    let request = tts::Request { text: "hello".to_owned(), voice: String::new(), speed_percent: 100 };
     drop(ScriptedTts::new(DELAY).speak(request, sink).unwrap());
     assert!(answered.rest().await.is_empty() && hummed.rest().await.is_empty());
 }

@@ -233,11 +233,18 @@ impl Engine {
         }
     }
 
-    /// The civil date and time at the organisation, so that "Friday" means a date.
-    pub async fn civil_now(&self, organisation: OrganisationId) -> Result<jiff::civil::DateTime, Refusal> {
-        let organisation = organisations::get(&self.store.scope(organisation)).await?;
-        let now = jiff::Timestamp::now().in_tz(&organisation.time_zone).map_err(|error| {
-            tracing::error!(%error, time_zone = organisation.time_zone, "the organisation's time zone is not known");
+    /// The civil date and time in `time_zone` or (empty) at the organisation, so that "Friday" means a date.
+    pub async fn civil_now(
+        &self,
+        organisation: OrganisationId,
+        time_zone: &str,
+    ) -> Result<jiff::civil::DateTime, Refusal> {
+        let time_zone = match time_zone {
+            "" => organisations::get(&self.store.scope(organisation)).await?.time_zone,
+            own => own.to_owned(),
+        };
+        let now = jiff::Timestamp::now().in_tz(&time_zone).map_err(|error| {
+            tracing::error!(%error, time_zone, "the time zone is not known");
             Refusal::Internal
         })?;
         Ok(now.datetime())

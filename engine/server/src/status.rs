@@ -105,6 +105,16 @@ impl Violations {
         }
     }
 
+    /// Whether this very field is named already.
+    pub fn names(&self, field: &str) -> bool {
+        self.0.iter().any(|(named, _)| named == field)
+    }
+
+    /// The wrong fields, each with why.
+    pub fn entries(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(field, why)| (field.as_str(), why.as_str()))
+    }
+
     /// Whether all is well.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -193,6 +203,7 @@ pub fn code(reason: ErrorReason) -> Code {
         | ErrorReason::TimePast
         | ErrorReason::TimeClosed
         | ErrorReason::TimeTaken
+        | ErrorReason::AgentInactive
         | ErrorReason::LastAdminKey
         | ErrorReason::ResourceInUse => Code::FailedPrecondition,
     }

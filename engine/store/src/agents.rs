@@ -9,10 +9,24 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::page::{parse_time_key, time_key};
 use crate::schema::agents;
+use crate::text_enum::text_enum;
 use crate::time::PgTime;
-use crate::{AgentId, Page, PageRequest, Result, Scope, Work, etag, phone_numbers};
+use crate::{AgentId, Result, Scope, Work, etag, phone_numbers};
+
+mod list;
+
+pub use list::{AgentFilter, AgentOrder, AgentTerm, OrderBy, Range, list};
+
+text_enum!(
+    /// Whether an agent takes calls.
+    AgentState {
+        /// It does.
+        Active = "active",
+        /// It is kept, but refuses calls.
+        Inactive = "inactive",
+    }
+);
 
 /// An agent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Queryable, Selectable)]
@@ -22,6 +36,10 @@ pub struct Agent {
     pub id: AgentId,
     /// Its name for people.
     pub display_name: String,
+    /// Whether it takes calls.
+    pub state: AgentState,
+    /// What its owner tells it apart by: a JSON object of texts.
+    pub labels: Value,
     /// Everything else about it.
     pub settings: Value,
     /// Differs after every change.
@@ -41,6 +59,10 @@ pub struct NewAgent {
     pub id: AgentId,
     /// Its name for people.
     pub display_name: String,
+    /// Whether it takes calls.
+    pub state: AgentState,
+    /// What its owner tells it apart by: a JSON object of texts.
+    pub labels: Value,
     /// Everything else about it.
     pub settings: Value,
 }
@@ -51,6 +73,10 @@ pub struct NewAgent {
 pub struct AgentUpdate {
     /// A new name for people.
     pub display_name: Option<String>,
+    /// Whether it takes calls from now on.
+    pub state: Option<AgentState>,
+    /// New labels, in place of all the old ones.
+    pub labels: Option<Value>,
     /// New settings, in place of all the old ones.
     pub settings: Option<Value>,
 }
@@ -64,6 +90,8 @@ pub async fn create(scope: &Scope, new: NewAgent) -> Result<Agent> {
         agents::organisation_id.eq(scope.organisation()),
         agents::id.eq(new.id),
         agents::display_name.eq(new.display_name),
+        agents::state.eq(new.state),
+        agents::labels.eq(new.labels),
         agents::settings.eq(new.settings),
         agents::etag.eq(etag::new()),
     );
@@ -87,30 +115,6 @@ pub async fn get(scope: &Scope, id: &AgentId) -> Result<Agent> {
         })
         .await;
     found.map_err(|e| e.about("agent"))
-}
-
-/// A page of the agents, oldest first.
-///
-/// # Errors
-/// [`crate::Error::Invalid`] when the page token is not from this list.
-pub async fn list(scope: &Scope, request: &PageRequest) -> Result<Page<Agent>> {
-    const QUERY: &str = "agents";
-    let after = request.after(QUERY)?.map(|key| parse_time_key::<String>(&key)).transpose()?;
-    let rows = scope
-        .run(|conn| {
-            Box::pin(async move {
-                let mut query = agents::table.select(Agent::as_select()).into_boxed();
-                if let Some((made, id)) = after {
-                    let later = agents::create_time.gt(PgTime(made));
-                    query =
-                        query.filter(later.or(agents::create_time.eq(PgTime(made)).and(agents::id.gt(id))));
-                }
-                let query = query.order((agents::create_time, agents::id)).limit(request.rows());
-                Ok(query.load::<Agent>(conn).await?)
-            })
-        })
-        .await?;
-    Ok(request.page(rows, QUERY, |last| time_key(last.create_time, &last.id)))
 }
 
 /// Changes an agent; with `etag`, only if it is still as it was.

@@ -9,6 +9,7 @@
 //! heard by [`Store::listen`]. Without a scope there are no rows:
 //! row-level security sees to it, not our queries.
 
+pub mod agent_stats;
 pub mod agents;
 pub mod appointments;
 pub mod audit_log;

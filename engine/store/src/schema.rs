@@ -70,6 +70,8 @@ diesel::table! {
         etag -> Text,
         create_time -> Timestamptz,
         update_time -> Timestamptz,
+        state -> Text,
+        labels -> Jsonb,
     }
 }
 

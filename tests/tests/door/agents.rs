@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use parlance_proto::v1::flow_node::Kind;
 use parlance_proto::v1::{
-    Agent, AskNode, CallHandling, CreateAgentRequest, DeleteAgentRequest, Flow, GetAgentRequest,
+    Agent, AgentState, AskNode, CallHandling, CreateAgentRequest, DeleteAgentRequest, Flow, GetAgentRequest,
     ListAgentsRequest, SayNode, Slot, SlotKind, ToolNode, TurnTaking, UpdateAgentRequest, Voice,
 };
 use parlance_tests::details::{assert_bad_fields, assert_refused, fields};
@@ -48,7 +48,7 @@ async fn an_agent_comes_back_as_it_was_given_with_name_times_and_etag() {
         etag: String::new(),
         ..made.clone()
     };
-    assert_eq!(bare, given);
+    assert_eq!(bare, Agent { state: AgentState::Active.into(), ..given });
     assert_eq!(get(&house, &made.name).await.expect("it is there"), made);
 }
 
@@ -69,7 +69,7 @@ async fn a_list_in_pages_has_every_agent_once_and_oldest_first() {
     }
     let (mut found, mut page_token) = (Vec::new(), String::new());
     loop {
-        let request = ListAgentsRequest { page_size: 2, page_token };
+        let request = ListAgentsRequest { page_size: 2, page_token, ..Default::default() };
         let page = house.client.agents().list_agents(request).await.expect("a page").into_inner();
         assert!(page.agents.len() <= 2);
         found.extend(page.agents.into_iter().map(|agent| agent.name));
@@ -86,9 +86,9 @@ async fn bad_pages_are_refused_by_field() {
     let house = House::scripted().await;
     let list =
         async |request| house.client.agents().list_agents(request).await.expect_err("it is a bad page");
-    let negative = ListAgentsRequest { page_size: -1, page_token: String::new() };
+    let negative = ListAgentsRequest { page_size: -1, ..Default::default() };
     assert_bad_fields(&list(negative).await, &["page_size"]);
-    let foreign = ListAgentsRequest { page_size: 0, page_token: "the third".into() };
+    let foreign = ListAgentsRequest { page_size: 0, page_token: "the third".into(), ..Default::default() };
     assert_bad_fields(&list(foreign).await, &["page_token"]);
 }
 
@@ -123,7 +123,7 @@ fn patient_again() -> TurnTaking {
 async fn an_update_without_a_mask_takes_the_fields_that_are_set() {
     let house = House::scripted().await;
     let name = house.hires(agents::echo("Hello")).await;
-    let voice = Some(Voice { voice_id: "hum".into() });
+    let voice = Some(Voice { voice_id: "hum".into(), ..Default::default() });
     let change = Agent { name: name.clone(), voice: voice.clone(), ..Default::default() };
     let request = UpdateAgentRequest { agent: Some(change), update_mask: None, ..Default::default() };
     house.client.agents().update_agent(request).await.expect("a valid change");
@@ -179,7 +179,7 @@ async fn every_bad_field_is_named_at_once() {
     let house = House::scripted().await;
     let agent = Agent {
         display_name: "x".repeat(201),
-        voice: Some(Voice { voice_id: "baritone".into() }),
+        voice: Some(Voice { voice_id: "baritone".into(), ..Default::default() }),
         turn_taking: Some(TurnTaking {
             responsiveness: Some(1.5),
             interruption_sensitivity: Some(-0.1),
@@ -235,9 +235,19 @@ async fn problems_of_a_flow_are_named_by_their_node() {
         let nodes = [("a", say("b")), ("b", Kind::Ask(ask)), ("c", Kind::Tool(tool))];
         Agent { display_name: "Lost".into(), flow: Some(agents::flow(start, nodes)), ..Default::default() }
     };
-    // What can't be read is named first, by its place in the message; what leads nowhere once all can be read.
-    let unreadable = refusal_of(&house, lost("a", SlotKind::Unspecified, "fly")).await;
-    assert_bad_fields(&unreadable, &["flow.nodes[b].ask.slots[0].kind", "flow.nodes[c].tool.tool"]);
+    // Fields and graph are judged in one pass: what can't be read hides nothing else.
+    let unreadable = refusal_of(&house, lost("begin", SlotKind::Unspecified, "fly")).await;
+    assert_bad_fields(
+        &unreadable,
+        &[
+            "flow.start",
+            "flow.nodes[a].say.next",
+            "flow.nodes[b].ask.next",
+            "flow.nodes[b].ask.slots[0].kind",
+            "flow.nodes[b].ask.on_failure",
+            "flow.nodes[c].tool.tool",
+        ],
+    );
     let astray = refusal_of(&house, lost("begin", SlotKind::PersonName, "book_appointment")).await;
     assert_refused(&astray, Code::InvalidArgument, "INVALID_FIELD");
     let named: BTreeSet<String> = fields(&astray).into_iter().collect();

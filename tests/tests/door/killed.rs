@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parlance::convert::agent as convert_agent;
+use parlance::convert::{agent as convert_agent, policy as convert_policy};
 use parlance::session::past;
 use parlance_conversation::{Action, CallTime, Conversation, Input, Now, Scene};
 use parlance_proto::v1;
@@ -304,7 +304,7 @@ async fn what_a_killed_engine_had_stored_is_enough_to_go_on_with_the_next_open_q
     let scene =
         Scene { started: jiff::civil::date(2026, 5, 20).at(12, 0, 0, 0), variables: Default::default() };
     let policy =
-        convert_agent::policy(&agent, &hall.running.engine.offer, scene).expect("the agent is valid");
+        convert_policy::policy(&agent, &hall.running.engine.offer, scene).expect("the agent is valid");
     let mut rest = Conversation::resumed(policy, &read.past);
     let now = CallTime::from_micros(read.at_us.unsigned_abs());
     let mut actions = Vec::new();

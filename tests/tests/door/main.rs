@@ -4,6 +4,10 @@
 //! name is the promise. `tidy` is the exception: it reads the sources and keeps the house in order.
 
 mod access;
+mod agent_lists;
+mod agent_settings;
+mod agent_stats;
+mod agent_tests;
 mod agents;
 mod appointments;
 mod bad_input;
@@ -14,6 +18,7 @@ mod call_lists;
 mod calls;
 mod containers;
 mod contract;
+mod flows;
 mod formats;
 mod from_json;
 mod interruption;
@@ -28,6 +33,7 @@ mod recording;
 mod refusals;
 mod resources;
 mod taken;
+mod templates;
 mod tidy;
 mod tls;
 mod traces;

@@ -29,6 +29,10 @@ async fn an_agent_without_a_flow_needs_a_language_model() {
         Code::FailedPrecondition,
         "NO_LANGUAGE_MODEL",
     );
+    let target = Some(parlance_proto::v1::test_agent_request::Target::Agent(name));
+    let request = parlance_proto::v1::TestAgentRequest { target, ..Default::default() };
+    let refused = house.client.agents().test_agent(request).await.expect_err("nothing could answer");
+    assert_refused(&refused, Code::FailedPrecondition, "NO_LANGUAGE_MODEL");
     house.is_empty().await;
 }
 

@@ -41,6 +41,8 @@ pub struct Request {
     pub text: String,
     /// The voice's id with this vendor, such as `slt`.
     pub voice: String,
+    /// How quickly, in percent of the voice's ordinary pace; 50 to 200.
+    pub speed_percent: u16,
 }
 
 /// A text-to-speech vendor.

@@ -3,12 +3,16 @@
 //! An agent file is the `Agent` of the contract as YAML. `apply` makes the engine's agent equal to the file: what
 //! the file does not set is set back to its default, so that the file alone says what the agent is.
 
+mod rehearse;
+pub mod templates;
+
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use parlance_proto::v1::{
-    Agent, CreateAgentRequest, DeleteAgentRequest, GetAgentRequest, ListAgentsRequest, UpdateAgentRequest,
+    Agent, AgentState, CreateAgentRequest, DeleteAgentRequest, GetAgentRequest, ListAgentsRequest,
+    UpdateAgentRequest,
 };
 use tonic::Code;
 
@@ -23,12 +27,16 @@ const SERVER_SET: [&str; 4] = ["name", "create_time", "update_time", "etag"];
 pub enum AgentsCommand {
     /// Create an agent from a file, or change it to what the file says.
     Apply(ApplyArgs),
+    /// Create an agent from a template that comes with the program.
+    New(templates::NewArgs),
     /// List agents.
     List(ListArgs),
     /// Print an agent in the form that `apply` takes.
     Get(OneArgs),
     /// Delete an agent. Its calls are kept.
     Delete(OneArgs),
+    /// Hold a typed conversation with an agent, without a call: the caller's lines come from standard input.
+    Test(rehearse::TestArgs),
 }
 
 /// Arguments of `parlance agents apply`.
@@ -78,6 +86,8 @@ pub async fn run(command: AgentsCommand) -> Result<ExitCode, Error> {
             engine.agents().delete_agent(request).await?;
             println!("deleted {name}");
         }
+        AgentsCommand::New(args) => return templates::run(args).await,
+        AgentsCommand::Test(args) => return rehearse::run(args).await,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -117,10 +127,11 @@ async fn list(args: ListArgs) -> Result<(), Error> {
     let engine = connect(&args.connect).await?;
     let agents = all(&engine).await?;
     if agents.is_empty() {
-        println!("no agents yet: make one with `parlance agents apply -f examples/agents/restaurant.yaml`");
+        println!("no agents yet: make one with `parlance agents new --template restaurant`");
     }
     for agent in agents {
-        println!("{:<40} {}", agent.name, agent.display_name);
+        let state = if agent.state() == AgentState::Inactive { " (inactive)" } else { "" };
+        println!("{:<40} {}{state}", agent.name, agent.display_name);
     }
     Ok(())
 }
@@ -129,7 +140,7 @@ async fn all(engine: &Engine) -> Result<Vec<Agent>, Error> {
     let mut agents = Vec::new();
     let mut page_token = String::new();
     loop {
-        let request = ListAgentsRequest { page_size: 200, page_token };
+        let request = ListAgentsRequest { page_size: 200, page_token, ..Default::default() };
         let page = engine.agents().list_agents(request).await?.into_inner();
         agents.extend(page.agents);
         page_token = page.next_page_token;
@@ -164,7 +175,13 @@ fn parse(path: &Path, text: &str) -> Result<Agent, Error> {
 
 /// The agent without what the server sets.
 fn bare(agent: &Agent) -> Agent {
-    Agent { create_time: None, update_time: None, etag: String::new(), ..agent.clone() }
+    // A state that a file leaves out is the default; the engine says it always.
+    let state = match agent.state() {
+        AgentState::Active => AgentState::Unspecified,
+        other => other,
+    };
+    let state = state.into();
+    Agent { create_time: None, update_time: None, etag: String::new(), state, ..agent.clone() }
 }
 
 /// Every top-level field a client may set.

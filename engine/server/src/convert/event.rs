@@ -164,7 +164,8 @@ fn turn_event(
     Wire::Turn(v1::TurnEvent { r#type: kind.into(), reason: reason.to_owned(), turn_id, reply_id, until })
 }
 
-fn tool_ended(invocation_id: u32, tool: &str, outcome: &ToolOutcome) -> v1::ToolEvent {
+/// The end of a tool run.
+pub fn tool_ended(invocation_id: u32, tool: &str, outcome: &ToolOutcome) -> v1::ToolEvent {
     let (state, result, reason) = match outcome {
         ToolOutcome::Succeeded { result } => {
             (v1::ToolState::Succeeded, Some(json::to_struct(result)), String::new())

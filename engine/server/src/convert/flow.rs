@@ -12,35 +12,48 @@ use crate::status::Violations;
 const NODES_MAX: usize = 200;
 const TEXT_MAX: usize = 2_000;
 
-/// The conversation's flow. Problems are added to `bad`, under `flow.…`.
+/// The conversation's flow. Every problem is added to `bad`, under `flow.…`, in one pass: what can't be read stands
+/// in the graph as something harmless, so that the rest of the graph is judged all the same.
 pub fn flow(wire: &v1::Flow, bad: &mut Violations) -> Flow {
     if wire.nodes.len() > NODES_MAX {
         bad.add("flow.nodes", format!("has {} nodes; at most {NODES_MAX} are allowed", wire.nodes.len()));
     }
     let mut nodes = BTreeMap::new();
-    for (id, node) in &wire.nodes {
+    for (id, node) in wire.nodes.iter().collect::<BTreeMap<_, _>>() {
         let path = format!("flow.nodes[{id}]");
         if !is_word(id) {
             bad.add(path.clone(), "the id must match [a-z0-9_]{1,63}");
         }
-        match &node.kind {
-            Some(kind) => {
-                nodes.insert(id.clone(), self::node(kind, &path, bad));
+        let node = match &node.kind {
+            Some(kind) => self::node(kind, &path, bad),
+            None => {
+                bad.add(path, "needs one of say, ask, tool, end");
+                Node::End { text: String::new(), reason: EndReason::AgentEnded }
             }
-            None => bad.add(path, "needs one of say, ask, tool, end"),
-        }
+        };
+        nodes.insert(id.clone(), node);
     }
     let flow = Flow { start: wire.start.clone(), nodes };
-    // What can't be read comes first: a graph with holes has problems that are none.
-    if bad.is_empty()
-        && let Err(problems) = flow.validate()
-    {
-        // A name that is no slot may be a dynamic variable of the call: only the call can tell.
-        for problem in problems.iter().filter(|problem| !matches!(problem.fault, Fault::UnknownVariable(_))) {
-            bad.add(place(wire, problem), problem.fault.to_string());
+    graph(wire, &flow, bad);
+    flow
+}
+
+fn graph(wire: &v1::Flow, flow: &Flow, bad: &mut Violations) {
+    let Err(problems) = flow.validate() else { return };
+    let holes = wire.nodes.values().any(|node| node.kind.is_none()) || !wire.nodes.contains_key(&wire.start);
+    for problem in problems {
+        let place = place(wire, &problem);
+        let guessed = match &problem.fault {
+            // A name that is no slot may be a dynamic variable of the call: only the call can tell.
+            Fault::UnknownVariable(_) => true,
+            // The way may lead through the node that can't be read, or begin where nobody knows.
+            Fault::Unreachable => holes,
+            _ => false,
+        };
+        if !guessed && !bad.names(&place) {
+            bad.add(place, problem.fault.to_string());
         }
     }
-    flow
 }
 
 /// Where in the message a problem of the graph lies.
@@ -63,17 +76,28 @@ fn node(kind: &Kind, path: &str, bad: &mut Violations) -> Node {
             Node::Say { text: say.text.clone(), next: say.next.clone() }
         }
         Kind::Ask(ask) => Node::Ask(self::ask(ask, &format!("{path}.ask"), bad)),
-        Kind::Tool(tool) => Node::Tool {
-            tool: tool.tool.clone(),
-            arguments: tool.arguments.clone().into_iter().collect(),
-            say: Some(tool.say.clone()).filter(|say| !say.is_empty()),
-            next: tool.next.clone(),
-            on_failure: tool.on_failure.clone(),
-        },
+        Kind::Tool(tool) => self::tool(tool, &format!("{path}.tool"), bad),
         Kind::End(end) => {
             bad.longest(format!("{path}.end.text"), &end.text, TEXT_MAX);
             Node::End { text: end.text.clone(), reason: EndReason::AgentEnded }
         }
+    }
+}
+
+fn tool(tool: &v1::ToolNode, path: &str, bad: &mut Violations) -> Node {
+    bad.longest(format!("{path}.say"), &tool.say, TEXT_MAX);
+    let mut known = crate::tools::BUILT_IN.iter().map(|built_in| built_in.name);
+    if !known.clone().any(|name| name == tool.tool) {
+        let known: Vec<&str> = known.by_ref().collect();
+        let why = format!("`{}` is not known; known are: {}", tool.tool, known.join(", "));
+        bad.add(format!("{path}.tool"), why);
+    }
+    Node::Tool {
+        tool: tool.tool.clone(),
+        arguments: tool.arguments.clone().into_iter().collect(),
+        say: Some(tool.say.clone()).filter(|say| !say.is_empty()),
+        next: tool.next.clone(),
+        on_failure: tool.on_failure.clone(),
     }
 }
 
@@ -87,7 +111,7 @@ fn ask(ask: &v1::AskNode, path: &str, bad: &mut Violations) -> Ask {
         .slots
         .iter()
         .enumerate()
-        .filter_map(|(index, slot)| self::slot(slot, &format!("{path}.slots[{index}]"), bad))
+        .map(|(index, slot)| self::slot(slot, &format!("{path}.slots[{index}]"), bad))
         .collect();
     Ask {
         prompt: ask.prompt.clone(),
@@ -109,7 +133,7 @@ fn is_word(id: &str) -> bool {
     (1..=63).contains(&id.len()) && id.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
 }
 
-fn slot(slot: &v1::Slot, path: &str, bad: &mut Violations) -> Option<Slot> {
+fn slot(slot: &v1::Slot, path: &str, bad: &mut Violations) -> Slot {
     if !is_word(&slot.name) {
         bad.add(format!("{path}.name"), "must match [a-z0-9_]{1,63}");
     }
@@ -125,12 +149,32 @@ fn slot(slot: &v1::Slot, path: &str, bad: &mut Violations) -> Option<Slot> {
         }
         Ok(v1::SlotKind::Option) => {
             bad.add(format!("{path}.options"), "needs at least two options");
-            return None;
+            SlotKind::YesNo
         }
         Ok(v1::SlotKind::Unspecified) | Err(_) => {
             bad.add(format!("{path}.kind"), "must be one of the named slot kinds");
-            return None;
+            SlotKind::YesNo
         }
     };
-    Some(Slot { name: slot.name.clone(), kind, prompt: slot.prompt.clone(), required: slot.required })
+    Slot { name: slot.name.clone(), kind, prompt: slot.prompt.clone(), required: slot.required }
+}
+
+/// The problems of a flow as the contract has them, each with its node and the edge that leads nowhere.
+pub fn problems(wire: &v1::Flow, bad: &Violations) -> Vec<v1::FlowProblem> {
+    bad.entries()
+        .map(|(field, why)| {
+            let path = field.strip_prefix("flow.").unwrap_or_default();
+            // The longest: an id that is none may hold anything.
+            let node = wire.nodes.keys().filter(|id| path.starts_with(&format!("nodes[{id}]")));
+            let node = node.max_by_key(|id| id.len()).cloned().unwrap_or_default();
+            let last = path.rsplit('.').next().unwrap_or_default();
+            let edge = matches!(last, "start" | "next" | "on_failure").then(|| last.to_owned());
+            v1::FlowProblem {
+                field: field.to_owned(),
+                node,
+                edge: edge.unwrap_or_default(),
+                description: why.to_owned(),
+            }
+        })
+        .collect()
 }

@@ -9,8 +9,10 @@ pub mod flow;
 pub mod json;
 pub mod organisation;
 pub mod phone_number;
+pub mod policy;
 pub mod resource;
 pub mod usage;
+pub mod voice;
 
 use parlance_conversation::CallTime;
 use prost_types::{Duration, Timestamp};

@@ -1,16 +1,24 @@
 //! `AgentService`: creates, reads, changes and deletes agents.
 
+mod flow;
+mod list;
+mod merge;
+mod stats;
+mod test;
+
 use std::sync::Arc;
 
 use parlance_proto::v1;
 use parlance_proto::v1::agent_service_server::AgentService;
 use parlance_store::{AgentId, Error as StoreError, agents};
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::perform::{Done, perform};
 use super::{auth, name, page};
 use crate::convert::{agent as convert, timestamp};
 use crate::engine::Engine;
+use crate::session::rehearsal::Outgoing;
 use crate::status::{Refusal, Violations};
 
 /// The service.
@@ -37,7 +45,13 @@ impl Agents {
         let id =
             AgentId::parse(&wanted).map_err(|_| Violations::one("agent_id", "must match [a-z0-9-]{1,63}"))?;
         let settings = convert::to_settings(&agent)?;
-        let new = agents::NewAgent { id: id.clone(), display_name: agent.display_name, settings };
+        let new = agents::NewAgent {
+            id: id.clone(),
+            state: convert::state(&agent),
+            labels: serde_json::json!(agent.labels),
+            display_name: agent.display_name,
+            settings,
+        };
         let row = agents::create(scope, new).await.map_err(|error| match error {
             StoreError::AlreadyExists(_) => Refusal::AlreadyExists { name: format!("agents/{id}") },
             other => other.into(),
@@ -54,11 +68,12 @@ impl Agents {
         let id = name::agent("agent.name", &change.name)?;
         let row = agents::get(scope, &id).await.map_err(|error| missing(error, &id))?;
         let etag = Some(change.etag.clone()).filter(|etag| !etag.is_empty());
-        let mut agent = convert::from_settings(&row.settings)?;
-        merge(&mut agent, change, request.update_mask)?;
+        let agent = merge::merge(&wire(&row)?, &change, request.update_mask)?;
         convert::check(&agent, &self.engine.offer)?;
         let change = agents::AgentUpdate {
             display_name: Some(agent.display_name.clone()),
+            state: Some(convert::state(&agent)),
+            labels: Some(serde_json::json!(agent.labels)),
             settings: Some(convert::to_settings(&agent)?),
         };
         // Merged from the row just read: if it changed since, the merge is void.
@@ -71,6 +86,8 @@ impl Agents {
 
 #[tonic::async_trait]
 impl AgentService for Agents {
+    type TestAgentStream = ReceiverStream<Outgoing>;
+
     async fn create_agent(
         &self,
         request: Request<v1::CreateAgentRequest>,
@@ -99,9 +116,10 @@ impl AgentService for Agents {
     ) -> Result<Response<v1::ListAgentsResponse>, Status> {
         let scope = auth::scope(&self.engine.store, &request).await?;
         let request = request.into_inner();
-        let page = agents::list(&scope, &page::request(request.page_size, request.page_token)?)
-            .await
-            .map_err(page::refused)?;
+        let filter = list::filter(&request.filter).map_err(Refusal::from)?;
+        let order = list::order(&request.order_by).map_err(Refusal::from)?;
+        let wanted = page::request(request.page_size, request.page_token)?;
+        let page = agents::list(&scope, &filter, order, &wanted).await.map_err(page::refused)?;
         let agents = page.items.iter().map(wire).collect::<Result<_, _>>()?;
         let next_page_token = page.next_token.unwrap_or_default();
         Ok(Response::new(v1::ListAgentsResponse { agents, next_page_token }))
@@ -117,6 +135,54 @@ impl AgentService for Agents {
             Ok(Done::new(agent.name.clone(), v1::UpdateAgentResponse { agent: Some(agent) }))
         })
         .await
+    }
+
+    async fn get_flow(
+        &self,
+        request: Request<v1::GetFlowRequest>,
+    ) -> Result<Response<v1::GetFlowResponse>, Status> {
+        let scope = auth::scope(&self.engine.store, &request).await?;
+        let agent = flow::of(&scope, &request.get_ref().agent).await?;
+        Ok(Response::new(v1::GetFlowResponse { flow: agent.flow, etag: agent.etag }))
+    }
+
+    async fn update_flow(
+        &self,
+        request: Request<v1::UpdateFlowRequest>,
+    ) -> Result<Response<v1::UpdateFlowResponse>, Status> {
+        let agents = self.clone();
+        perform(&self.engine, request, |scope, request| async move {
+            let agent = agents.update(&scope, flow::update(request)?).await?;
+            let answer = v1::UpdateFlowResponse { flow: agent.flow, etag: agent.etag };
+            Ok(Done::new(agent.name, answer))
+        })
+        .await
+    }
+
+    async fn get_agent_stats(
+        &self,
+        request: Request<v1::GetAgentStatsRequest>,
+    ) -> Result<Response<v1::GetAgentStatsResponse>, Status> {
+        let scope = auth::scope(&self.engine.store, &request).await?;
+        let stats = stats::get(&scope, request.into_inner()).await?;
+        Ok(Response::new(v1::GetAgentStatsResponse { stats: Some(stats) }))
+    }
+
+    async fn test_agent(
+        &self,
+        request: Request<v1::TestAgentRequest>,
+    ) -> Result<Response<Self::TestAgentStream>, Status> {
+        let scope = auth::scope(&self.engine.store, &request).await?;
+        let messages = test::begin(&self.engine, scope, request.into_inner()).await?;
+        Ok(Response::new(ReceiverStream::new(messages)))
+    }
+
+    async fn validate_flow(
+        &self,
+        request: Request<v1::ValidateFlowRequest>,
+    ) -> Result<Response<v1::ValidateFlowResponse>, Status> {
+        let problems = flow::problems(request.into_inner())?;
+        Ok(Response::new(v1::ValidateFlowResponse { problems }))
     }
 
     async fn delete_agent(
@@ -144,47 +210,21 @@ fn wire(row: &agents::Agent) -> Result<v1::Agent, Refusal> {
         create_time: Some(timestamp(row.create_time)),
         update_time: Some(timestamp(row.update_time)),
         etag: row.etag.clone(),
+        state: convert::wire_state(row.state).into(),
+        labels: convert::wire_labels(&row.labels),
         ..convert::from_settings(&row.settings)?
     })
 }
 
-/// Takes the masked fields of `change`; without a mask every field that is set.
-fn merge(
-    agent: &mut v1::Agent,
-    change: v1::Agent,
-    mask: Option<prost_types::FieldMask>,
-) -> Result<(), Refusal> {
-    let paths = mask.map(|mask| mask.paths).filter(|paths| !paths.is_empty());
-    let Some(paths) = paths else {
-        if !change.display_name.is_empty() {
-            agent.display_name = change.display_name;
-        }
-        agent.voice = change.voice.or(agent.voice.take());
-        agent.turn_taking = change.turn_taking.or(agent.turn_taking.take());
-        agent.call_handling = change.call_handling.or(agent.call_handling.take());
-        agent.flow = change.flow.or(agent.flow.take());
-        agent.language_model = change.language_model.or(agent.language_model.take());
-        return Ok(());
-    };
-    let mut bad = Violations::default();
-    for path in paths {
-        match path.as_str() {
-            "display_name" => agent.display_name.clone_from(&change.display_name),
-            "voice" => agent.voice.clone_from(&change.voice),
-            "turn_taking" => agent.turn_taking.clone_from(&change.turn_taking),
-            "call_handling" => agent.call_handling.clone_from(&change.call_handling),
-            "flow" => agent.flow.clone_from(&change.flow),
-            "language_model" => agent.language_model.clone_from(&change.language_model),
-            other => bad.add(
-                "update_mask",
-                format!(
-                    "`{other}` is not a field that can be changed: display_name, voice, turn_taking, \
-                     call_handling, flow, language_model"
-                ),
-            ),
-        }
+/// Refuses calls with an agent that takes none.
+pub fn takes_calls(row: &agents::Agent) -> Result<(), Refusal> {
+    match row.state {
+        agents::AgentState::Active => Ok(()),
+        agents::AgentState::Inactive => Err(Refusal::WrongState {
+            reason: v1::ErrorReason::AgentInactive,
+            message: format!("agents/{} is inactive: set its state to ACTIVE, or call another", row.id),
+        }),
     }
-    bad.check()
 }
 
 /// What the store said about this agent.

@@ -17,8 +17,8 @@ use tonic::{Request, Response, Status};
 
 use super::perform::{Done, perform};
 use super::watch::{Events, Watch};
-use super::{auth, name, open, page};
-use crate::convert::{call as convert, event};
+use super::{auth, name, page};
+use crate::convert::{call as convert, event, policy};
 use crate::engine::Engine;
 use crate::recordings::{self, Removal};
 use crate::status::{Refusal, Violations};
@@ -42,11 +42,12 @@ impl Calls {
         let call = request.call.ok_or_else(|| Violations::one("call", "is required"))?;
         let agent_id = name::agent("call.agent", &call.agent)?;
         let mut bad = Violations::default();
-        open::variables("call.dynamic_variables", &call.dynamic_variables, &mut bad);
+        policy::variables("call.dynamic_variables", &call.dynamic_variables, &mut bad);
         let details = Details::of_call(&call, &mut bad);
         bad.check()?;
         let agent =
             agents::get(scope, &agent_id).await.map_err(|error| super::agent::missing(error, &agent_id))?;
+        super::agent::takes_calls(&agent)?;
         let variables = call.dynamic_variables.into_iter().collect();
         let row = calls::create(scope, web_call(&agent, &variables, details)).await?;
         Ok(convert::call(&row))

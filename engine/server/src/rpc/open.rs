@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parlance_conversation::{Conversation, EndReason, Policy, Scene};
+use parlance_conversation::{Conversation, EndReason, Policy};
 use parlance_media::format::{AudioFormat, Encoding};
 use parlance_proto::v1;
 use parlance_proto::v1::session_start::Target;
@@ -23,6 +23,7 @@ use super::call::details::Details;
 use super::name;
 use crate::convert::{
     agent as convert_agent, call as convert_call, duration, organisation as convert_organisation,
+    policy as convert_policy, voice as convert_voice,
 };
 use crate::engine::Engine;
 use crate::session::caller_audio::CallerAudio;
@@ -43,8 +44,6 @@ use crate::traces::call::CallTrace;
 const START_WITHIN: Duration = Duration::from_secs(10);
 /// How long a caller who types may say nothing, at least.
 const TYPING_SILENCE: Duration = Duration::from_secs(600);
-const VARIABLES_MAX: usize = 100;
-const VARIABLE_MAX: usize = 1_000;
 
 /// The start message, which must come first.
 pub async fn first_message(
@@ -97,12 +96,13 @@ pub async fn open(
     let (agent_id, waiting) = target(engine, organisation, &start).await?;
     let row =
         agents::get(&scope, &agent_id).await.map_err(|error| super::agent::missing(error, &agent_id))?;
+    super::agent::takes_calls(&row)?;
     let agent = convert_agent::from_settings(&row.settings)?;
     let mut variables: BTreeMap<String, String> = waiting.iter().flat_map(convert_call::variables).collect();
     variables.extend(start.dynamic_variables.clone());
-    let started = engine.civil_now(organisation).await?;
-    let mut policy =
-        convert_agent::policy(&agent, &engine.offer, Scene { started, variables: variables.clone() })?;
+    let started = engine.civil_now(organisation, &agent.time_zone).await?;
+    let scene = convert_policy::scene(&agent, started, variables.clone());
+    let mut policy = convert_policy::policy(&agent, &engine.offer, scene)?;
     policy.call_handling.expects_audio = !start.text_only;
     if start.text_only {
         // Who types thinks: silence says little.
@@ -203,6 +203,11 @@ fn put_together(
     formats: Formats,
     outgoing: mpsc::Sender<Outgoing>,
 ) -> Result<Session, Refusal> {
+    let mut bad = Violations::default();
+    let manner = convert_voice::manner(agent.voice.as_ref(), &mut bad);
+    bad.check()?;
+    let privacy = agent.privacy.unwrap_or_default();
+    let keeps_words = privacy.storage() != v1::StorageLevel::NoTranscript;
     let engine = &seat.engine;
     let post = inbox.post();
     let sink: stt::Sink = {
@@ -217,14 +222,16 @@ fn put_together(
         far_end: FarEnd::new(outgoing),
         caller_audio: CallerAudio::new(formats.input, listener),
         playout: Playout::new(formats.output, start.reports_playback),
-        voice: Voice::new(engine.speakers(agent), post),
+        voice: Voice::new(engine.speakers(agent), manner, post),
         model: engine.stack.llm.clone(),
         toolbox: Toolbox::new(engine.store.scope(key.organisation), key, engine.tools.clone())
+            .in_zone(&agent.time_zone)
             .booking_in(engine.booking.clone()),
-        journal: CallJournal::new(engine.journal.clone(), key, seat.onlookers.clone()),
+        journal: CallJournal::new(engine.journal.clone(), key, seat.onlookers.clone()).wordless(!keeps_words),
         recording: engine
             .recorder
             .as_ref()
+            .filter(|_| privacy.record_audio.unwrap_or(true))
             .map(|recorder| recorder.record(key.call, formats.output.sample_rate_hz())),
         options: Options { text_only: start.text_only, details: start.include_details },
         metrics: engine.metrics.clone(),
@@ -334,7 +341,7 @@ fn wire_format(format: AudioFormat) -> v1::AudioFormat {
 /// What the client wants kept with a call of its own, and a check of its variables.
 fn details(start: &v1::SessionStart) -> Result<Details, Refusal> {
     let mut bad = Violations::default();
-    variables("dynamic_variables", &start.dynamic_variables, &mut bad);
+    convert_policy::variables("dynamic_variables", &start.dynamic_variables, &mut bad);
     let details = Details::of_start(start, &mut bad);
     if matches!(start.target, Some(Target::Call(_))) {
         let theirs = "belongs to a new call: this one has its own, which UpdateCall changes";
@@ -349,31 +356,20 @@ fn details(start: &v1::SessionStart) -> Result<Details, Refusal> {
     Ok(details)
 }
 
-/// Checks values for an agent's texts; what is wrong goes to `bad`.
-pub fn variables(field: &str, variables: &BTreeMap<String, String>, bad: &mut Violations) {
-    if variables.len() > VARIABLES_MAX {
-        bad.add(field, format!("has {} entries; at most {VARIABLES_MAX} are allowed", variables.len()));
-    }
-    for (key, value) in variables {
-        let fits = (1..=63).contains(&key.len())
-            && key.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'));
-        if !fits {
-            bad.add(format!("{field}[{key}]"), "the key must match [a-z0-9_]{1,63}");
-        }
-        bad.longest(format!("{field}[{key}]"), value, VARIABLE_MAX);
-    }
-}
-
 impl Engine {
-    /// With which voices an agent speaks: its own or the engine's default, then the other providers' defaults.
+    /// With which voices an agent speaks: its own or the engine's default, then its fallbacks, then the defaults of
+    /// the providers that are not among them.
     pub fn speakers(&self, agent: &v1::Agent) -> Vec<Speaker> {
-        let wanted = agent.voice.as_ref().map_or("", |voice| voice.voice_id.as_str());
-        let mut speakers: Vec<Speaker> = self
-            .voices
-            .iter()
-            .filter(|voice| voice.id == wanted)
-            .map(|voice| voice.speaker.clone())
-            .collect();
+        let voice = agent.voice.clone().unwrap_or_default();
+        let own = std::iter::once(&voice.voice_id).filter(|id| !id.is_empty());
+        let by_id = |id: &String| self.voices.iter().find(|voice| voice.id == *id);
+        let first = own.chain(&voice.fallback_voice_ids).filter_map(by_id);
+        let mut speakers: Vec<Speaker> = first.map(|voice| voice.speaker.clone()).collect();
+        if voice.voice_id.is_empty() {
+            // The fallbacks come after the engine's default.
+            let default = self.voices.iter().find(|voice| voice.is_default);
+            speakers.splice(0..0, default.map(|voice| voice.speaker.clone()));
+        }
         for voice in self.voices.iter().filter(|voice| voice.is_default) {
             if !speakers.iter().any(|speaker| speaker.provider.name() == voice.speaker.provider.name()) {
                 speakers.push(voice.speaker.clone());

@@ -38,6 +38,7 @@ mutations!(
     CreateAgentRequest,
     UpdateAgentRequest,
     DeleteAgentRequest,
+    UpdateFlowRequest,
     CreatePhoneNumberRequest,
     UpdatePhoneNumberRequest,
     DeletePhoneNumberRequest,

@@ -122,7 +122,8 @@ fn listening_for(expectation: Expectation) -> stt::Expectation {
     stt::Expectation { jsgf: expectation.jsgf, key_terms: expectation.options }
 }
 
-fn model_message(message: Message) -> llm::Message {
+/// A message of the context as models take it.
+pub(super) fn model_message(message: Message) -> llm::Message {
     let plain = |role, text| llm::Message { role, text, tool_calls: Vec::new(), tool_call_id: None };
     match message {
         Message::System { text } => plain(llm::Role::System, text),

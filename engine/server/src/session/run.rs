@@ -300,8 +300,8 @@ impl Session {
         let Some(rate_hz) = self.voice.rate_of(reply, segment) else { return };
         let ready = |length, words, finished| Input::AudioReady { reply, segment, length, words, finished };
         match event {
-            tts::Event::Audio(samples) => {
-                self.voice.delivered();
+            tts::Event::Audio(mut samples) => {
+                self.voice.delivered(&mut samples);
                 let length = self.playout.collect(reply, segment, &samples, rate_hz);
                 self.feed(ready(length, Vec::new(), false));
             }

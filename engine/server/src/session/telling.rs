@@ -20,6 +20,7 @@ pub struct CallJournal {
     key: CallKey,
     onlookers: Arc<Onlookers>,
     offset: u64,
+    wordless: bool,
     /// The offset of the last entry that watchers get.
     told: u64,
 }
@@ -27,11 +28,19 @@ pub struct CallJournal {
 impl CallJournal {
     /// Begins at offset 1.
     pub fn new(journal: Journal, key: CallKey, onlookers: Arc<Onlookers>) -> Self {
-        Self { line: journal.for_call(key), journal, key, onlookers, offset: 0, told: 0 }
+        Self { line: journal.for_call(key), journal, key, onlookers, offset: 0, told: 0, wordless: false }
+    }
+
+    /// Whether only that turns, replies and waits were is noted and shown, and none of what was said.
+    pub fn wordless(self, wordless: bool) -> Self {
+        Self { wordless, ..self }
     }
 
     /// Notes what went in or was told.
     pub fn note(&mut self, now: Now, record: Record) {
+        if self.wordless && !is_wordless(&record) {
+            return;
+        }
         self.offset += 1;
         if let Record::Told(told) = &record
             && event::is_public(told)
@@ -52,6 +61,25 @@ impl CallJournal {
     pub fn into_parts(self) -> (Journal, CallKey) {
         (self.journal, self.key)
     }
+}
+
+/// Whether nothing that anybody said can be in it. What is not known to be so counts as words.
+fn is_wordless(record: &Record) -> bool {
+    matches!(
+        record,
+        Record::Told(
+            Event::TurnStarted { .. }
+                | Event::Waiting { .. }
+                | Event::TurnEnded { .. }
+                | Event::TurnReopened { .. }
+                | Event::ReplyStarted { .. }
+                | Event::ReplyEnded { .. }
+                | Event::Held { .. }
+                | Event::HoldEnded { .. }
+                | Event::Waterfall(_)
+                | Event::Ended { .. }
+        )
+    )
 }
 
 /// The event as a message of the stream, if the client gets it: finals, tools, errors always; interims,

@@ -12,6 +12,7 @@ use parlance_conversation::{ReplyId, SegmentId};
 use parlance_providers::tts::{self, TextToSpeech};
 
 use super::inbox::{Post, Posted};
+use super::manner::Manner;
 
 /// A provider with the voice to ask it for.
 #[derive(Clone)]
@@ -45,6 +46,7 @@ struct Current {
 /// The order of what is spoken. At most one segment is with the provider at a time.
 pub struct Voice {
     speakers: Vec<Speaker>,
+    manner: Manner,
     post: Post,
     queue: VecDeque<Waiting>,
     current: Option<Current>,
@@ -56,9 +58,9 @@ pub struct Voice {
 
 impl Voice {
     /// Speaks with the first of `speakers`; the others are its fallbacks, in order. Not empty.
-    pub fn new(speakers: Vec<Speaker>, post: Post) -> Self {
+    pub fn new(speakers: Vec<Speaker>, manner: Manner, post: Post) -> Self {
         let spoken = vec![0; speakers.len()];
-        Self { speakers, post, queue: VecDeque::new(), current: None, first: 0, spoken }
+        Self { speakers, manner, post, queue: VecDeque::new(), current: None, first: 0, spoken }
     }
 
     /// The rate of the audio that comes now for this segment, hertz; `None` if it is not spoken any more.
@@ -74,8 +76,10 @@ impl Voice {
         names.zip(self.spoken.iter().copied())
     }
 
-    /// Audio of the segment being spoken came: from now on another voice can't take it over unnoticed.
-    pub fn delivered(&mut self) {
+    /// Audio of the segment being spoken came, and is made as loud as it shall be: from now on another voice
+    /// can't take it over unnoticed.
+    pub fn delivered(&mut self, samples: &mut [i16]) {
+        self.manner.raise(samples);
         if let Some(current) = &mut self.current {
             current.delivered = true;
         }
@@ -127,7 +131,11 @@ impl Voice {
     fn start(&mut self, waiting: Waiting) -> Option<Failure> {
         let mut message = String::from("no voice is configured");
         for (index, speaker) in self.speakers.iter().enumerate().skip(self.first) {
-            let request = tts::Request { text: waiting.text.clone(), voice: speaker.voice.clone() };
+            let request = tts::Request {
+                text: self.manner.spoken(&waiting.text),
+                voice: speaker.voice.clone(),
+                speed_percent: self.manner.speed_percent,
+            };
             match speaker.provider.speak(request, self.sink(waiting.reply, waiting.segment)) {
                 Ok(speech) => {
                     self.spoken[index] += waiting.text.chars().count() as u64;

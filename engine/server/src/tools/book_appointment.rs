@@ -1,8 +1,9 @@
 //! `book_appointment`: books an appointment of the call's organisation, or says why it can't.
 //!
 //! Arguments: `date` (`2026-05-23`), `time` (`19:00`), `party_size` (1 to 1,000), `customer_name`; optional
-//! `phone`, `notes`, `duration_minutes` (default 90). Date and time are the organisation's own. Refuses
-//! clashes, the past and closed hours with a reason that can be said. Where a booking backend is set, that one decides.
+//! `phone`, `notes`, `duration_minutes` (default 90). Date and time are in the agent's time zone or, if it has none,
+//! the organisation's. Refuses clashes, the past and closed hours with a reason that can be said. Where a booking
+//! backend is set, that one decides.
 
 use jiff::civil::{Date, Time};
 use jiff::{SignedDuration, Timestamp};
@@ -25,11 +26,15 @@ pub struct Place<'a> {
     pub scope: &'a Scope,
     /// Who books instead of them.
     pub backend: Option<&'a BookingBackend>,
+    /// The call it is done in; none in a test.
+    pub call: Option<CallId>,
+    /// The IANA name of the time zone of days and times; empty: the organisation's.
+    pub time_zone: &'a str,
 }
 
 /// Books. The same key books once, however often it is run.
-pub async fn run(place: Place<'_>, call: CallId, idempotency_key: String, arguments: &Value) -> ToolOutcome {
-    match book(place, call, idempotency_key, arguments).await {
+pub async fn run(place: Place<'_>, idempotency_key: String, arguments: &Value) -> ToolOutcome {
+    match book(place, idempotency_key, arguments).await {
         Ok(outcome) => outcome,
         Err(error) => {
             tracing::error!(%error, "booking failed");
@@ -42,12 +47,7 @@ fn not_reached() -> ToolOutcome {
     ToolOutcome::Failed { reason: super::NOT_REACHED.to_owned() }
 }
 
-async fn book(
-    place: Place<'_>,
-    call: CallId,
-    idempotency_key: String,
-    arguments: &Value,
-) -> Result<ToolOutcome, Error> {
+async fn book(place: Place<'_>, idempotency_key: String, arguments: &Value) -> Result<ToolOutcome, Error> {
     let wish = match Wish::parse(arguments) {
         Ok(wish) => wish,
         Err(missing) => {
@@ -55,16 +55,19 @@ async fn book(
         }
     };
     let scope = place.scope;
-    let zone = organisations::get(scope).await?.time_zone;
+    let zone = match place.time_zone {
+        "" => organisations::get(scope).await?.time_zone,
+        own => own.to_owned(),
+    };
     let Ok(start) = wish.date.to_datetime(wish.time).in_tz(&zone) else {
         return Ok(ToolOutcome::Failed { reason: "That time does not exist on that day.".to_owned() });
     };
     if let Some(backend) = place.backend {
-        return Ok(book_elsewhere(backend, (scope, call, idempotency_key), &wish, &start).await);
+        return Ok(book_elsewhere(backend, (place, idempotency_key), &wish, &start).await);
     }
     let wanted = NewAppointment {
         idempotency_key,
-        call_id: Some(call),
+        call_id: place.call,
         customer_name: wish.customer_name,
         customer_phone: wish.phone,
         party_size: wish.party_size,
@@ -83,7 +86,7 @@ async fn book(
 /// Lets the backend book, and says what it said.
 async fn book_elsewhere(
     backend: &BookingBackend,
-    (scope, call, idempotency_key): (&Scope, CallId, String),
+    (place, idempotency_key): (Place<'_>, String),
     wish: &Wish,
     start: &jiff::Zoned,
 ) -> ToolOutcome {
@@ -92,8 +95,8 @@ async fn book_elsewhere(
     };
     let text = |at: &jiff::Zoned| at.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string();
     let wanted = Wanted {
-        organisation: crate::convert::organisation::name(scope.organisation()),
-        call: format!("calls/{call}"),
+        organisation: crate::convert::organisation::name(place.scope.organisation()),
+        call: place.call.map(|call| format!("calls/{call}")).unwrap_or_default(),
         customer_name: &wish.customer_name,
         phone: wish.phone.as_deref(),
         party_size: wish.party_size,

@@ -5,6 +5,7 @@ pub mod booking_backend;
 
 use std::time::Duration;
 
+use self::book_appointment::Place;
 use self::booking_backend::BookingBackend;
 use parlance_conversation::{InvocationId, ToolOutcome};
 use parlance_store::invocations::{self, Begun, Invocation, InvocationState, NewInvocation};
@@ -37,13 +38,20 @@ pub struct Toolbox {
     scope: Scope,
     key: CallKey,
     tasks: TaskTracker,
+    time_zone: String,
     booking: Option<BookingBackend>,
 }
 
 impl Toolbox {
     /// Tools act for the organisation of `scope`; their runs are `tasks`, which outlive the call if they must.
     pub fn new(scope: Scope, key: CallKey, tasks: TaskTracker) -> Self {
-        Self { scope, key, tasks, booking: None }
+        Self { scope, key, tasks, time_zone: String::new(), booking: None }
+    }
+
+    /// Days and times are those of this time zone; empty: of the organisation's.
+    #[must_use]
+    pub fn in_zone(self, time_zone: &str) -> Self {
+        Self { time_zone: time_zone.to_owned(), ..self }
     }
 
     /// Books in this backend, if there is one, instead of in our own table.
@@ -80,10 +88,15 @@ impl Toolbox {
         }
         let outcome = match tool {
             book_appointment::NAME => {
-                let place = book_appointment::Place { scope: &self.scope, backend: self.booking.as_ref() };
-                book_appointment::run(place, self.key.call, idempotency_key, &arguments).await
+                let place = Place {
+                    scope: &self.scope,
+                    backend: self.booking.as_ref(),
+                    call: Some(self.key.call),
+                    time_zone: &self.time_zone,
+                };
+                book_appointment::run(place, idempotency_key, &arguments).await
             }
-            other => ToolOutcome::Failed { reason: format!("There is no tool called {other}.") },
+            other => no_such_tool(other),
         };
         let (state, result) = match &outcome {
             ToolOutcome::Succeeded { result } => (InvocationState::Succeeded, result.clone()),
@@ -95,6 +108,48 @@ impl Toolbox {
         }
         outcome
     }
+}
+
+/// Runs the tools of one test, which is no call: what they do stays, that they were run is not kept.
+pub struct TestRuns {
+    scope: Scope,
+    time_zone: String,
+    booking: Option<BookingBackend>,
+    test: uuid::Uuid,
+    tasks: TaskTracker,
+}
+
+impl TestRuns {
+    /// Tools act for the organisation of `scope`, in this time zone or (empty) the organisation's.
+    pub fn new(scope: Scope, time_zone: &str, tasks: TaskTracker) -> Self {
+        let (time_zone, test) = (time_zone.to_owned(), uuid::Uuid::new_v4());
+        Self { scope, time_zone, booking: None, test, tasks }
+    }
+
+    /// Books in this backend, if there is one, instead of in our own table.
+    #[must_use]
+    pub fn booking_in(self, booking: Option<BookingBackend>) -> Self {
+        Self { booking, ..self }
+    }
+
+    /// Starts a run on a task of its own; its outcome is posted.
+    pub fn run(&self, invocation: InvocationId, tool: String, mut arguments: Value, post: Post) {
+        call::make_storable(&mut arguments);
+        let (scope, time_zone, booking) = (self.scope.clone(), self.time_zone.clone(), self.booking.clone());
+        let key = format!("test/{}/{}", self.test, invocation.0);
+        self.tasks.spawn(async move {
+            let place = Place { scope: &scope, backend: booking.as_ref(), call: None, time_zone: &time_zone };
+            let outcome = match tool.as_str() {
+                book_appointment::NAME => book_appointment::run(place, key, &arguments).await,
+                other => no_such_tool(other),
+            };
+            post.post(Posted::Tool { invocation, outcome });
+        });
+    }
+}
+
+fn no_such_tool(name: &str) -> ToolOutcome {
+    ToolOutcome::Failed { reason: format!("There is no tool called {name}.") }
 }
 
 fn not_run(tool: &str, error: &Error) -> ToolOutcome {

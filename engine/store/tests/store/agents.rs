@@ -1,6 +1,6 @@
 //! Agents: made, read, paged, changed by etag, deleted.
 
-use parlance_store::agents::{self, Agent, AgentUpdate, NewAgent};
+use parlance_store::agents::{self, Agent, AgentOrder, AgentState, AgentUpdate, NewAgent};
 use parlance_store::{AgentId, Error, PageRequest, Scope, Store};
 use serde_json::json;
 
@@ -13,11 +13,13 @@ pub async fn new_agent(scope: &Scope, id: &str) -> Agent {
 async fn try_new_agent(scope: &Scope, id: &str) -> parlance_store::Result<Agent> {
     let id = AgentId::parse(id).unwrap();
     let settings = json!({"voice": {"name": "slt"}});
-    agents::create(scope, NewAgent { id, display_name: "Bella Roma".into(), settings }).await
+    let labels = json!({"team": "front"});
+    let new = NewAgent { id, display_name: "Bella Roma".into(), state: AgentState::Active, labels, settings };
+    agents::create(scope, new).await
 }
 
 fn renamed(name: &str) -> AgentUpdate {
-    AgentUpdate { display_name: Some(name.to_owned()), settings: None }
+    AgentUpdate { display_name: Some(name.to_owned()), ..Default::default() }
 }
 
 in_both_setups! {
@@ -89,7 +91,7 @@ in_both_setups! {
         let mut request = PageRequest { size: 2, token: None };
         let mut seen = Vec::new();
         loop {
-            let page = agents::list(&scope, &request).await.unwrap();
+            let page = agents::list(&scope, &[], AgentOrder::default(), &request).await.unwrap();
             assert!(page.items.len() <= 2);
             seen.extend(page.items.into_iter().map(|agent| agent.id.to_string()));
             request.token = page.next_token;

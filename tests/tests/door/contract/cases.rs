@@ -80,6 +80,15 @@ impl World {
         made.into_inner().agent.expect("the answer holds it").name
     }
 
+    async fn inactive_agent(&self) -> String {
+        let name = self.agent().await;
+        let state = v1::AgentState::Inactive.into();
+        let agent = Some(v1::Agent { name: name.clone(), state, ..Default::default() });
+        let request = v1::UpdateAgentRequest { agent, ..Default::default() };
+        self.client.agents().update_agent(request).await.expect("it is there");
+        name
+    }
+
     async fn call(&self) -> String {
         let call = v1::Call { agent: self.agent.clone(), ..Default::default() };
         let request = v1::CreateCallRequest { call: Some(call), ..Default::default() };
@@ -179,6 +188,11 @@ pub async fn good(world: &World, rpc: &str) -> Option<Vec<Value>> {
         "UpdateAgent" => {
             json!({ "agent": { "name": world.agent().await, "displayName": "Other" }, "updateMask": "displayName" })
         }
+        "GetFlow" => json!({ "agent": world.agent().await }),
+        "UpdateFlow" => json!({ "agent": world.agent().await, "flow": world.inline_agent()["flow"] }),
+        "ValidateFlow" => json!({ "flow": world.inline_agent()["flow"] }),
+        "TestAgent" => json!({ "agent": world.agent, "messages": ["four"] }),
+        "GetAgentStats" => named(world.agent.clone()),
         list if list.starts_with("List") => json!({}),
         "CreateCall" => json!({ "call": { "agent": world.agent } }),
         "GetCall" | "EndCall" | "DeleteCall" => named(world.call().await),
@@ -261,6 +275,16 @@ pub async fn bad(world: &World, rpc: &str, reason: ErrorReason) -> Option<Vec<Va
 async fn special(world: &World, rpc: &str, reason: ErrorReason) -> Option<Value> {
     Some(match (rpc, reason) {
         ("CreateAgent", ErrorReason::InvalidField) => json!({ "agent": {} }),
+        ("ValidateFlow", ErrorReason::InvalidField) => json!({}),
+        ("UpdateFlow", ErrorReason::EtagMismatch) => {
+            json!({ "agent": world.agent, "flow": world.inline_agent()["flow"], "etag": "stale" })
+        }
+        ("CreateCall", ErrorReason::AgentInactive) => {
+            json!({ "call": { "agent": world.inactive_agent().await } })
+        }
+        ("VoiceSession", ErrorReason::AgentInactive) => {
+            json!({ "start": { "agent": world.inactive_agent().await, "textOnly": true } })
+        }
         ("CreatePhoneNumber", ErrorReason::InvalidField) => json!({ "phoneNumber": { "number": "0" } }),
         ("CreatePhoneNumber", ErrorReason::NotFound) => {
             json!({ "phoneNumber": { "number": "+49409999999", "inboundAgent": "agents/nobody" } })
@@ -376,7 +400,10 @@ pub fn elsewhere(rpc: &str, reason: ErrorReason) -> Elsewhere {
         ("VoiceSession", ErrorReason::ProviderMissing) => {
             ("../engine/server/src/rpc/open.rs", "a_transcriber_that_can_not_be_opened_is_a_provider_missing")
         }
-        ("VoiceSession", ErrorReason::NoLanguageModel) => {
+        ("TestAgent", ErrorReason::Draining) => {
+            ("tests/door/agent_tests.rs", "nobody_tests_an_agent_that_is_not_there_or_not_theirs")
+        }
+        ("VoiceSession" | "TestAgent", ErrorReason::NoLanguageModel) => {
             (REFUSALS, "an_agent_without_a_flow_needs_a_language_model")
         }
         _ => return None,

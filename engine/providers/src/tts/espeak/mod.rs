@@ -28,7 +28,7 @@ const PROGRAM: &str = "espeak-ng";
 const VOICES: [&str; 3] = ["en-us", "en-gb", "en-gb-scotland"];
 const SAMPLE_RATE_HZ: u32 = 22_050;
 /// Words a minute; its own default of 175 is hard to follow over a telephone.
-const SPEED: &str = "155";
+const WORDS_A_MINUTE: u32 = 155;
 /// The longest text of one request, bytes.
 const TEXT_MAX: usize = 2_000;
 /// A sentence takes 50 ms; a program that takes this long hangs.
@@ -88,7 +88,7 @@ impl TextToSpeech for Espeak {
         let runtime = Handle::try_current().map_err(|error| unavailable(error.to_string()))?;
         let turns = Arc::clone(&self.turns);
         let task = runtime.spawn(async move {
-            let spoken = tokio::time::timeout(TIME_MAX, run(&turns, voice, &request.text, &sink)).await;
+            let spoken = tokio::time::timeout(TIME_MAX, run(&turns, voice, &request, &sink)).await;
             sink(match spoken {
                 Ok(Ok(())) => Event::Finished,
                 Ok(Err(error)) => Event::Failed(error),
@@ -103,10 +103,10 @@ impl TextToSpeech for Espeak {
 }
 
 /// One program from its start to its end.
-async fn run(turns: &Semaphore, voice: &str, text: &str, sink: &Sink) -> Result<(), Error> {
+async fn run(turns: &Semaphore, voice: &str, request: &Request, sink: &Sink) -> Result<(), Error> {
     let _turn = turns.acquire().await.map_err(|error| unavailable(error.to_string()))?;
-    let mut child = start(voice)?;
-    let (spoken, ()) = tokio::join!(forward(&mut child.1, sink), give_text(child.2, text));
+    let mut child = start(voice, request.speed_percent)?;
+    let (spoken, ()) = tokio::join!(forward(&mut child.1, sink), give_text(child.2, &request.text));
     let sounded = spoken?;
     let status = child.0.wait().await.map_err(|error| unavailable(format!("no end of it: {error}")))?;
     if !status.success() {
@@ -117,9 +117,10 @@ async fn run(turns: &Semaphore, voice: &str, text: &str, sink: &Sink) -> Result<
 
 type Pipes = (Child, tokio::process::ChildStdout, tokio::process::ChildStdin);
 
-fn start(voice: &str) -> Result<Pipes, Error> {
+fn start(voice: &str, speed_percent: u16) -> Result<Pipes, Error> {
+    let speed = (WORDS_A_MINUTE * u32::from(speed_percent) / 100).to_string();
     let mut child = Command::new(PROGRAM)
-        .args(["-v", voice, "-s", SPEED, "--stdin", "--stdout"])
+        .args(["-v", voice, "-s", &speed, "--stdin", "--stdout"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

@@ -75,6 +75,7 @@ pub(super) struct Library {
     pub(super) new_streaming: unsafe extern "C" fn() -> *mut RawStreaming,
     pub(super) streaming_value: unsafe extern "C" fn(*const RawStreaming) -> *mut c_void,
     pub(super) set_feature: unsafe extern "C" fn(*mut c_void, *const c_char, *const c_void),
+    pub(super) set_number: unsafe extern "C" fn(*mut c_void, *const c_char, c_float),
     /// Frees the utterance itself when it returns null.
     pub(super) run: unsafe extern "C" fn(*mut RawUtterance, *const RawVoice, Synthesise) -> *mut RawUtterance,
     pub(super) from_text: Synthesise,
@@ -109,6 +110,7 @@ impl Library {
                 new_streaming: soname::function(NAME, flite, "new_audio_streaming_info")?,
                 streaming_value: soname::function(NAME, flite, "audio_streaming_info_val")?,
                 set_feature: soname::function(NAME, flite, "flite_feat_set")?,
+                set_number: soname::function(NAME, flite, "flite_feat_set_float")?,
                 run: soname::function(NAME, flite, "flite_do_synth")?,
                 from_text: soname::function(NAME, flite, "utt_synth")?,
                 relation: soname::function(NAME, flite, "utt_relation")?,

@@ -72,7 +72,8 @@ impl TextToSpeech for Flite {
         }
         let is_cancelled = Arc::new(AtomicBool::new(false));
         let cancel = Cancel(Arc::clone(&is_cancelled));
-        self.workers.post(workers::Job { text: request.text, voice, sink, is_cancelled })?;
+        let Request { text, speed_percent, .. } = request;
+        self.workers.post(workers::Job { text, voice, speed_percent, sink, is_cancelled })?;
         Ok(Box::new(cancel))
     }
 }

@@ -15,6 +15,8 @@ use crate::{Error, ErrorKind};
 
 /// Samples a chunk, about: 100 ms. Smaller ones come no earlier, the planning takes longer.
 const CHUNK_SAMPLES: c_int = 1600;
+/// The pace that is the voice's own, percent.
+const ORDINARY: u16 = 100;
 const STOP: c_int = -1;
 const GO_ON: c_int = 0;
 
@@ -33,6 +35,7 @@ pub(super) fn synthesise(
     library: &'static Library,
     voice: Voice,
     words: &Words,
+    speed_percent: u16,
     tell: &mut dyn FnMut(Event) -> bool,
 ) -> Result<(), Error> {
     let text = CString::new(words.plain_text())
@@ -50,6 +53,10 @@ pub(super) fn synthesise(
         (*streaming).user_data = (&raw mut listener).cast();
         let value = (library.streaming_value)(streaming);
         (library.set_feature)((*utterance).features, c"streaming_info".as_ptr(), value);
+        if speed_percent != ORDINARY {
+            let stretch = f32::from(ORDINARY) / f32::from(speed_percent.max(1));
+            (library.set_number)((*utterance).features, c"duration_stretch".as_ptr(), stretch);
+        }
         let done = (library.run)(utterance, voice.raw, library.from_text);
         if done.is_null() {
             return Err(Error::new(NAME, ErrorKind::Unavailable, "flite could not speak the text"));

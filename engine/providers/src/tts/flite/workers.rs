@@ -22,6 +22,7 @@ const WAITING_MAX: usize = 64;
 pub(super) struct Job {
     pub(super) text: String,
     pub(super) voice: Voice,
+    pub(super) speed_percent: u16,
     pub(super) sink: Sink,
     pub(super) is_cancelled: Arc<AtomicBool>,
 }
@@ -82,7 +83,7 @@ fn speak(library: &'static Library, job: &Job) {
         tell(Event::Words(words.timed(&[])));
         Ok(())
     } else {
-        synthesise(library, job.voice, &words, &mut tell)
+        synthesise(library, job.voice, &words, job.speed_percent, &mut tell)
     };
     match done {
         Ok(()) => tell(Event::Finished),
