@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parlance::convert::{agent as convert_agent, policy as convert_policy};
+use parlance::convert::policy as convert_policy;
 use parlance::session::past;
 use parlance_conversation::{Action, CallTime, Conversation, Input, Now, Scene};
 use parlance_proto::v1;
