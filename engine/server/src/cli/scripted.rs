@@ -185,6 +185,40 @@ fn millis(millis: u32) -> Duration {
 
 #[tonic::async_trait]
 impl AgentService for Scripted {
+    type TestAgentStream = ReceiverStream<Result<TestAgentResponse, Status>>;
+
+    async fn get_flow(&self, _: Request<GetFlowRequest>) -> Result<Response<GetFlowResponse>, Status> {
+        Err(unscripted())
+    }
+
+    async fn update_flow(
+        &self,
+        _: Request<UpdateFlowRequest>,
+    ) -> Result<Response<UpdateFlowResponse>, Status> {
+        Err(unscripted())
+    }
+
+    async fn validate_flow(
+        &self,
+        _: Request<ValidateFlowRequest>,
+    ) -> Result<Response<ValidateFlowResponse>, Status> {
+        Err(unscripted())
+    }
+
+    async fn get_agent_stats(
+        &self,
+        _: Request<GetAgentStatsRequest>,
+    ) -> Result<Response<GetAgentStatsResponse>, Status> {
+        Err(unscripted())
+    }
+
+    async fn test_agent(
+        &self,
+        _: Request<TestAgentRequest>,
+    ) -> Result<Response<Self::TestAgentStream>, Status> {
+        Err(unscripted())
+    }
+
     async fn create_agent(
         &self,
         request: Request<CreateAgentRequest>,
@@ -234,4 +268,8 @@ impl AgentService for Scripted {
         self.agents.lock().unwrap_or_else(PoisonError::into_inner).remove(&name);
         Ok(Response::new(DeleteAgentResponse {}))
     }
+}
+
+fn unscripted() -> Status {
+    Status::unimplemented("no command of these tests asks for this")
 }
