@@ -185,6 +185,40 @@ fn millis(millis: u32) -> Duration {
 
 #[tonic::async_trait]
 impl AgentService for Scripted {
+    type TestAgentStream = ReceiverStream<Result<TestAgentResponse, Status>>;
+
+    async fn get_flow(&self, _: Request<GetFlowRequest>) -> Result<Response<GetFlowResponse>, Status> {
+        Err(unscripted())
+    }
+
+    async fn update_flow(
+        &self,
+        _: Request<UpdateFlowRequest>,
+    ) -> Result<Response<UpdateFlowResponse>, Status> {
+        Err(unscripted())
+    }
+
+    async fn validate_flow(
+        &self,
+        _: Request<ValidateFlowRequest>,
+    ) -> Result<Response<ValidateFlowResponse>, Status> {
+        Err(unscripted())
+    }
+
+    async fn get_agent_stats(
+        &self,
+        _: Request<GetAgentStatsRequest>,
+    ) -> Result<Response<GetAgentStatsResponse>, Status> {
+        Err(unscripted())
+    }
+
+    async fn test_agent(
+        &self,
+        _: Request<TestAgentRequest>,
+    ) -> Result<Response<Self::TestAgentStream>, Status> {
+        Err(unscripted())
+    }
+
     async fn create_agent(
         &self,
         request: Request<CreateAgentRequest>,
@@ -268,4 +302,8 @@ impl AgentService for Scripted {
     ) -> Result<Response<Self::TestAgentStream>, Status> {
         Err(Status::unimplemented("no test asks for this"))
     }
+}
+
+fn unscripted() -> Status {
+    Status::unimplemented("no command of these tests asks for this")
 }
