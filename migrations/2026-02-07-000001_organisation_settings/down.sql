@@ -1,5 +1,4 @@
 DROP FUNCTION list_organisations(uuid, bigint);
 DROP POLICY listing ON organisations;
-DROP INDEX calls_created;
 ALTER TABLE organisations
     DROP COLUMN instructions, DROP COLUMN etag, DROP COLUMN sessions_max, DROP COLUMN calls_per_minute;

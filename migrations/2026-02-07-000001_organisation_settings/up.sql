@@ -8,8 +8,6 @@ COMMENT ON COLUMN organisations.instructions IS 'business rules and persona: par
 COMMENT ON COLUMN organisations.etag IS 'differs after every change';
 COMMENT ON COLUMN organisations.sessions_max IS 'calls live at once; 0 is no limit of its own';
 COMMENT ON COLUMN organisations.calls_per_minute IS 'calls made in any 60 s; 0 is no limit of its own';
--- The quota counts the calls of the last minute.
-CREATE INDEX calls_created ON calls (organisation_id, create_time);
 
 -- The operator lists organisations before one of them is chosen. The function runs as the owner, who is under the
 -- forced policy too: this second policy is for it alone, and only in a transaction of this function. It tells ids; the
