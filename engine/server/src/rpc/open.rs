@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use parlance_conversation::{Conversation, EndReason, Policy};
 use parlance_media::format::{AudioFormat, Encoding};
 use parlance_proto::v1;
@@ -128,9 +129,8 @@ pub async fn open(
     let key = CallKey { organisation, call, owner };
     let opened =
         begun.and_then(|_| put_together(&seat, key, inbox, &agent, policy, &start, formats, outgoing));
-    if opened.as_ref().is_err_and(|refusal| !leaves_call(refusal, waited)) {
-        // The row must not stay behind as a call that seems to go on.
-        engine.close_unopened(key).await;
+    if let Err(refusal) = &opened {
+        put_away(engine, key, refusal, waited).await;
     }
     let trace = engine.traces.clone().map(|traces| CallTrace::begin(traces, call, agent_id.as_str()));
     let session = opened?.traced(trace);
@@ -277,12 +277,21 @@ async fn begin_call(engine: &Engine, scope: &Scope, call: CallId) -> Result<Owne
     }
 }
 
-/// Whether the call's row is left as it is by a session that was refused: it is another session's, or waits on.
-fn leaves_call(refusal: &Refusal, waited: bool) -> bool {
+/// Puts the row of a call away whose session was refused: it must not stay behind as a call that seems to go on.
+async fn put_away(engine: &Engine, key: CallKey, refusal: &Refusal, waited: bool) {
     match refusal {
-        Refusal::WrongState { reason: v1::ErrorReason::CallTaken, .. } => true,
-        Refusal::Exhausted { reason: v1::ErrorReason::QuotaExceeded, .. } => waited,
-        _ => false,
+        // It is another session's.
+        Refusal::WrongState { reason: v1::ErrorReason::CallTaken, .. } => {}
+        // It can be joined later; and one made a moment ago has never been a call.
+        Refusal::Exhausted { reason: v1::ErrorReason::QuotaExceeded, .. } if waited => {}
+        Refusal::Exhausted { reason: v1::ErrorReason::QuotaExceeded, .. } => {
+            let scope = engine.store.scope(key.organisation);
+            let nothing_recorded = |_| -> BoxFuture<'static, bool> { Box::pin(std::future::ready(true)) };
+            if let Err(error) = calls::delete(&scope, key.call, None, nothing_recorded).await {
+                tracing::warn!(%error, call = %key.call, "a call that was refused stays as one nobody joined");
+            }
+        }
+        _ => engine.close_unopened(key).await,
     }
 }
 
