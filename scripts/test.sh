@@ -16,4 +16,6 @@ step "$buf" lint
 step "$buf" format --diff --exit-code
 step node tooling/check-dependencies.mjs
 step cargo clippy --locked --workspace --all-targets -- -D warnings
+# Most tests wait for speech in real time, not for the processor: twice as many at once as it has cores.
+export RUST_TEST_THREADS="${RUST_TEST_THREADS:-$(($(nproc) * 2))}"
 [ "${1:-}" = --lint ] || step cargo test --locked --workspace
