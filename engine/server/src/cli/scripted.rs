@@ -269,3 +269,7 @@ impl AgentService for Scripted {
         Ok(Response::new(DeleteAgentResponse {}))
     }
 }
+
+fn unscripted() -> Status {
+    Status::unimplemented("no test of the client asks for this")
+}
