@@ -226,7 +226,9 @@ mod tests {
     #[test]
     fn an_agent_printed_and_read_again_is_the_same() {
         let agent = parsed(EXAMPLE).expect("the example is valid");
-        assert_eq!(parsed(&to_yaml(&agent).expect("it has a YAML form")).expect("that form is valid"), agent);
+        let yaml = to_yaml(&agent).expect("it has a YAML form");
+        assert_eq!(parsed(&yaml).expect("that form is valid"), agent);
+        assert!((0..10).all(|_| to_yaml(&agent).expect("it still has") == yaml), "each print is the same");
     }
 
     #[test]

@@ -8,7 +8,8 @@ use std::sync::LazyLock;
 use parlance_proto::DESCRIPTOR_SET;
 use prost::Message;
 use prost_reflect::{
-    DescriptorPool, DeserializeOptions, DynamicMessage, MessageDescriptor, SerializeOptions,
+    DescriptorPool, DeserializeOptions, DynamicMessage, Kind, MessageDescriptor, ReflectMessage,
+    SerializeOptions,
 };
 use serde_json::Value;
 
@@ -40,12 +41,37 @@ pub fn to_yaml(name: &str, message: &impl Message) -> Result<String, Error> {
     let impossible = |error: String| Error::Usage(format!("parlance.v1.{name} has no YAML form: {error}"));
     let mut dynamic = DynamicMessage::new(descriptor(name)?);
     dynamic.transcode_from(message).map_err(|error| impossible(error.to_string()))?;
-    let mut yaml = Vec::new();
     let options = SerializeOptions::new().use_proto_field_name(true);
-    dynamic
-        .serialize_with_options(&mut serde_yaml_ng::Serializer::new(&mut yaml), &options)
+    let mut yaml = dynamic
+        .serialize_with_options(serde_yaml_ng::value::Serializer, &options)
         .map_err(|error| impossible(error.to_string()))?;
-    String::from_utf8(yaml).map_err(|error| impossible(error.to_string()))
+    sort_maps(&dynamic.descriptor(), &mut yaml);
+    serde_yaml_ng::to_string(&yaml).map_err(|error| impossible(error.to_string()))
+}
+
+/// Puts the entries of maps in the order of their keys: they come in any, and two prints of one agent must not differ.
+fn sort_maps(descriptor: &MessageDescriptor, value: &mut serde_yaml_ng::Value) {
+    let Some(fields) = value.as_mapping_mut() else { return };
+    for (name, value) in fields.iter_mut() {
+        let Some(field) = name.as_str().and_then(|name| descriptor.get_field_by_name(name)) else { continue };
+        let Kind::Message(inner) = field.kind() else { continue };
+        match value {
+            serde_yaml_ng::Value::Mapping(entries) if field.is_map() => {
+                let mut sorted: Vec<_> = std::mem::take(entries).into_iter().collect();
+                sorted.sort_by(|(one, _), (other, _)| one.as_str().cmp(&other.as_str()));
+                let Kind::Message(inner) = inner.map_entry_value_field().kind() else {
+                    entries.extend(sorted);
+                    continue;
+                };
+                sorted.iter_mut().for_each(|(_, value)| sort_maps(&inner, value));
+                entries.extend(sorted);
+            }
+            serde_yaml_ng::Value::Sequence(items) => {
+                items.iter_mut().for_each(|item| sort_maps(&inner, item))
+            }
+            one => sort_maps(&inner, one),
+        }
+    }
 }
 
 /// Reads a `parlance.v1.<name>` from YAML; JSON is YAML too.
