@@ -234,7 +234,7 @@ pub async fn mark_started(scope: &Scope, id: CallId, lease: Lease, at: Timestamp
     }
 }
 
-/// Ends a call, whoever holds it. One that has ended stays as it is and is given back: the first reason counts.
+/// Ends a call, whoever holds it: for a hand from outside, as no node may do that to another. One that has ended stays as it is and is given back: the first reason counts.
 ///
 /// # Errors
 /// [`Error::NotFound`] when there is none.
@@ -277,6 +277,27 @@ async fn write_end(scope: &Scope, id: CallId, owner: Option<Owner>, end: &CallEn
                     update = update.filter(calls::owner_epoch.eq(owner.epoch));
                 }
                 Ok(update.returning(Call::as_returning()).get_result(conn).await.optional()?)
+            })
+        })
+        .await
+}
+
+/// Ends a call that has not begun. False if it has, or is over: it stays as it is.
+///
+/// # Errors
+/// [`Error::Unavailable`] when the database can't be reached.
+pub async fn end_unbegun(scope: &Scope, id: CallId, end: &CallEnd) -> Result<bool> {
+    scope
+        .run(|conn| {
+            Box::pin(async move {
+                let row = calls::table.filter(calls::id.eq(id)).filter(calls::state.eq(CallState::Created));
+                let change = (
+                    calls::state.eq(CallState::Ended),
+                    calls::end_time.eq(PgTime(end.at)),
+                    calls::end_reason.eq(&end.reason),
+                    calls::end_message.eq(&end.message),
+                );
+                Ok(diesel::update(row).set(change).execute(conn).await? == 1)
             })
         })
         .await

@@ -70,6 +70,18 @@ in_both_setups! {
         assert_eq!(calls::get(&scope, lapsed).await.unwrap().end_reason.as_deref(), Some("api_ended"));
     }
 
+    async fn a_call_that_never_began_is_ended_only_until_a_session_takes_it(store: Store) {
+        let scope = new_organisation(&store).await;
+        let (waiting, live) = (new_call(&scope).await, new_call(&scope).await);
+        let taken = calls::mark_started(&scope, live, new_lease(), at(0)).await.unwrap();
+        for (call, ends) in [(waiting, true), (waiting, false), (live, false), (CallId::new(), false)] {
+            assert_eq!(calls::end_unbegun(&scope, call, &ended("provider_failed", 9)).await.unwrap(), ends);
+        }
+        let over = calls::get(&scope, waiting).await.unwrap();
+        assert_eq!((over.state, over.end_reason.as_deref()), (CallState::Ended, Some("provider_failed")));
+        assert_eq!(calls::get(&scope, live).await.unwrap(), taken);
+    }
+
     async fn a_call_that_is_not_there_is_not_found(store: Store) {
         let scope = new_organisation(&store).await;
         let nobody = CallId::new();
