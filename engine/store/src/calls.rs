@@ -303,8 +303,13 @@ pub async fn end_unbegun(scope: &Scope, id: CallId, end: &CallEnd) -> Result<boo
         .await
 }
 
-/// Ends a call that nobody holds: not begun, or left by an owner whose lease has lapsed, who is fenced off by it. False
-/// if it is held or has ended: it stays as it is.
+/// An owner that did not come back within its grace. As in `close_lost_calls`, by the owner's own lease.
+const LEFT: &str = "COALESCE(lease_expire_time + lease_ms * interval '1 ms' < clock_timestamp() \
+     AND pg_postmaster_start_time() + 2 * lease_ms * interval '1 ms' < clock_timestamp(), true)";
+
+/// Ends a call that nobody holds: not begun, or left by an owner whose lease lapsed one more lease ago, with the
+/// database up for two, so that it had time to come back; it is fenced off by this. False if the call is held or has
+/// ended: it stays as it is.
 ///
 /// # Errors
 /// [`Error::Unavailable`] when the database can't be reached.
@@ -312,7 +317,7 @@ pub async fn end_unheld(scope: &Scope, id: CallId, end: &CallEnd) -> Result<bool
     scope
         .run(|conn| {
             Box::pin(async move {
-                let lapsed = sql::<Bool>("COALESCE(lease_expire_time < clock_timestamp(), true)");
+                let lapsed = sql::<Bool>(LEFT);
                 let left = calls::state.eq(CallState::Ongoing).and(lapsed);
                 let row = calls::table.filter(calls::id.eq(id));
                 let row = row.filter(calls::state.eq(CallState::Created).or(left));
