@@ -19,7 +19,7 @@ use crate::ownership::{Lease, Owner};
 use crate::schema::calls;
 use crate::text_enum::text_enum;
 use crate::time::{PgTime, PgTimeOrNull};
-use crate::{AgentId, CallId, Error, NodeId, Result, Scope, etag, quotas};
+use crate::{AgentId, CallId, Error, NodeId, Result, Scope, etag, invocations, quotas};
 
 pub use change::{CallUpdate, Deletion, close_unjoined, delete, update};
 pub use list::{CallCondition, CallFilter, CallOrder, CallTime, Comparison, list, plan};
@@ -309,7 +309,7 @@ const LEFT: &str = "COALESCE(lease_expire_time + lease_ms * interval '1 ms' < cl
 
 /// Ends a call that nobody holds: not begun, or left by an owner whose lease lapsed one more lease ago, with the
 /// database up for two, so that it had time to come back; it is fenced off by this. False if the call is held or has
-/// ended: it stays as it is.
+/// ended: it stays as it is. Its unfinished tool runs are closed with it.
 ///
 /// # Errors
 /// [`Error::Unavailable`] when the database can't be reached.
@@ -327,7 +327,11 @@ pub async fn end_unheld(scope: &Scope, id: CallId, end: &CallEnd) -> Result<bool
                     calls::end_reason.eq(&end.reason),
                     calls::end_message.eq(&end.message),
                 );
-                Ok(diesel::update(row).set(change).execute(conn).await? == 1)
+                let ended = diesel::update(row).set(change).execute(conn).await? == 1;
+                if ended {
+                    invocations::close_unfinished(conn, id, end.message.as_deref()).await?;
+                }
+                Ok(ended)
             })
         })
         .await

@@ -198,6 +198,24 @@ in_both_setups! {
         assert_eq!(states, [InvocationState::Failed, InvocationState::Unknown]);
     }
 
+    async fn the_tool_runs_of_a_call_that_is_ended_without_its_owner_are_over_too(store: Store) {
+        let scope = new_organisation(&store).await;
+        let call = new_call(&scope).await;
+        let owner = take(&scope, call, new_lease()).await;
+        tools::begin(&scope, (call, owner), "1").await;
+        let begun = tools::begin(&scope, (call, owner), "2").await;
+        invocations::mark_running(&scope, owner, begun.id).await.unwrap();
+        let shorter = format!("UPDATE calls SET lease_ms = 1, lease_expire_time = now() - interval '1 s' \
+                               WHERE id = '{call}'");
+        assert_eq!(execute(&scope, &shorter).await.unwrap(), 1);
+        // A sweep of another test may be first, and does the same.
+        calls::end_unheld(&scope, call, &hung_up()).await.unwrap();
+        let runs = invocations::list(&scope, call).await.unwrap();
+        let states: Vec<_> = runs.iter().map(|run| run.state).collect();
+        assert_eq!(states, [InvocationState::Failed, InvocationState::Unknown]);
+        assert!(runs.iter().all(|run| run.finish_time.is_some() && run.result.is_some()), "{runs:?}");
+    }
+
     async fn within_its_grace_a_call_is_left_alone(store: Store) {
         let scope = new_organisation(&store).await;
         let (call, _) = live_call(&scope).await;
