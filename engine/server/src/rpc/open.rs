@@ -273,7 +273,7 @@ async fn begin_call(engine: &Engine, scope: &Scope, call: CallId) -> Result<Owne
     match calls::mark_started(scope, call, ownership.lease(), jiff::Timestamp::now()).await {
         Ok(row) => Ok(ownership.took(call, row.owner_epoch)),
         Err(parlance_store::Error::Conflict(_)) => Err(taken(call)),
-        Err(error) => Err(error.into()),
+        Err(error) => Err(super::call::missing(error, call)),
     }
 }
 
