@@ -147,7 +147,7 @@ struct LostRow {
 }
 
 /// Ends the calls whose owners let their leases lapse and did not come back within the grace, as `engine_lost`; with
-/// their unfinished tool runs. Of nodes that do this at once each call is given to one. At most 1,000 a time.
+/// their unfinished tool runs. Of nodes that do this at once each call is given to one. At most 100 a time.
 /// The watch of `sweeper` must have no gap longer than half its own lease.
 ///
 /// # Errors
