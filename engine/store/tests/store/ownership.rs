@@ -13,7 +13,9 @@ use parlance_store::transcripts::{self, Role, TranscriptEntry};
 use parlance_store::{CallId, Error, NodeId, Scope, Store};
 use serde_json::json;
 
-use crate::setup::{execute, in_both_setups, live_call, new_call, new_lease, new_organisation, take};
+use crate::setup::{
+    CONNECTIONS, execute, in_both_setups, live_call, new_call, new_lease, new_organisation, take,
+};
 use crate::tools;
 
 fn batch(scope: &Scope, call: CallId, owner: Owner, offset: i64) -> JournalBatch {
@@ -306,6 +308,31 @@ in_both_setups! {
         assert_eq!(closed.len(), all, "a call was closed twice");
         for call in calls {
             assert_eq!(swept(&store, &scope, call).await.owner_epoch, 2);
+        }
+    }
+
+    async fn leases_are_renewed_while_every_other_connection_is_taken(store: Store) {
+        let scope = new_organisation(&store).await;
+        let (call, owner) = live_call(&scope).await;
+        let taken = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
+        let done = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
+        let all = CONNECTIONS;
+        let busy: Vec<_> = (0..all).map(|_| {
+            let (scope, taken, done) = (scope.clone(), taken.clone(), done.clone());
+            tokio::spawn(async move {
+                scope.run(|_| Box::pin(async move {
+                    taken.add_permits(1);
+                    drop(done.acquire().await);
+                    Ok(())
+                })).await
+            })
+        }).collect();
+        drop(taken.acquire_many(all).await.unwrap());
+        let renewed = ownership::renew(&store, owner.node, &[call]).await.unwrap();
+        assert_eq!(renewed.kept, [(call, owner.epoch)].into());
+        done.add_permits(1);
+        for task in busy {
+            task.await.unwrap().unwrap();
         }
     }
 
