@@ -49,6 +49,18 @@ async fn main() -> ExitCode {
     }
 }
 
+/// `parlance calls list | head -1` is no reason to panic: who prints to nobody any more ends as SIGPIPE would have it.
+fn leave_with_the_reader() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let text = panic.payload().downcast_ref::<String>();
+        if text.is_some_and(|text| text.starts_with("failed printing to stdout: Broken pipe")) {
+            std::process::exit(128 + 13);
+        }
+        usual(panic);
+    }));
+}
+
 /// What was typed, with what file, `.env` and environment add to it.
 struct Read {
     settings: Settings,
@@ -65,6 +77,9 @@ fn read() -> Result<Read, settings::Error> {
 
 async fn obey(Read { settings, matches }: Read) -> Result<ExitCode, String> {
     let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    if matches!(arguments.command, Command::Client(_) | Command::Config(_)) {
+        leave_with_the_reader();
+    }
     match arguments.command {
         Command::Serve(config) => run::serve(config).await.map_err(|error| error.to_string()),
         Command::Migrate(config) => run::migrate(&config).await.map_err(|error| error.to_string()),

@@ -69,6 +69,8 @@ pub enum Refusal {
         /// The call's resource name.
         call: String,
     },
+    /// The database broke off in the middle: the request may have been carried out.
+    Unsure,
     /// This engine is shutting down.
     Draining,
     /// Nothing came in time.
@@ -142,6 +144,10 @@ impl From<parlance_store::Error> for Refusal {
             parlance_store::Error::QuotaExceeded { message, retry_after } => {
                 Refusal::Exhausted { reason: ErrorReason::QuotaExceeded, message, retry_after }
             }
+            parlance_store::Error::Unsure(cause) => {
+                tracing::warn!(%cause, "database broke off while committing");
+                Refusal::Unsure
+            }
             other => {
                 tracing::error!(error = %other, "request failed in the store");
                 Refusal::Internal
@@ -213,6 +219,7 @@ pub fn code(reason: ErrorReason) -> Code {
 fn retry_after(refusal: &Refusal) -> Option<Duration> {
     match refusal {
         Refusal::Exhausted { retry_after, .. } => Some(*retry_after),
+        Refusal::Unsure => Some(parlance_store::requests::CLAIM_LASTS),
         Refusal::Unavailable { .. }
         | Refusal::OwnerUnreachable { .. }
         | Refusal::Draining
@@ -257,6 +264,10 @@ fn describe(refusal: &Refusal) -> (ErrorReason, String) {
         Refusal::OwnerUnreachable { call } => (
             ErrorReason::OwnerUnreachable,
             format!("the engine that {call} lives on did not answer in time and nothing was done; try again"),
+        ),
+        Refusal::Unsure => (
+            ErrorReason::Unavailable,
+            "the database broke off in the middle: look whether it was done before you send it again".to_owned(),
         ),
         Refusal::Draining => (ErrorReason::Draining, "this engine is shutting down; try another".to_owned()),
         Refusal::TooLate { message } => (ErrorReason::TooLate, message.clone()),

@@ -16,7 +16,7 @@ use crate::{AgentId, Result, Scope, Work, etag, phone_numbers};
 
 mod list;
 
-pub use list::{AgentFilter, AgentOrder, AgentTerm, OrderBy, Range, list};
+pub use list::{AgentFilter, AgentOrder, AgentTerm, OrderBy, list};
 
 text_enum!(
     /// Whether an agent takes calls.

@@ -4,9 +4,10 @@
 //! What is refused is decided in `booking`; here is what makes the answer true when many ask at once: a lock on
 //! the organisation's row. An organisation with resources books each appointment on the first active one that is
 //! free; in another, two clash when more than its capacity would overlap at one instant. Times go in and out as
-//! instants; refusals speak local time.
+//! instants; refusals speak local time. [`list`] has what they are found by.
 
-use diesel::pg::Pg;
+mod list;
+
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use jiff::tz::TimeZone;
@@ -16,13 +17,12 @@ use serde::{Deserialize, Serialize};
 use crate::booking::{Booked, Diary, Refusal, Room, Stretch};
 use crate::opening_hours;
 use crate::organisations::Organisation;
-use crate::page::{parse_time_key, time_key};
 use crate::schema::{appointments, organisations as organisation_rows};
 use crate::text_enum::text_enum;
 use crate::time::PgTime;
-use crate::{
-    AppointmentId, CallId, Error, Page, PageRequest, ResourceId, Result, Scope, Work, etag, resources,
-};
+use crate::{AppointmentId, CallId, Error, ResourceId, Result, Scope, Work, etag, resources};
+
+pub use list::{AppointmentCondition, AppointmentFilter, AppointmentOrder, list};
 
 const LONGEST: SignedDuration = SignedDuration::from_hours(24);
 const LARGEST_PARTY: i32 = 1_000;
@@ -123,21 +123,6 @@ pub enum Change {
     AlreadyCancelled,
     /// Nothing was changed: it can't be had at the new time.
     Refused(Refusal),
-}
-
-/// Which appointments to list.
-#[derive(Debug, Clone, Default)]
-pub struct AppointmentFilter {
-    /// Only those that begin then or later.
-    pub starts_from: Option<Timestamp>,
-    /// Only those that begin before then.
-    pub starts_before: Option<Timestamp>,
-    /// Only those made in this call.
-    pub call_id: Option<CallId>,
-    /// Only those in this state.
-    pub state: Option<AppointmentState>,
-    /// Only those booked on this resource.
-    pub resource_id: Option<ResourceId>,
 }
 
 /// Books an appointment, unless it is in the past, outside opening hours or taken. `now` is the present.
@@ -362,51 +347,4 @@ async fn lock(conn: &mut Work<'_>, id: AppointmentId, etag: Option<&str>) -> Res
     let found: Option<Appointment> = query.for_update().first(conn).await.optional()?;
     etag::check(found.as_ref().map(|row| row.etag.as_str()), etag, "appointment")?;
     found.ok_or(Error::NotFound("appointment"))
-}
-
-/// A page of the organisation's appointments by their start.
-///
-/// # Errors
-/// [`Error::Invalid`] when the page token is not from this list with this filter.
-pub async fn list(
-    scope: &Scope,
-    filter: &AppointmentFilter,
-    request: &PageRequest,
-) -> Result<Page<Appointment>> {
-    let mark = format!("appointments {filter:?}");
-    let after = request.after(&mark)?.map(|key| parse_time_key::<AppointmentId>(&key)).transpose()?;
-    let rows = scope
-        .run(|conn| {
-            Box::pin(async move {
-                let mut query = matching(filter).select(Appointment::as_select());
-                if let Some((start, id)) = after {
-                    let same_start = appointments::start_time.eq(PgTime(start)).and(appointments::id.gt(id));
-                    query = query.filter(appointments::start_time.gt(PgTime(start)).or(same_start));
-                }
-                let query = query.order((appointments::start_time, appointments::id)).limit(request.rows());
-                Ok(query.load::<Appointment>(conn).await?)
-            })
-        })
-        .await?;
-    Ok(request.page(rows, &mark, |last| time_key(last.start_time, last.id)))
-}
-
-fn matching(filter: &AppointmentFilter) -> appointments::BoxedQuery<'_, Pg> {
-    let mut query = appointments::table.into_boxed();
-    if let Some(from) = filter.starts_from {
-        query = query.filter(appointments::start_time.ge(PgTime(from)));
-    }
-    if let Some(before) = filter.starts_before {
-        query = query.filter(appointments::start_time.lt(PgTime(before)));
-    }
-    if let Some(call) = filter.call_id {
-        query = query.filter(appointments::call_id.eq(call));
-    }
-    if let Some(state) = filter.state {
-        query = query.filter(appointments::state.eq(state));
-    }
-    if let Some(resource) = filter.resource_id {
-        query = query.filter(appointments::resource_id.eq(resource));
-    }
-    query
 }

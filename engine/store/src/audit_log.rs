@@ -1,14 +1,16 @@
 //! The audit log: which key changed what, append-only, newest first.
 
+use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::lists::within;
 use crate::page::foreign_token;
 use crate::schema::audit_log;
 use crate::time::PgTime;
-use crate::{AuditEntryId, KeyId, Page, PageRequest, Result, Scope};
+use crate::{AuditEntryId, KeyId, Page, PageRequest, Range, Result, Scope};
 
 /// One administrative call that was carried out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Queryable, Selectable)]
@@ -53,7 +55,26 @@ pub struct AuditFilter {
     pub since: Option<Timestamp>,
     /// Only those noted before then.
     pub before: Option<Timestamp>,
+    /// Only those that fulfil all of these too.
+    pub conditions: Vec<AuditCondition>,
+    /// The oldest first.
+    pub ascending: bool,
 }
+
+/// What an entry must fulfil.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AuditCondition {
+    /// It was called with this key.
+    Key(KeyId),
+    /// It is a call of this RPC, by its path.
+    Method(String),
+    /// This is the name of what was changed.
+    Resource(String),
+    /// It was noted in this time.
+    Created(Range),
+}
+
+type Entries<'a> = audit_log::BoxedQuery<'a, Pg>;
 
 /// Notes a call that was carried out.
 ///
@@ -72,10 +93,11 @@ pub async fn append(scope: &Scope, new: NewAuditEntry) -> Result<()> {
     scope.run(|conn| Box::pin(async move { Ok(insert.execute(conn).await.map(drop)?) })).await
 }
 
-/// A page of the log, newest first.
+/// A page of the log, newest first unless the filter has another order.
 ///
 /// # Errors
-/// [`Error::Invalid`](crate::Error::Invalid) for a page token that is not of this list.
+/// [`Error::Invalid`](crate::Error::Invalid) for a page token that is not of this list with this filter and
+/// order.
 pub async fn list(scope: &Scope, filter: &AuditFilter, page: &PageRequest) -> Result<Page<AuditEntry>> {
     let mark = format!("audit log {filter:?}");
     let after = page.after(&mark)?;
@@ -83,11 +105,7 @@ pub async fn list(scope: &Scope, filter: &AuditFilter, page: &PageRequest) -> Re
     let rows = scope
         .run(|conn| {
             Box::pin(async move {
-                let mut query = matching(filter);
-                if let Some(after) = after {
-                    query = query.filter(audit_log::id.lt(after));
-                }
-                let query = query.order(audit_log::id.desc()).limit(page.rows());
+                let query = in_order(matching(filter), after, filter.ascending).limit(page.rows());
                 Ok(query.select(AuditEntry::as_select()).load(conn).await?)
             })
         })
@@ -95,7 +113,17 @@ pub async fn list(scope: &Scope, filter: &AuditFilter, page: &PageRequest) -> Re
     Ok(page.page(rows, &mark, |entry: &AuditEntry| entry.id.to_string()))
 }
 
-fn matching(filter: &AuditFilter) -> audit_log::BoxedQuery<'_, diesel::pg::Pg> {
+/// The ids are in the order of the noting.
+fn in_order(query: Entries<'_>, after: Option<AuditEntryId>, ascending: bool) -> Entries<'_> {
+    match (after, ascending) {
+        (None, true) => query.order(audit_log::id),
+        (None, false) => query.order(audit_log::id.desc()),
+        (Some(last), true) => query.filter(audit_log::id.gt(last)).order(audit_log::id),
+        (Some(last), false) => query.filter(audit_log::id.lt(last)).order(audit_log::id.desc()),
+    }
+}
+
+fn matching(filter: &AuditFilter) -> Entries<'_> {
     let mut query = audit_log::table.into_boxed();
     if let Some(key) = filter.key_id {
         query = query.filter(audit_log::key_id.eq(key));
@@ -109,5 +137,10 @@ fn matching(filter: &AuditFilter) -> audit_log::BoxedQuery<'_, diesel::pg::Pg> {
     if let Some(before) = filter.before {
         query = query.filter(audit_log::create_time.lt(PgTime(before)));
     }
-    query
+    filter.conditions.iter().fold(query, |query, condition| match condition {
+        AuditCondition::Key(key) => query.filter(audit_log::key_id.eq(key)),
+        AuditCondition::Method(method) => query.filter(audit_log::method.eq(method)),
+        AuditCondition::Resource(resource) => query.filter(audit_log::resource.eq(resource)),
+        AuditCondition::Created(range) => within!(query, audit_log::create_time, range),
+    })
 }

@@ -16,6 +16,9 @@ pub enum Error {
     /// The database can't be reached or has no connection free within 5 s. The same work may succeed later.
     #[error("reach the database: {0}")]
     Unavailable(String),
+    /// The connection broke while the work was committed: it may be done, or not.
+    #[error("learn from the database whether it was done: {0}")]
+    Unsure(String),
     /// No such row, or it belongs to another organisation: the two look alike on purpose.
     #[error("find it: no such {0}")]
     NotFound(&'static str),
@@ -59,7 +62,7 @@ pub enum Error {
 impl Error {
     /// Whether the same work, done again unchanged, may succeed.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Unavailable(_))
+        matches!(self, Self::Unavailable(_) | Self::Unsure(_))
     }
 
     /// Whether the values given are to blame, so that the same work never succeeds however well the database is.
@@ -71,7 +74,11 @@ impl Error {
             | Self::Conflict(_)
             | Self::Fenced
             | Self::Invalid { .. } => true,
-            Self::Unavailable(_) | Self::QuotaExceeded { .. } | Self::Setup(_) | Self::Cluster(_) => false,
+            Self::Unavailable(_)
+            | Self::Unsure(_)
+            | Self::QuotaExceeded { .. }
+            | Self::Setup(_)
+            | Self::Cluster(_) => false,
             Self::Query(Diesel::DatabaseError(kind, info)) => match kind {
                 DatabaseErrorKind::NotNullViolation
                 | DatabaseErrorKind::CheckViolation

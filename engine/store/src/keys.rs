@@ -2,7 +2,9 @@
 //!
 //! A secret is `pk_` and 43 characters of base 62, some 256 random bits, so a plain SHA-256 is enough and the
 //! look-up by it tells a timing attacker nothing useful. What a scope allows is not decided here; only that the last key
-//! with the scope [`ADMIN`] stays, because nobody could make another.
+//! with the scope [`ADMIN`] stays, because nobody could make another. [`list`] has what keys are found by.
+
+mod list;
 
 use diesel::prelude::*;
 use diesel::sql_types::{Array, Binary, Text, Uuid as SqlUuid};
@@ -11,10 +13,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::page::foreign_token;
 use crate::schema::{api_keys, organisations};
 use crate::time::{PgTime, PgTimeOrNull};
-use crate::{Error, KeyId, OrganisationId, Page, PageRequest, Result, Scope, Store, Work};
+use crate::{Error, KeyId, OrganisationId, Result, Scope, Store, Work};
+
+pub use list::{KeyCondition, KeyFilter, list};
 
 /// The scope that allows everything.
 pub const ADMIN: &str = "admin";
@@ -181,28 +184,6 @@ pub async fn get(scope: &Scope, id: KeyId) -> Result<ApiKey> {
         })
         .await;
     found.map_err(|e| e.about("key"))
-}
-
-/// A page of the keys, oldest first, revoked ones too.
-///
-/// # Errors
-/// [`Error::Invalid`] when the page token is not from this list.
-pub async fn list(scope: &Scope, request: &PageRequest) -> Result<Page<ApiKey>> {
-    const QUERY: &str = "api keys";
-    let after = request.after(QUERY)?;
-    let after: Option<KeyId> = after.map(|id| id.parse().map_err(|_| foreign_token())).transpose()?;
-    let rows = scope
-        .run(|conn| {
-            Box::pin(async move {
-                let mut query = api_keys::table.select(ApiKey::as_select()).into_boxed();
-                if let Some(after) = after {
-                    query = query.filter(api_keys::id.gt(after));
-                }
-                Ok(query.order(api_keys::id).limit(request.rows()).load::<ApiKey>(conn).await?)
-            })
-        })
-        .await?;
-    Ok(request.page(rows, QUERY, |last| last.id.to_string()))
 }
 
 /// Revokes a key for good; one that is revoked stays as it is.

@@ -34,6 +34,7 @@ mod connect;
 mod error;
 mod etag;
 mod ids;
+mod lists;
 mod migrate;
 mod opening_hours;
 mod page;
@@ -52,6 +53,7 @@ pub use ids::{
     AgentId, AppointmentId, AuditEntryId, CallId, CommandId, InvocationId, KeyId, NodeId, OrganisationId,
     PhoneNumberId, ResourceId,
 };
+pub use lists::Range;
 pub use migrate::Migrated;
 pub use page::{Page, PageRequest};
 pub use store::{Database, Store, StoreConfig};

@@ -1,7 +1,9 @@
 //! Resources: the people and rooms that appointments are booked on.
 //!
 //! Which one an appointment gets is decided in [`crate::appointments`]; here they are kept. Every change takes the lock
-//! that bookings take turns by, so that nobody is booked on a resource that goes at the same moment.
+//! that bookings take turns by, so that nobody is booked on a resource that goes at the same moment. [`list`] has what they are found by.
+
+mod list;
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -9,11 +11,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::appointments::{AppointmentState, lock_organisation};
-use crate::page::foreign_token;
 use crate::schema::{appointments, resources};
 use crate::text_enum::text_enum;
 use crate::time::PgTime;
-use crate::{Page, PageRequest, ResourceId, Result, Scope, Work, etag};
+use crate::{ResourceId, Result, Scope, Work, etag};
+
+pub use list::{ResourceCondition, ResourceFilter, ResourceOrder, list};
 
 text_enum!(
     /// What a resource is.
@@ -133,41 +136,6 @@ pub async fn get(scope: &Scope, id: ResourceId) -> Result<Resource> {
         })
         .await;
     found.map_err(|e| e.about("resource"))
-}
-
-/// A page of the resources in the order in which they are assigned; with `state`, only those in it.
-///
-/// # Errors
-/// [`Error::Invalid`](crate::Error::Invalid) when the page token is not from this list.
-pub async fn list(
-    scope: &Scope,
-    state: Option<ResourceState>,
-    request: &PageRequest,
-) -> Result<Page<Resource>> {
-    let mark = format!("resources {state:?}");
-    let after = request.after(&mark)?.map(|key| parse_key(&key).ok_or_else(foreign_token)).transpose()?;
-    let rows = scope
-        .run(|conn| {
-            Box::pin(async move {
-                let mut query = resources::table.select(Resource::as_select()).into_boxed();
-                if let Some(state) = state {
-                    query = query.filter(resources::state.eq(state));
-                }
-                if let Some((position, id)) = after {
-                    let same = resources::position.eq(position).and(resources::id.gt(id));
-                    query = query.filter(resources::position.gt(position).or(same));
-                }
-                let query = query.order((resources::position, resources::id)).limit(request.rows());
-                Ok(query.load::<Resource>(conn).await?)
-            })
-        })
-        .await?;
-    Ok(request.page(rows, &mark, |last| format!("{} {}", last.position, last.id)))
-}
-
-fn parse_key(key: &str) -> Option<(i32, ResourceId)> {
-    let (position, id) = key.split_once(' ')?;
-    Some((position.parse().ok()?, id.parse().ok()?))
 }
 
 /// Changes a resource; with `etag`, only if it is still as it was. Its appointments stay on it.

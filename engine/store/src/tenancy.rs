@@ -57,8 +57,8 @@ impl Scope {
     /// Written as `scope.run(|conn| Box::pin(async move { … }))`.
     ///
     /// # Errors
-    /// Those of `work`, and [`Error::Unavailable`] when no connection came free within 5 s. An error while
-    /// committing leaves it open whether the work was done: make the work repeatable.
+    /// Those of `work`, [`Error::Unavailable`] when no connection came free within 5 s, and [`Error::Unsure`] when
+    /// the connection broke while committing: make the work repeatable.
     pub async fn run<'env, T, F>(&self, work: F) -> Result<T>
     where
         F: for<'w> FnOnce(&'w mut Work<'env>) -> BoxFuture<'w, Result<T>> + Send,
@@ -67,6 +67,14 @@ impl Scope {
         // One round trip for both. A UUID's text is hex and dashes, so it can be part of the statement.
         let begin = format!("BEGIN; SELECT set_config('app.organization', '{}', true)", self.organisation);
         transact(&self.pool, &begin, work).await
+    }
+}
+
+/// A commit that was refused was not done; one that was not answered may have been.
+fn unsure(error: diesel::result::Error) -> Error {
+    match Error::from(error) {
+        Error::Unavailable(cause) => Error::Unsure(cause),
+        other => other,
     }
 }
 
@@ -89,7 +97,7 @@ where
     AnsiTransactionManager::begin_transaction_sql(&mut *unit.conn, begin).await?;
     match work(&mut unit).await {
         Ok(done) => {
-            AnsiTransactionManager::commit_transaction(&mut *unit.conn).await?;
+            AnsiTransactionManager::commit_transaction(&mut *unit.conn).await.map_err(unsure)?;
             Ok(done)
         }
         Err(failure) => {

@@ -309,3 +309,87 @@ async fn another_organisation_finds_none_of_it() {
     assert_eq!(page.into_inner().appointments, []);
     assert_eq!(get(&house, &booked.name).await.expect("it is there"), booked);
 }
+
+/// All pages of one each.
+async fn found(house: &House, filter: &str, order_by: &str) -> Vec<String> {
+    let (mut found, mut page_token) = (Vec::new(), String::new());
+    loop {
+        let (filter, order_by) = (filter.into(), order_by.into());
+        let request =
+            ListAppointmentsRequest { page_size: 1, page_token, filter, order_by, ..Default::default() };
+        let page = house.client.appointments().list_appointments(request).await.expect("a page").into_inner();
+        assert!(page.appointments.len() <= 1);
+        found.extend(page.appointments.into_iter().map(|appointment| appointment.name));
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            return found;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn appointments_are_found_by_every_field_and_paged_in_every_order() {
+    let house = House::scripted().await;
+    let call = call(&house).await;
+    let evening = book(&house, at(day(), 19, 0), Some(call)).await.name;
+    let noon = book(&house, at(day(), 12, 0), None).await.name;
+    let afternoon = book(&house, at(day(), 15, 0), None).await.name;
+    cancel(&house, &noon, "").await.expect("it stands");
+    let (evening, noon, afternoon) = (&*evening, &*noon, &*afternoon);
+    let three = at(day(), 15, 0);
+    for (filter, order_by, wanted) in [
+        (String::new(), "", vec![noon, afternoon, evening]),
+        (String::new(), "start_time desc", vec![evening, afternoon, noon]),
+        (String::new(), "create_time", vec![evening, noon, afternoon]),
+        (String::new(), "create_time desc", vec![afternoon, noon, evening]),
+        ("state = BOOKED".into(), "create_time", vec![evening, afternoon]),
+        ("state = APPOINTMENT_STATE_CANCELLED".into(), "", vec![noon]),
+        (format!("call = calls/{call}"), "", vec![evening]),
+        ("call = \"\" AND state = BOOKED".into(), "", vec![afternoon]),
+        ("resource = \"\"".into(), "", vec![noon, afternoon, evening]),
+        (format!("resource = resources/{}", AppointmentId::new()), "", vec![]),
+        ("customer_phone = 5550198".into(), "", vec![noon, afternoon, evening]),
+        ("customer_phone = 5550199".into(), "", vec![]),
+        (format!("start_time < {three}"), "", vec![noon]),
+        (format!("start_time <= {three}, start_time >= {three}"), "", vec![afternoon]),
+        (format!("start_time > {three}"), "", vec![evening]),
+        ("create_time > 2020-01-01T00:00:00Z AND create_time < 2021-01-01T00:00:00Z".into(), "", vec![]),
+    ] {
+        assert_eq!(self::found(&house, &filter, order_by).await, wanted, "{filter} | {order_by}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn filters_and_orders_that_are_none_are_refused_and_the_known_ones_named() {
+    let house = House::scripted().await;
+    for hour in [12, 14] {
+        book(&house, at(day(), hour, 0), None).await;
+    }
+    let mut client = house.client.appointments();
+    let all = ListAppointmentsRequest::default;
+    let first = ListAppointmentsRequest { page_size: 1, ..all() };
+    let page_token = client.list_appointments(first).await.expect("a page").into_inner().next_page_token;
+    let by = |filter: &str| ListAppointmentsRequest { filter: filter.into(), ..all() };
+    let order = |order_by: &str| ListAppointmentsRequest { order_by: order_by.into(), ..all() };
+    for (request, field, said) in [
+        (by("party_size = 4"), "filter", "state, call, resource, customer_phone, start_time, create_time"),
+        (by("state = HELD"), "filter", "BOOKED, CANCELLED"),
+        (by("state != BOOKED"), "filter", "by: ="),
+        (by("call = 7"), "filter", "calls/{call}"),
+        (by("start_time = 2026-01-01T00:00:00Z"), "filter", "< <= > >="),
+        (by("create_time > yesterday"), "filter", "2026-05-23T19:00:00Z"),
+        (by("create_time > -0001-01-01T00:00:00Z"), "filter", "years 1 to 9999"),
+        (by("state"), "filter", "one of = !="),
+        (order("party_size"), "order_by", "start_time, create_time"),
+        (
+            ListAppointmentsRequest { page_token: page_token.clone(), ..by("state = BOOKED") },
+            "page_token",
+            "",
+        ),
+        (ListAppointmentsRequest { page_token, ..order("create_time") }, "page_token", ""),
+    ] {
+        let refused = client.list_appointments(request).await.expect_err("it is not valid");
+        assert_bad_fields(&refused, &[field]);
+        assert!(format!("{refused:?}").contains(said), "{said}: {refused:?}");
+    }
+}

@@ -163,3 +163,141 @@ async fn the_audit_log_is_filtered_by_key_method_and_time() {
     let refused = house.client.audit().list_audit_entries(bad).await.expect_err("nothing is right");
     assert_bad_fields(&refused, &["api_key", "method", "before"]);
 }
+
+/// All pages of one each, by the names for people.
+async fn found(engine: &Engine, filter: &str, order_by: &str) -> Vec<String> {
+    let (mut found, mut page_token) = (Vec::new(), String::new());
+    loop {
+        let (filter, order_by) = (filter.into(), order_by.into());
+        let request = ListApiKeysRequest { page_size: 1, page_token, filter, order_by };
+        let page = engine.api_keys().list_api_keys(request).await.expect("a page").into_inner();
+        assert!(page.api_keys.len() <= 1);
+        found.extend(page.api_keys.into_iter().map(|key| key.display_name));
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            return found;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_are_found_by_every_field_and_paged_in_every_order() {
+    let house = House::scripted().await;
+    let own = found(&house.client, "", "").await.remove(0);
+    create(&house.client, wish("Desk", &[KeyScope::Agents, KeyScope::Calls])).await.expect("it is valid");
+    let lost = create(&house.client, wish("Lost", &[KeyScope::ReadOnly])).await.expect("it is valid");
+    revoke(&house.client, &lost.api_key.expect("the answer holds it").name)
+        .await
+        .expect("it is no admin key");
+    for (filter, order_by, wanted) in [
+        ("", "create_time", vec![&*own, "Desk", "Lost"]),
+        ("", "create_time desc", vec!["Lost", "Desk", &*own]),
+        ("scope = ADMIN", "", vec![&*own]),
+        ("scope = CALLS", "", vec!["Desk"]),
+        ("scope = KEY_SCOPE_READ_ONLY", "", vec!["Lost"]),
+        ("scope = SESSIONS", "", vec![]),
+        ("revoked = true", "", vec!["Lost"]),
+        ("revoked = false", "create_time desc", vec!["Desk", &*own]),
+        ("revoked = false AND scope = READ_ONLY", "", vec![]),
+        ("create_time > 2020-01-01T00:00:00Z, scope = AGENTS", "", vec!["Desk"]),
+        ("create_time <= 2020-01-01T00:00:00Z", "", vec![]),
+    ] {
+        assert_eq!(found(&house.client, filter, order_by).await, wanted, "{filter} | {order_by}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn filters_and_orders_of_keys_that_are_none_are_refused_and_the_known_ones_named() {
+    let house = House::scripted().await;
+    create(&house.client, wish("Desk", &[KeyScope::Calls])).await.expect("it is valid");
+    let mut client = house.client.api_keys();
+    let all = ListApiKeysRequest::default;
+    let first = ListApiKeysRequest { page_size: 1, ..all() };
+    let page_token = client.list_api_keys(first).await.expect("a page").into_inner().next_page_token;
+    let by = |filter: &str| ListApiKeysRequest { filter: filter.into(), ..all() };
+    let order = |order_by: &str| ListApiKeysRequest { order_by: order_by.into(), ..all() };
+    for (request, field, said) in [
+        (by("prefix = pk_1"), "filter", "scope, revoked, create_time"),
+        (by("scope = ROOT"), "filter", "ADMIN or READ_ONLY"),
+        (by("scope = UNSPECIFIED"), "filter", "ADMIN or READ_ONLY"),
+        (by("scope != ADMIN"), "filter", "by: ="),
+        (by("revoked = yes"), "filter", "true or false"),
+        (order("display_name"), "order_by", "create_time"),
+        (ListApiKeysRequest { page_token: page_token.clone(), ..by("revoked = false") }, "page_token", ""),
+        (ListApiKeysRequest { page_token, ..order("create_time desc") }, "page_token", ""),
+    ] {
+        let refused = client.list_api_keys(request).await.expect_err("it is not valid");
+        assert_bad_fields(&refused, &[field]);
+        assert!(format!("{refused:?}").contains(said), "{said}: {refused:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn audit_entries_are_found_by_every_field_and_paged_in_both_orders() {
+    let house = House::scripted().await;
+    let agent = house.hires(agents::echo("Hello")).await;
+    let made = create(&house.client, wish("", &[KeyScope::Admin])).await.expect("it is valid");
+    let key = made.api_key.expect("the answer holds it").name;
+    let other = client(&house.url(), &made.secret).await;
+    let second = create(&other, wish("", &[KeyScope::Calls])).await.expect("it is valid");
+    let second = second.api_key.expect("the answer holds it").name;
+    let (agent, first, second) = (&*agent, &*key, &*second);
+    for (filter, order_by, wanted) in [
+        (String::new(), "", vec![second, first, agent]),
+        (String::new(), "create_time desc", vec![second, first, agent]),
+        (String::new(), "create_time", vec![agent, first, second]),
+        (format!("api_key = {key}"), "", vec![second]),
+        ("method = /parlance.v1.ApiKeyService/CreateApiKey".into(), "create_time", vec![first, second]),
+        (format!("resource = {agent}"), "", vec![agent]),
+        (format!("resource = {agent} AND api_key = {key}"), "", vec![]),
+        ("create_time >= 2020-01-01T00:00:00Z".into(), "create_time", vec![agent, first, second]),
+        ("create_time < 2020-01-01T00:00:00Z".into(), "", vec![]),
+    ] {
+        let mut request = ListAuditEntriesRequest {
+            page_size: 1,
+            filter: filter.clone(),
+            order_by: order_by.into(),
+            ..Default::default()
+        };
+        let mut found = Vec::new();
+        loop {
+            let page = house.client.audit().list_audit_entries(request.clone()).await.expect("a page");
+            let page = page.into_inner();
+            assert!(page.audit_entries.len() <= 1);
+            found.extend(page.audit_entries.into_iter().map(|entry| entry.resource));
+            if page.next_page_token.is_empty() {
+                break;
+            }
+            request.page_token = page.next_page_token;
+        }
+        assert_eq!(found, wanted, "{filter} | {order_by}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn filters_and_orders_of_the_audit_log_that_are_none_are_refused_and_the_known_ones_named() {
+    let house = House::scripted().await;
+    for name in ["Desk", "Phone"] {
+        create(&house.client, wish(name, &[KeyScope::Calls])).await.expect("it is valid");
+    }
+    let mut client = house.client.audit();
+    let all = ListAuditEntriesRequest::default;
+    let first = ListAuditEntriesRequest { page_size: 1, ..all() };
+    let page_token = client.list_audit_entries(first).await.expect("a page").into_inner().next_page_token;
+    let by = |filter: &str| ListAuditEntriesRequest { filter: filter.into(), ..all() };
+    let order = |order_by: &str| ListAuditEntriesRequest { order_by: order_by.into(), ..all() };
+    for (request, field, said) in [
+        (by("request_id = 1"), "filter", "api_key, method, resource, create_time"),
+        (by("api_key = desk"), "filter", "apiKeys/{api_key}"),
+        (by("method = CreateAgent"), "filter", "/parlance.v1.AgentService/DeleteAgent"),
+        (by("resource : agents"), "filter", "by: ="),
+        (by("create_time > now"), "filter", "years 1 to 9999"),
+        (order("method"), "order_by", "create_time"),
+        (ListAuditEntriesRequest { page_token: page_token.clone(), ..by("resource = x") }, "page_token", ""),
+        (ListAuditEntriesRequest { page_token, ..order("create_time") }, "page_token", ""),
+    ] {
+        let refused = client.list_audit_entries(request).await.expect_err("it is not valid");
+        assert_bad_fields(&refused, &[field]);
+        assert!(format!("{refused:?}").contains(said), "{said}: {refused:?}");
+    }
+}

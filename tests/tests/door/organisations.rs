@@ -295,3 +295,35 @@ async fn quotas_keys_resources_and_hours_of_two_organisations_are_apart() {
     let audit = stranger.audit().list_audit_entries(ListAuditEntriesRequest::default()).await;
     assert_eq!(audit.expect("a page").into_inner().audit_entries, []);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn organisations_are_listed_oldest_first_by_pages_and_in_no_other_order() {
+    let house = House::scripted().await;
+    let operator = house.operator().await;
+    for name in ["Older", "Younger"] {
+        create(&operator, called(name), "").await.expect("it is valid");
+    }
+    let mut request =
+        ListOrganisationsRequest { page_size: 2, order_by: "create_time".into(), ..Default::default() };
+    let mut made = Vec::new();
+    loop {
+        let page = operator.organisations().list_organisations(request.clone()).await.expect("a page");
+        let page = page.into_inner();
+        assert!(page.organisations.len() <= 2);
+        made.extend(page.organisations.into_iter().map(|found| found.display_name));
+        if page.next_page_token.is_empty() {
+            break;
+        }
+        request.page_token = page.next_page_token;
+    }
+    let place = |name: &str| made.iter().position(|found| found == name).expect("it is listed");
+    assert!(place("Older") < place("Younger"), "{made:?}");
+    for engine in [&operator, &house.client] {
+        for order_by in ["create_time desc", "display_name"] {
+            let odd = ListOrganisationsRequest { order_by: order_by.into(), ..Default::default() };
+            let refused = engine.organisations().list_organisations(odd).await.expect_err("no order of it");
+            assert_bad_fields(&refused, &["order_by"]);
+            assert!(format!("{refused:?}").contains("must be"), "{refused:?}");
+        }
+    }
+}

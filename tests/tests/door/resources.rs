@@ -146,3 +146,73 @@ async fn a_deleted_resource_is_gone_and_one_that_is_missing_may_be_allowed() {
     delete(&house, &made.name, true).await.expect("that it is gone is fine");
     assert_eq!(book(&house, "a").await, None, "without resources nothing is assigned");
 }
+
+/// All pages of one each, by the names for people.
+async fn found(house: &House, filter: &str, order_by: &str) -> Vec<String> {
+    let (mut found, mut page_token) = (Vec::new(), String::new());
+    loop {
+        let (filter, order_by) = (filter.into(), order_by.into());
+        let request =
+            ListResourcesRequest { page_size: 1, page_token, filter, order_by, ..Default::default() };
+        let page = house.client.resources().list_resources(request).await.expect("a page").into_inner();
+        assert!(page.resources.len() <= 1);
+        found.extend(page.resources.into_iter().map(|resource| resource.display_name));
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            return found;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn resources_are_found_by_every_field_and_paged_in_every_order() {
+    let house = House::scripted().await;
+    let room = Resource { kind: ResourceKind::Room.into(), order: 1, ..called("Blue room") };
+    let away = Resource { state: ResourceState::Inactive.into(), order: 2, ..called("Anna") };
+    for given in [away, room, called("Cleo")] {
+        create(&house, given).await.expect("it is valid");
+    }
+    for (filter, order_by, wanted) in [
+        ("", "", vec!["Cleo", "Blue room", "Anna"]),
+        ("", "order desc", vec!["Anna", "Blue room", "Cleo"]),
+        ("", "create_time", vec!["Anna", "Blue room", "Cleo"]),
+        ("", "create_time desc", vec!["Cleo", "Blue room", "Anna"]),
+        ("", "display_name", vec!["Anna", "Blue room", "Cleo"]),
+        ("kind = PERSON", "display_name desc", vec!["Cleo", "Anna"]),
+        ("kind = RESOURCE_KIND_ROOM", "", vec!["Blue room"]),
+        ("state = ACTIVE", "create_time", vec!["Blue room", "Cleo"]),
+        ("state = INACTIVE AND kind = ROOM", "", vec![]),
+        ("create_time >= 2020-01-01T00:00:00Z, state = INACTIVE", "", vec!["Anna"]),
+        ("create_time < 2020-01-01T00:00:00Z", "", vec![]),
+    ] {
+        assert_eq!(found(&house, filter, order_by).await, wanted, "{filter} | {order_by}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn filters_and_orders_that_are_none_are_refused_and_the_known_ones_named() {
+    let house = House::scripted().await;
+    for name in ["Anna", "Bob"] {
+        create(&house, called(name)).await.expect("it is valid");
+    }
+    let mut client = house.client.resources();
+    let all = ListResourcesRequest::default;
+    let first = ListResourcesRequest { page_size: 1, ..all() };
+    let page_token = client.list_resources(first).await.expect("a page").into_inner().next_page_token;
+    let by = |filter: &str| ListResourcesRequest { filter: filter.into(), ..all() };
+    let order = |order_by: &str| ListResourcesRequest { order_by: order_by.into(), ..all() };
+    for (request, field, said) in [
+        (by("display_name = Anna"), "filter", "state, kind, create_time"),
+        (by("state = AWAY"), "filter", "ACTIVE, INACTIVE"),
+        (by("kind = CHAIR"), "filter", "PERSON, ROOM"),
+        (by("kind != ROOM"), "filter", "by: ="),
+        (by("create_time : 2026"), "filter", "< <= > >="),
+        (order("kind"), "order_by", "order, create_time, display_name"),
+        (ListResourcesRequest { page_token: page_token.clone(), ..by("state = ACTIVE") }, "page_token", ""),
+        (ListResourcesRequest { page_token, ..order("display_name") }, "page_token", ""),
+    ] {
+        let refused = client.list_resources(request).await.expect_err("it is not valid");
+        assert_bad_fields(&refused, &[field]);
+        assert!(format!("{refused:?}").contains(said), "{said}: {refused:?}");
+    }
+}

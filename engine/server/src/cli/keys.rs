@@ -121,7 +121,7 @@ async fn all(engine: &Engine) -> Result<Vec<ApiKey>, Error> {
     let mut keys = Vec::new();
     let mut page_token = String::new();
     loop {
-        let request = ListApiKeysRequest { page_size: 200, page_token };
+        let request = ListApiKeysRequest { page_size: 200, page_token, ..Default::default() };
         let page = engine.api_keys().list_api_keys(request).await?.into_inner();
         keys.extend(page.api_keys);
         page_token = page.next_page_token;

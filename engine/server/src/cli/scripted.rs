@@ -268,42 +268,8 @@ impl AgentService for Scripted {
         self.agents.lock().unwrap_or_else(PoisonError::into_inner).remove(&name);
         Ok(Response::new(DeleteAgentResponse {}))
     }
-
-    async fn get_flow(&self, _: Request<GetFlowRequest>) -> Result<Response<GetFlowResponse>, Status> {
-        Err(Status::unimplemented("no test asks for this"))
-    }
-
-    async fn update_flow(
-        &self,
-        _: Request<UpdateFlowRequest>,
-    ) -> Result<Response<UpdateFlowResponse>, Status> {
-        Err(Status::unimplemented("no test asks for this"))
-    }
-
-    async fn validate_flow(
-        &self,
-        _: Request<ValidateFlowRequest>,
-    ) -> Result<Response<ValidateFlowResponse>, Status> {
-        Err(Status::unimplemented("no test asks for this"))
-    }
-
-    async fn get_agent_stats(
-        &self,
-        _: Request<GetAgentStatsRequest>,
-    ) -> Result<Response<GetAgentStatsResponse>, Status> {
-        Err(Status::unimplemented("no test asks for this"))
-    }
-
-    type TestAgentStream = tokio_stream::Empty<Result<TestAgentResponse, Status>>;
-
-    async fn test_agent(
-        &self,
-        _: Request<TestAgentRequest>,
-    ) -> Result<Response<Self::TestAgentStream>, Status> {
-        Err(Status::unimplemented("no test asks for this"))
-    }
 }
 
 fn unscripted() -> Status {
-    Status::unimplemented("no command of these tests asks for this")
+    Status::unimplemented("no test of the client asks for this")
 }

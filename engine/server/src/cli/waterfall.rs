@@ -64,10 +64,10 @@ pub fn chart(waterfall: &Waterfall, paint: Paint) -> Vec<String> {
     let on_the_way = waterfall.heard.as_ref().zip(waterfall.first_frame.as_ref());
     let on_the_way = on_the_way.map_or(0, |(heard, out)| millis(Some(heard)) - millis(Some(out)));
     let heard = if on_the_way > 20 { format!(", heard {on_the_way} ms later") } else { String::new() };
-    vec![
-        paint.paint(Tone::Good, &bar),
-        paint.paint(Tone::Quiet, &format!("{}  = {total} ms{heard}", figures.join("  "))),
-    ]
+    let figures = paint.paint(Tone::Quiet, &format!("{}  = {total} ms{heard}", figures.join("  ")));
+    // A turn too short for one column has no bar, and no empty line instead of it.
+    let bar = (!bar.is_empty()).then(|| paint.paint(Tone::Good, &bar));
+    bar.into_iter().chain([figures]).collect()
 }
 
 #[cfg(test)]

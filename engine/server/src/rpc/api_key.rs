@@ -1,5 +1,7 @@
 //! `ApiKeyService`: creates, reads and revokes keys. A secret leaves in one answer and stays nowhere.
 
+mod list;
+
 use std::sync::Arc;
 
 use parlance_proto::v1;
@@ -56,8 +58,9 @@ impl ApiKeyService for ApiKeys {
     ) -> Result<Response<v1::ListApiKeysResponse>, Status> {
         let scope = auth::scope(&self.engine.store, &request).await?;
         let request = request.into_inner();
+        let filter = list::filter(&request)?;
         let wanted = page::request(request.page_size, request.page_token)?;
-        let page = keys::list(&scope, &wanted).await.map_err(page::refused)?;
+        let page = keys::list(&scope, &filter, &wanted).await.map_err(page::refused)?;
         Ok(Response::new(v1::ListApiKeysResponse {
             api_keys: page.items.iter().map(convert::api_key).collect(),
             next_page_token: page.next_token.unwrap_or_default(),

@@ -1,11 +1,13 @@
 //! `AppointmentService`: reads, cancels and reschedules appointments.
 
+mod list;
+
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use parlance_proto::v1;
 use parlance_proto::v1::appointment_service_server::AppointmentService;
-use parlance_store::appointments::{self, AppointmentFilter, Change, NewTime};
+use parlance_store::appointments::{self, Change, NewTime};
 use parlance_store::{AppointmentId, Error as StoreError, Refusal as BookingRefusal};
 use tonic::{Request, Response, Status};
 
@@ -48,7 +50,7 @@ impl AppointmentService for Appointments {
     ) -> Result<Response<v1::ListAppointmentsResponse>, Status> {
         let scope = auth::scope(&self.engine.store, &request).await?;
         let request = request.into_inner();
-        let filter = filter(&request)?;
+        let filter = list::filter(&request)?;
         let wanted = page::request(request.page_size, request.page_token)?;
         let page = appointments::list(&scope, &filter, &wanted).await.map_err(page::refused)?;
         Ok(Response::new(v1::ListAppointmentsResponse {
@@ -86,26 +88,6 @@ impl AppointmentService for Appointments {
         })
         .await
     }
-}
-
-fn filter(request: &v1::ListAppointmentsRequest) -> Result<AppointmentFilter, Refusal> {
-    let mut bad = Violations::default();
-    let filter = AppointmentFilter {
-        resource_id: name::optional_resource("resource", &request.resource, &mut bad),
-        starts_from: optional_moment("starts_from", request.starts_from.as_ref(), &mut bad),
-        starts_before: optional_moment("starts_before", request.starts_before.as_ref(), &mut bad),
-        call_id: name::optional_call("call", &request.call, &mut bad),
-        state: convert::state(request.state).unwrap_or_else(|_| {
-            bad.add("state", "must be one of the named states");
-            None
-        }),
-    };
-    if let (Some(from), Some(before)) = (filter.starts_from, filter.starts_before)
-        && before <= from
-    {
-        bad.add("starts_before", "must be after starts_from");
-    }
-    bad.check().map(|()| filter)
 }
 
 fn optional_moment(

@@ -61,10 +61,11 @@ async fn visitor(engine: &Engine, headers: &HeaderMap, method: &'static Method) 
         .and_then(|value| value.strip_prefix("Bearer ").or_else(|| value.strip_prefix("bearer ")))
         .ok_or(Refusal::Unauthenticated)?;
     let key = engine.known_keys.find(&engine.store, secret.trim()).await?.ok_or(Refusal::Unauthenticated)?;
+    // The rate first: what is refused costs something too.
+    key.take(engine.known_keys.rate(), Instant::now())?;
     if !key.owner.scopes.iter().any(|scope| allows(scope, method.scope())) {
         return Err(Refusal::ScopeMissing { needed: method.scope() });
     }
-    key.take(engine.known_keys.rate(), Instant::now())?;
     key.touch(&engine.store);
     Ok(Visitor { organisation: key.owner.organisation, key: key.owner.key_id, method })
 }

@@ -14,11 +14,16 @@
 //! No OR, NOT and brackets: a list that needs them would need an index for them. Enter at [`parse`].
 
 use std::fmt;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use parlance_store::Range;
 
 use crate::status::Violations;
 
 const TEXT_MAX: usize = 2_000;
 const TERMS_MAX: usize = 20;
+const YEAR_1: i64 = -62_135_596_800;
 
 /// One condition; all of a filter's must hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +73,34 @@ impl Term {
     /// The path as slices, to match on: `["labels", key]`.
     pub fn path(&self) -> Vec<&str> {
         self.path.iter().map(String::as_str).collect()
+    }
+
+    /// The value without the prefix that its enum has in the contract.
+    pub fn word(&self, prefix: &str) -> &str {
+        self.value.strip_prefix(prefix).unwrap_or(&self.value)
+    }
+
+    /// The id of a value of that form, such as `calls/{call}`.
+    pub fn id<Id: FromStr>(&self, form: &str) -> Result<Id, Violations> {
+        let prefix = form.split('{').next().unwrap_or_default();
+        let id = self.value.strip_prefix(prefix).and_then(|id| id.parse().ok());
+        id.ok_or_else(|| self.bad_value(form))
+    }
+
+    /// The times that compare so with the value.
+    pub fn range(&self) -> Result<Range, Violations> {
+        let side: fn(Timestamp) -> Range = match self.op {
+            Op::Less => Range::Before,
+            Op::LessOrEqual => Range::Until,
+            Op::GreaterOrEqual => Range::From,
+            Op::Greater => Range::After,
+            Op::Equal | Op::NotEqual | Op::Has => return Err(self.bad_op("< <= > >=")),
+        };
+        let at: Option<Timestamp> = self.value.parse().ok();
+        // What Postgres can hold.
+        let at = at.filter(|at| at.as_second() >= YEAR_1);
+        at.map(side)
+            .ok_or_else(|| self.bad_value("a time such as 2026-05-23T19:00:00Z, in the years 1 to 9999"))
     }
 
     /// The list has no such field; `known` are those it has.

@@ -4,12 +4,14 @@
 //! revoked here is forgotten at once. A key's rate is a bucket that fills by the second and holds two seconds.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use parlance_proto::v1::ErrorReason;
 use parlance_store::keys::{self, KeyOwner};
 use parlance_store::{KeyId, Store};
+use tokio::sync::Semaphore;
 
 use crate::status::Refusal;
 
@@ -19,6 +21,8 @@ const FRESH: Duration = Duration::from_secs(5);
 const TOUCH_EVERY: Duration = Duration::from_secs(60);
 /// Keys that are remembered; beyond that those not asked for lately are dropped.
 const KNOWN_MAX: usize = 10_000;
+/// Look-ups at once.
+const LOOKUPS_AT_ONCE: usize = 4;
 
 /// A key that was found.
 pub struct KnownKey {
@@ -82,13 +86,18 @@ impl KnownKey {
 /// The keys that were seen lately, by their secrets' hashes.
 pub struct KnownKeys {
     rate: u32,
+    /// Look-ups at once, so that a flood of keys nobody has leaves the database's connections to others.
+    lookups: Semaphore,
+    /// Counts revocations: what was looked up before one may not be remembered after it.
+    revocations: AtomicU64,
     keys: Mutex<HashMap<Vec<u8>, Arc<KnownKey>>>,
 }
 
 impl KnownKeys {
     /// Each key may send `rate` requests a second.
     pub fn new(rate: u32) -> Self {
-        Self { rate, keys: Mutex::default() }
+        let lookups = Semaphore::new(LOOKUPS_AT_ONCE);
+        Self { rate, lookups, revocations: AtomicU64::new(0), keys: Mutex::default() }
     }
 
     /// Requests a key may send a second.
@@ -103,6 +112,8 @@ impl KnownKeys {
         if let Some(known) = known.as_ref().filter(|known| known.is_fresh()) {
             return Ok(Some(known.clone()));
         }
+        let Ok(_turn) = self.lookups.acquire().await else { return Err(Refusal::Internal) };
+        let revocations = self.revocations.load(Ordering::SeqCst);
         let Some(owner) = keys::find(store, secret).await? else {
             self.lock().remove(&hash);
             return Ok(None);
@@ -117,7 +128,7 @@ impl KnownKeys {
         if keys.len() >= KNOWN_MAX {
             keys.retain(|_, key| key.is_fresh());
         }
-        if keys.len() < KNOWN_MAX {
+        if keys.len() < KNOWN_MAX && self.revocations.load(Ordering::SeqCst) == revocations {
             keys.insert(hash, key.clone());
         }
         Ok(Some(key))
@@ -125,7 +136,9 @@ impl KnownKeys {
 
     /// Forgets a key that was revoked.
     pub fn forget(&self, id: KeyId) {
-        self.lock().retain(|_, key| key.owner.key_id != id);
+        let mut keys = self.lock();
+        self.revocations.fetch_add(1, Ordering::SeqCst);
+        keys.retain(|_, key| key.owner.key_id != id);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Vec<u8>, Arc<KnownKey>>> {

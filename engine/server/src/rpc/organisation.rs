@@ -9,7 +9,7 @@ use parlance_store::{Error as StoreError, OrganisationId, Scope};
 use tonic::{Request, Response, Status};
 
 use super::perform::{Done, perform};
-use super::{auth, name, page};
+use super::{auth, name, order, page};
 use crate::convert::{api_key, organisation as convert};
 use crate::engine::Engine;
 use crate::status::{Refusal, Violations};
@@ -86,6 +86,7 @@ impl OrganisationService for Organisations {
     ) -> Result<Response<v1::ListOrganisationsResponse>, Status> {
         let scope = auth::scope(&self.engine.store, &request).await?;
         let request = request.into_inner();
+        in_known_order(&request.order_by)?;
         let wanted = page::request(request.page_size, request.page_token)?;
         let mut answer = v1::ListOrganisationsResponse::default();
         if is_operator(&scope) {
@@ -114,6 +115,16 @@ impl OrganisationService for Organisations {
             Ok(Done::new(name, v1::UpdateOrganisationResponse { organisation: Some(changed) }))
         })
         .await
+    }
+}
+
+/// Only the oldest first: what gives the operator all organisations knows no other order.
+fn in_known_order(order_by: &str) -> Result<(), Refusal> {
+    match order::parse(order_by, &["create_time"])? {
+        Some((_, true)) => {
+            Err(Violations::one("order_by", "must be create_time, without ` desc` behind it").into())
+        }
+        _ => Ok(()),
     }
 }
 

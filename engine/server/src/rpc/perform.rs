@@ -4,6 +4,7 @@
 //! again. A request without an id is simply done. Enter at [`perform`].
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use parlance_proto::v1::{self, KeyScope};
 use parlance_store::Scope;
@@ -17,6 +18,9 @@ use crate::engine::Engine;
 use crate::status::{Refusal, Violations};
 
 const REQUEST_ID_MAX: usize = 64;
+/// How long to wait after each failure to keep an answer.
+const KEEP_PAUSES: &[Duration] =
+    &[Duration::from_millis(100), Duration::from_millis(500), Duration::from_secs(2)];
 
 /// A request with a request id.
 pub trait Mutation: Message + 'static {
@@ -141,7 +145,9 @@ async fn settle<A: Message>(
     let Done { resource, answer, kept } = match done {
         Ok(done) => done,
         Err(refusal) => {
+            // What may have been done is not done again at once: its claim stays until it lapses.
             if !request_id.is_empty()
+                && refusal != Refusal::Unsure
                 && let Err(error) = requests::release(scope, &request_id).await
             {
                 tracing::warn!(%error, "a request id was not let go; it is free again in a minute");
@@ -150,10 +156,7 @@ async fn settle<A: Message>(
         }
     };
     if !request_id.is_empty() {
-        let kept = kept.as_ref().unwrap_or(&answer).encode_to_vec();
-        if let Err(error) = requests::answer(scope, &request_id, &kept).await {
-            tracing::error!(%error, "an answer was not kept; the same request would be done again");
-        }
+        keep(scope, &request_id, &kept.as_ref().unwrap_or(&answer).encode_to_vec()).await;
     }
     if is_administrative(&visitor) {
         let method = visitor.method.path;
@@ -163,6 +166,18 @@ async fn settle<A: Message>(
         }
     }
     Ok(answer)
+}
+
+/// Keeps an answer, trying for a while: without it the same request would be done again.
+async fn keep(scope: &Scope, request_id: &str, answer: &[u8]) {
+    for pause in KEEP_PAUSES {
+        match requests::answer(scope, request_id, answer).await {
+            Ok(()) => return,
+            Err(error) if error.is_retryable() => tokio::time::sleep(*pause).await,
+            Err(error) => return tracing::error!(%error, "an answer can't be kept"),
+        }
+    }
+    tracing::error!("an answer was not kept; the same request would be done again a minute from now");
 }
 
 /// Whether the audit log has it: what changes how the organisation is set up, and what deletes.

@@ -1,5 +1,7 @@
 //! `ResourceService`: creates, reads, changes and deletes what appointments are booked on.
 
+mod list;
+
 use std::sync::Arc;
 
 use parlance_proto::v1;
@@ -59,11 +61,9 @@ impl ResourceService for Resources {
     ) -> Result<Response<v1::ListResourcesResponse>, Status> {
         let scope = auth::scope(&self.engine.store, &request).await?;
         let request = request.into_inner();
-        let mut bad = Violations::default();
-        let state = state("state", request.state, &mut bad);
-        bad.check()?;
+        let filter = list::filter(&request)?;
         let wanted = page::request(request.page_size, request.page_token)?;
-        let page = resources::list(&scope, state, &wanted).await.map_err(page::refused)?;
+        let page = resources::list(&scope, &filter, &wanted).await.map_err(page::refused)?;
         Ok(Response::new(v1::ListResourcesResponse {
             resources: page.items.iter().map(convert::resource).collect(),
             next_page_token: page.next_token.unwrap_or_default(),

@@ -11,10 +11,11 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::{Agent, AgentState};
+use crate::lists::{ordered, within};
 use crate::page::{foreign_token, parse_time_key, time_key};
 use crate::schema::agents;
 use crate::time::PgTime;
-use crate::{AgentId, Page, PageRequest, Result, Scope};
+use crate::{AgentId, Page, PageRequest, Range, Result, Scope};
 
 /// Which agents to list: those that all terms hold for.
 pub type AgentFilter = Vec<AgentTerm>;
@@ -45,19 +46,6 @@ pub enum AgentTerm {
     Updated(Range),
 }
 
-/// A side of a point in time.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Range {
-    /// Before it.
-    Before(Timestamp),
-    /// Before it or then.
-    Until(Timestamp),
-    /// Then or after it.
-    From(Timestamp),
-    /// After it.
-    After(Timestamp),
-}
-
 /// In which order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AgentOrder {
@@ -86,22 +74,6 @@ impl Default for AgentOrder {
 }
 
 type Query<'q> = agents::BoxedQuery<'q, Pg, diesel::dsl::SqlTypeOf<diesel::dsl::AsSelect<Agent, Pg>>>;
-
-/// Orders a query by a column and begins after the last one of the page before.
-macro_rules! ordered {
-    ($query:expr, $column:expr, $after:expr, $descending:expr) => {
-        match ($after, $descending) {
-            (None, false) => $query.order(($column, agents::id)),
-            (None, true) => $query.order(($column.desc(), agents::id.desc())),
-            (Some((value, id)), false) => $query
-                .filter($column.gt(value.clone()).or($column.eq(value).and(agents::id.gt(id))))
-                .order(($column, agents::id)),
-            (Some((value, id)), true) => $query
-                .filter($column.lt(value.clone()).or($column.eq(value).and(agents::id.lt(id))))
-                .order(($column.desc(), agents::id.desc())),
-        }
-    };
-}
 
 /// A page of the agents.
 ///
@@ -164,9 +136,9 @@ fn placed(query: Query<'_>, order: AgentOrder, after: Option<Place>) -> Query<'_
         None => (None, None),
     };
     match order.by {
-        OrderBy::CreateTime => ordered!(query, agents::create_time, time, order.descending),
-        OrderBy::UpdateTime => ordered!(query, agents::update_time, time, order.descending),
-        OrderBy::DisplayName => ordered!(query, agents::display_name, name, order.descending),
+        OrderBy::CreateTime => ordered!(query, (agents::create_time, agents::id), time, order.descending),
+        OrderBy::UpdateTime => ordered!(query, (agents::update_time, agents::id), time, order.descending),
+        OrderBy::DisplayName => ordered!(query, (agents::display_name, agents::id), name, order.descending),
     }
 }
 
@@ -184,14 +156,8 @@ fn narrowed<'q>(query: Query<'q>, term: &AgentTerm) -> Query<'q> {
             query.filter(agents::display_name.ilike(format!("%{}%", literal(text))))
         }
         AgentTerm::Name(name) => query.filter(agents::display_name.eq(name.clone())),
-        AgentTerm::Created(Range::Before(at)) => query.filter(agents::create_time.lt(PgTime(*at))),
-        AgentTerm::Created(Range::Until(at)) => query.filter(agents::create_time.le(PgTime(*at))),
-        AgentTerm::Created(Range::From(at)) => query.filter(agents::create_time.ge(PgTime(*at))),
-        AgentTerm::Created(Range::After(at)) => query.filter(agents::create_time.gt(PgTime(*at))),
-        AgentTerm::Updated(Range::Before(at)) => query.filter(agents::update_time.lt(PgTime(*at))),
-        AgentTerm::Updated(Range::Until(at)) => query.filter(agents::update_time.le(PgTime(*at))),
-        AgentTerm::Updated(Range::From(at)) => query.filter(agents::update_time.ge(PgTime(*at))),
-        AgentTerm::Updated(Range::After(at)) => query.filter(agents::update_time.gt(PgTime(*at))),
+        AgentTerm::Created(range) => within!(query, agents::create_time, range),
+        AgentTerm::Updated(range) => within!(query, agents::update_time, range),
     }
 }
 

@@ -39,8 +39,8 @@ in_both_setups! {
         assert!(keys::find(&store, &other.secret).await.unwrap().is_some());
         let again = keys::revoke(&scope, new.key.id).await.unwrap();
         assert_eq!(again, Revocation::Made(revoked.clone()), "the first time counts");
-        let first = keys::list(&scope, &PageRequest { size: 1, token: None }).await.unwrap();
-        let rest = keys::list(&scope, &PageRequest { size: 1, token: first.next_token.clone() }).await.unwrap();
+        let first = keys::list(&scope, &Default::default(), &PageRequest { size: 1, token: None }).await.unwrap();
+        let rest = keys::list(&scope, &Default::default(), &PageRequest { size: 1, token: first.next_token.clone() }).await.unwrap();
         assert_eq!((first.items, rest.items), (vec![revoked], vec![other.key]));
         assert_eq!(rest.next_token, None);
     }

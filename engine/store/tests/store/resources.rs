@@ -140,7 +140,7 @@ in_both_setups! {
         }
         let (mut names, mut token) = (Vec::new(), None);
         loop {
-            let page = resources::list(&scope, None, &PageRequest { size: 1, token }).await.unwrap();
+            let page = resources::list(&scope, &Default::default(), &PageRequest { size: 1, token }).await.unwrap();
             names.extend(page.items.into_iter().map(|resource| resource.display_name));
             token = page.next_token;
             if token.is_none() {

@@ -1,7 +1,7 @@
 //! Which agents a list is asked for: what each field of a filter and of an order means.
 
 use parlance_proto::v1;
-use parlance_store::agents::{AgentFilter, AgentOrder, AgentTerm, OrderBy, Range};
+use parlance_store::agents::{AgentFilter, AgentOrder, AgentTerm, OrderBy};
 
 use crate::convert::agent as convert;
 use crate::rpc::filter::{self, Op, Term};
@@ -42,8 +42,8 @@ fn term(term: &Term) -> Result<AgentTerm, Violations> {
         (["display_name"], Op::Equal) => Ok(AgentTerm::Name(value())),
         (["display_name"], Op::Has) => Ok(AgentTerm::NameHolds(value())),
         (["display_name"], _) => Err(term.bad_op("= :")),
-        (["create_time"], _) => range(term).map(AgentTerm::Created),
-        (["update_time"], _) => range(term).map(AgentTerm::Updated),
+        (["create_time"], _) => term.range().map(AgentTerm::Created),
+        (["update_time"], _) => term.range().map(AgentTerm::Updated),
         _ => Err(term.unknown(KNOWN)),
     }
 }
@@ -63,16 +63,4 @@ fn state(term: &Term, is: bool) -> Result<AgentTerm, Violations> {
         _ => return Err(term.bad_value("ACTIVE or INACTIVE")),
     };
     Ok(AgentTerm::State(convert::state(&v1::Agent { state: wanted.into(), ..Default::default() })))
-}
-
-fn range(term: &Term) -> Result<Range, Violations> {
-    let at: jiff::Timestamp =
-        term.value.parse().map_err(|_| term.bad_value("a time such as 2026-05-23T19:00:00Z"))?;
-    match term.op {
-        Op::Less => Ok(Range::Before(at)),
-        Op::LessOrEqual => Ok(Range::Until(at)),
-        Op::GreaterOrEqual => Ok(Range::From(at)),
-        Op::Greater => Ok(Range::After(at)),
-        Op::Equal | Op::NotEqual | Op::Has => Err(term.bad_op("< <= > >=")),
-    }
 }

@@ -85,13 +85,8 @@ fn agent(term: &Term) -> Result<CallCondition, Violations> {
     id.map(CallCondition::Agent).ok_or_else(|| term.bad_value("agents/{agent}"))
 }
 
-/// The value without the prefix that its enum has in the contract.
-fn word<'a>(term: &'a Term, prefix: &str) -> &'a str {
-    term.value.strip_prefix(prefix).unwrap_or(&term.value)
-}
-
 fn state(term: &Term) -> Result<CallCondition, Violations> {
-    let state = match word(term, "CALL_STATE_") {
+    let state = match term.word("CALL_STATE_") {
         "CREATED" => CallState::Created,
         "ONGOING" => CallState::Ongoing,
         "ENDED" => CallState::Ended,
@@ -101,7 +96,7 @@ fn state(term: &Term) -> Result<CallCondition, Violations> {
 }
 
 fn direction(term: &Term) -> Result<CallCondition, Violations> {
-    let direction = match word(term, "CALL_DIRECTION_") {
+    let direction = match term.word("CALL_DIRECTION_") {
         "INBOUND" => Direction::Inbound,
         "OUTBOUND" => Direction::Outbound,
         _ => return Err(term.bad_value("one of INBOUND, OUTBOUND")),
@@ -110,14 +105,14 @@ fn direction(term: &Term) -> Result<CallCondition, Violations> {
 }
 
 fn call_type(term: &Term) -> Result<CallCondition, Violations> {
-    match word(term, "CALL_TYPE_") {
+    match term.word("CALL_TYPE_") {
         "WEB" => Ok(CallCondition::Type(CallType::Web)),
         _ => Err(term.bad_value("WEB")),
     }
 }
 
 fn end_reason(term: &Term) -> Result<CallCondition, Violations> {
-    let value = format!("END_REASON_{}", word(term, "END_REASON_"));
+    let value = format!("END_REASON_{}", term.word("END_REASON_"));
     let reason = v1::EndReason::from_str_name(&value).and_then(event::end_reason_of);
     let reason = reason.ok_or_else(|| term.bad_value("a value of EndReason, such as CALLER_HUNG_UP"))?;
     Ok(CallCondition::EndReason(event::word(&reason)))
