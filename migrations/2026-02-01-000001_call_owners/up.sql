@@ -61,7 +61,8 @@ CREATE FUNCTION close_lost_calls(
         WITH lost AS (
             SELECT c.id, c.owner_node,
                 c.lease_expire_time - c.lease_ms * interval '1 ms' AS last_renewal,
-                (SELECT max(j.at_us) FROM journal j WHERE j.call_id = c.id) AS last_entry_us
+                (SELECT j.at_us FROM journal j WHERE j.call_id = c.id
+                    ORDER BY j.journal_offset DESC LIMIT 1) AS last_entry_us
             FROM calls c, LATERAL (SELECT greatest(c.lease_ms, sweeper_lease_ms) * interval '1 ms' AS whole) lease
             WHERE c.state = 'ongoing' AND CASE WHEN c.lease_expire_time IS NULL
                 THEN coalesce(c.start_time, c.create_time) + interval '25 hours' < now()
@@ -69,7 +70,7 @@ CREATE FUNCTION close_lost_calls(
                     AND greatest(pg_postmaster_start_time(), watched_since) + 2 * lease.whole < now()
                     AND clock_timestamp() - last_seen < lease.whole / 2
                 END
-            ORDER BY c.id LIMIT 1000 FOR NO KEY UPDATE OF c SKIP LOCKED
+            ORDER BY c.id LIMIT 100 FOR NO KEY UPDATE OF c SKIP LOCKED
         ), ended AS (
             UPDATE calls c SET state = 'ended', owner_node = sweeper, owner_epoch = c.owner_epoch + 1,
                 end_reason = 'engine_lost', end_message = message,

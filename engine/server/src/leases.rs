@@ -21,6 +21,8 @@ use crate::session::ownership::Ownership;
 const RENEWALS: u32 = 5;
 /// A renewal must be answered within this part of a lease, or it is given up for the next.
 const ANSWER_PART: u32 = 3;
+/// So must a sweep, which holds the next renewal up.
+const SWEEP_PART: u32 = 5;
 
 /// The task that keeps leases. Dropped, it ends.
 pub struct Keeper {
@@ -66,41 +68,62 @@ impl Round {
         let length = self.ownership.lease().length;
         let mut tick = tokio::time::interval(length / RENEWALS);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut failing = false;
+        let (mut failing, mut sweep_failing) = (false, false);
         loop {
             tick.tick().await;
-            let done = tokio::time::timeout(length / ANSWER_PART, self.once()).await;
-            let done = done.unwrap_or_else(|_| Err(Error::Unavailable("no answer in time".to_owned())));
-            match &done {
+            let renewed = within(length / ANSWER_PART, self.renew()).await;
+            match &renewed {
                 Err(error) if !failing => tracing::warn!(%error, "leases can't be renewed; calls go on"),
-                Ok(()) if failing => tracing::info!("leases are renewed again"),
+                Ok(_) if failing => tracing::info!("leases are renewed again"),
                 _ => {}
             }
-            failing = done.is_err();
+            failing = renewed.is_err();
+            let Ok(watch) = renewed else { continue };
+            let swept = within(length / SWEEP_PART, self.sweep(watch)).await;
+            match &swept {
+                Err(error) if !sweep_failing => {
+                    tracing::warn!(%error, "calls of lost engines can't be closed; leases are renewed");
+                }
+                Ok(()) if sweep_failing => tracing::info!("calls of lost engines are closed again"),
+                _ => {}
+            }
+            sweep_failing = swept.is_err();
         }
     }
 
-    /// Renews, then sweeps.
-    async fn once(&mut self) -> Result<(), Error> {
+    /// Renews the leases of this node's calls.
+    async fn renew(&mut self) -> Result<Watch, Error> {
         let lease = self.ownership.lease();
         let asked = self.ownership.calls();
         let renewed = ownership::renew(&self.store, lease.node, &asked).await?;
         self.ownership.renewed(&asked, &renewed);
         let watch = watched(self.watch, renewed.seen, lease.length);
         self.watch = Some(watch);
-        let lost = ownership::close_lost(&self.store, lease, watch).await?;
+        Ok(watch)
+    }
+
+    /// Closes the calls of nodes that are lost.
+    async fn sweep(&self, watch: Watch) -> Result<(), Error> {
+        let lost = ownership::close_lost(&self.store, self.ownership.lease(), watch).await?;
+        // Counted first: telling may take too long.
+        for lost in &lost {
+            self.closed.fetch_add(1, Ordering::Relaxed);
+            let node = lost.node.map_or("none that is known".to_owned(), |node| node.to_string());
+            tracing::warn!(call = %lost.call, organisation = %lost.organisation, node, "call of a lost engine closed");
+        }
         if !lost.is_empty() {
             // Who watches them waits for their end; without word it looks by itself, some seconds later.
             let calls: Vec<_> = lost.iter().map(|lost| lost.call).collect();
             self.store.tell_written(&calls).await.ok();
         }
-        for lost in lost {
-            self.closed.fetch_add(1, Ordering::Relaxed);
-            let node = lost.node.map_or("none that is known".to_owned(), |node| node.to_string());
-            tracing::warn!(call = %lost.call, organisation = %lost.organisation, node, "call of a lost engine closed");
-        }
         Ok(())
     }
+}
+
+/// The outcome of `work`, if it comes in time.
+async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let done = tokio::time::timeout(limit, work).await;
+    done.unwrap_or_else(|_| Err(Error::Unavailable("no answer in time".to_owned())))
 }
 
 /// The watch after an answer of the database: it begins anew after a gap, and when the database's clock went back.

@@ -19,7 +19,7 @@ use crate::ownership::{Lease, Owner};
 use crate::schema::calls;
 use crate::text_enum::text_enum;
 use crate::time::{PgTime, PgTimeOrNull};
-use crate::{AgentId, CallId, Error, NodeId, Result, Scope, etag, quotas};
+use crate::{AgentId, CallId, Error, NodeId, Result, Scope, etag, invocations, quotas};
 
 pub use change::{CallUpdate, Deletion, close_unjoined, delete, update};
 pub use list::{CallCondition, CallFilter, CallOrder, CallTime, Comparison, list, plan};
@@ -234,7 +234,7 @@ pub async fn mark_started(scope: &Scope, id: CallId, lease: Lease, at: Timestamp
     }
 }
 
-/// Ends a call, whoever holds it. One that has ended stays as it is and is given back: the first reason counts.
+/// Ends a call, whoever holds it: for a hand from outside, as no node may do that to another. One that has ended stays as it is and is given back: the first reason counts.
 ///
 /// # Errors
 /// [`Error::NotFound`] when there is none.
@@ -282,8 +282,34 @@ async fn write_end(scope: &Scope, id: CallId, owner: Option<Owner>, end: &CallEn
         .await
 }
 
-/// Ends a call that nobody holds: not begun, or left by an owner whose lease has lapsed, who is fenced off by it. False
-/// if it is held or has ended: it stays as it is.
+/// Ends a call that has not begun. False if it has, or is over: it stays as it is.
+///
+/// # Errors
+/// [`Error::Unavailable`] when the database can't be reached.
+pub async fn end_unbegun(scope: &Scope, id: CallId, end: &CallEnd) -> Result<bool> {
+    scope
+        .run(|conn| {
+            Box::pin(async move {
+                let row = calls::table.filter(calls::id.eq(id)).filter(calls::state.eq(CallState::Created));
+                let change = (
+                    calls::state.eq(CallState::Ended),
+                    calls::end_time.eq(PgTime(end.at)),
+                    calls::end_reason.eq(&end.reason),
+                    calls::end_message.eq(&end.message),
+                );
+                Ok(diesel::update(row).set(change).execute(conn).await? == 1)
+            })
+        })
+        .await
+}
+
+/// An owner that did not come back within its grace. As in `close_lost_calls`, by the owner's own lease.
+const LEFT: &str = "COALESCE(lease_expire_time + lease_ms * interval '1 ms' < clock_timestamp() \
+     AND pg_postmaster_start_time() + 2 * lease_ms * interval '1 ms' < clock_timestamp(), true)";
+
+/// Ends a call that nobody holds: not begun, or left by an owner whose lease lapsed one more lease ago, with the
+/// database up for two, so that it had time to come back; it is fenced off by this. False if the call is held or has
+/// ended: it stays as it is. Its unfinished tool runs are closed with it.
 ///
 /// # Errors
 /// [`Error::Unavailable`] when the database can't be reached.
@@ -291,7 +317,7 @@ pub async fn end_unheld(scope: &Scope, id: CallId, end: &CallEnd) -> Result<bool
     scope
         .run(|conn| {
             Box::pin(async move {
-                let lapsed = sql::<Bool>("COALESCE(lease_expire_time < clock_timestamp(), true)");
+                let lapsed = sql::<Bool>(LEFT);
                 let left = calls::state.eq(CallState::Ongoing).and(lapsed);
                 let row = calls::table.filter(calls::id.eq(id));
                 let row = row.filter(calls::state.eq(CallState::Created).or(left));
@@ -301,7 +327,11 @@ pub async fn end_unheld(scope: &Scope, id: CallId, end: &CallEnd) -> Result<bool
                     calls::end_reason.eq(&end.reason),
                     calls::end_message.eq(&end.message),
                 );
-                Ok(diesel::update(row).set(change).execute(conn).await? == 1)
+                let ended = diesel::update(row).set(change).execute(conn).await? == 1;
+                if ended {
+                    invocations::close_unfinished(conn, id, end.message.as_deref()).await?;
+                }
+                Ok(ended)
             })
         })
         .await

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::ownership::{Owner, fence};
 use crate::schema::tool_invocations as invocations;
+use crate::tenancy::Work;
 use crate::text_enum::text_enum;
 use crate::time::{PgTime, PgTimeOrNull};
 use crate::{CallId, Error, InvocationId, Result, Scope};
@@ -170,6 +171,26 @@ pub async fn finish(
         Some(done) => Ok(done),
         None => get(scope, id).await.and(Err(Error::Conflict("the invocation was over before"))),
     }
+}
+
+/// Closes the runs of a call whose owner is gone: what was begun may have happened, what was only written down has not.
+pub(crate) async fn close_unfinished(conn: &mut Work<'_>, call: CallId, why: Option<&str>) -> Result<()> {
+    let result = serde_json::json!({ "reason": why.unwrap_or("the call is over") });
+    let closed = [
+        (InvocationState::Running, InvocationState::Unknown),
+        (InvocationState::Pending, InvocationState::Failed),
+    ];
+    for (was, becomes) in closed {
+        let rows =
+            invocations::table.filter(invocations::call_id.eq(call)).filter(invocations::state.eq(was));
+        let change = (
+            invocations::state.eq(becomes),
+            invocations::result.eq(&result),
+            invocations::finish_time.eq(diesel::dsl::now),
+        );
+        diesel::update(rows).set(change).execute(conn).await?;
+    }
+    Ok(())
 }
 
 /// The invocation with that id.

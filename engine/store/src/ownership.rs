@@ -123,7 +123,7 @@ pub async fn renew(store: &Store, node: NodeId, held: &[CallId]) -> Result<Renew
     const RENEW: &str = "SELECT clock_timestamp() AS seen, r.call_id, r.epoch
                          FROM (SELECT 1) once LEFT JOIN renew_leases($1, $2) r ON true";
     let rows: Vec<RenewedRow> = store
-        .run_without_organisation(|conn| {
+        .run_for_leases(|conn| {
             Box::pin(async move {
                 let query = diesel::sql_query(RENEW).bind::<Uuid, _>(node).bind::<Array<Uuid>, _>(held);
                 Ok(query.load(conn).await?)
@@ -147,7 +147,7 @@ struct LostRow {
 }
 
 /// Ends the calls whose owners let their leases lapse and did not come back within the grace, as `engine_lost`; with
-/// their unfinished tool runs. Of nodes that do this at once each call is given to one. At most 1,000 a time.
+/// their unfinished tool runs. Of nodes that do this at once each call is given to one. At most 100 a time.
 /// The watch of `sweeper` must have no gap longer than half its own lease.
 ///
 /// # Errors
@@ -157,7 +157,7 @@ pub async fn close_lost(store: &Store, sweeper: Lease, watch: Watch) -> Result<V
         "SELECT organisation_id, call_id, lost_node FROM close_lost_calls($1, $2, $3, $4, $5)";
     let lease_ms = sweeper.ms()?;
     let rows: Vec<LostRow> = store
-        .run_without_organisation(|conn| {
+        .run_for_leases(|conn| {
             Box::pin(async move {
                 let query = diesel::sql_query(CLOSE)
                     .bind::<Uuid, _>(sweeper.node)

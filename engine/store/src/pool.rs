@@ -23,8 +23,20 @@ pub(crate) const SCHEMA: &str = "parlance";
 
 const CHECKOUT_TIMEOUT: Duration = Duration::from_secs(5);
 const IDLE_CONNECTIONS: u32 = 2;
+/// One for the renewal, one for a sweep that is slow to let go of its own.
+const LEASE_CONNECTIONS: u32 = 2;
 
+/// The pool that everybody shares.
 pub(crate) async fn open(url: DatabaseUrl, size: u32) -> Result<Pool> {
+    open_with(url, size, IDLE_CONNECTIONS).await
+}
+
+/// The pool of leases alone, which no tenant's queries can use up. It connects when it is first used.
+pub(crate) async fn open_for_leases(url: DatabaseUrl) -> Result<Pool> {
+    open_with(url, LEASE_CONNECTIONS, 0).await
+}
+
+async fn open_with(url: DatabaseUrl, size: u32, idle: u32) -> Result<Pool> {
     let mut config = ManagerConfig::<AsyncPgConnection>::default();
     config.custom_setup = Box::new(move |_| {
         let url = url.clone();
@@ -33,7 +45,7 @@ pub(crate) async fn open(url: DatabaseUrl, size: u32) -> Result<Pool> {
     let connections = AsyncDieselConnectionManager::new_with_config("", config);
     bb8::Pool::builder()
         .max_size(size.max(1))
-        .min_idle(IDLE_CONNECTIONS.min(size.max(1)))
+        .min_idle(idle.min(size.max(1)))
         .connection_timeout(CHECKOUT_TIMEOUT)
         .error_sink(Box::new(LogErrors))
         .build(connections)

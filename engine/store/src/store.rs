@@ -31,7 +31,7 @@ pub enum Database {
 pub struct StoreConfig {
     /// Which Postgres.
     pub database: Database,
-    /// Connections at most, at least 1. 16 is enough for hundreds of calls; each costs the server some 10 MB.
+    /// Connections at most, at least 1; leases have two more of their own. 16 is enough for hundreds of calls; each costs the server some 10 MB.
     pub pool_size: u32,
 }
 
@@ -42,10 +42,11 @@ impl StoreConfig {
     }
 }
 
-/// An open, migrated database. Clones share one pool.
+/// An open, migrated database. Clones share its pools.
 #[derive(Clone)]
 pub struct Store {
     pool: Pool,
+    lease_pool: Pool,
     url: DatabaseUrl,
     migrated: Migrated,
     cluster: Arc<Mutex<Option<PrivateCluster>>>,
@@ -69,8 +70,8 @@ impl Store {
         };
         let opened = open_database(&url, config.pool_size).await;
         match (opened, cluster) {
-            (Ok((pool, migrated)), cluster) => {
-                Ok(Self { pool, url, migrated, cluster: Arc::new(Mutex::new(cluster)) })
+            (Ok((pool, lease_pool, migrated)), cluster) => {
+                Ok(Self { pool, lease_pool, url, migrated, cluster: Arc::new(Mutex::new(cluster)) })
             }
             (Err(error), Some(cluster)) => {
                 blocking(move || cluster.stop()).await?;
@@ -113,6 +114,15 @@ impl Store {
         T: Send,
     {
         tenancy::run_without_organisation(&self.pool, work).await
+    }
+
+    /// The same on connections of its own, for leases: they must be renewed however busy the others are.
+    pub(crate) async fn run_for_leases<'env, T, F>(&self, work: F) -> Result<T>
+    where
+        F: for<'w> FnOnce(&'w mut Work<'env>) -> BoxFuture<'w, Result<T>> + Send,
+        T: Send,
+    {
+        tenancy::run_without_organisation(&self.lease_pool, work).await
     }
 
     /// Looks at the engine's own rights and at what is seen without an organisation. For `doctor` and tests.
@@ -182,11 +192,12 @@ impl Store {
     }
 }
 
-async fn open_database(url: &DatabaseUrl, pool_size: u32) -> Result<(Pool, Migrated)> {
+async fn open_database(url: &DatabaseUrl, pool_size: u32) -> Result<(Pool, Pool, Migrated)> {
     let migrated = migrate::migrate(url).await?;
     let pool = pool::open(url.clone(), pool_size).await?;
+    let lease_pool = pool::open_for_leases(url.clone()).await?;
     organisations::ensure_default(&Scope::new(pool.clone(), OrganisationId::DEFAULT)).await?;
-    Ok((pool, migrated))
+    Ok((pool, lease_pool, migrated))
 }
 
 /// Starting and stopping a server is plain blocking work of up to some seconds.

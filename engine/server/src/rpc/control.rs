@@ -71,6 +71,9 @@ impl Calls {
             used: None,
         };
         let ended = calls::end_unheld(scope, id, &end).await?;
+        if ended {
+            self.engine.metrics.call_ended(EndReason::ApiEnded);
+        }
         if ended && let Err(error) = self.engine.store.tell_written(&[id]).await {
             tracing::debug!(call = %id, %error, "those who wait for the call were not told of its end");
         }

@@ -273,25 +273,50 @@ async fn begin_call(engine: &Engine, scope: &Scope, call: CallId) -> Result<Owne
     match calls::mark_started(scope, call, ownership.lease(), jiff::Timestamp::now()).await {
         Ok(row) => Ok(ownership.took(call, row.owner_epoch)),
         Err(parlance_store::Error::Conflict(_)) => Err(taken(call)),
-        Err(error) => Err(error.into()),
+        Err(error) => Err(super::call::missing(error, call)),
+    }
+}
+
+/// What becomes of the row of a call whose session was refused.
+#[derive(Debug, PartialEq)]
+enum Leftover {
+    /// It stays as it is.
+    Stays,
+    /// It goes: it has never been a call.
+    Deleted,
+    /// It ends.
+    Closed,
+}
+
+impl Leftover {
+    fn of(refusal: &Refusal, waited: bool, owner: Owner) -> Self {
+        match refusal {
+            // It is another session's, or gone.
+            Refusal::WrongState { reason: v1::ErrorReason::CallTaken, .. } | Refusal::NotFound { .. } => {
+                Self::Stays
+            }
+            // It can be joined later.
+            Refusal::Exhausted { reason: v1::ErrorReason::QuotaExceeded, .. } if waited => Self::Stays,
+            // The client is told to try again. If the row went live after all, its lease lapses.
+            Refusal::Unavailable { .. } if waited && owner == Owner::NOBODY => Self::Stays,
+            Refusal::Exhausted { reason: v1::ErrorReason::QuotaExceeded, .. } => Self::Deleted,
+            _ => Self::Closed,
+        }
     }
 }
 
 /// Puts the row of a call away whose session was refused: it must not stay behind as a call that seems to go on.
 async fn put_away(engine: &Engine, key: CallKey, refusal: &Refusal, waited: bool) {
-    match refusal {
-        // It is another session's.
-        Refusal::WrongState { reason: v1::ErrorReason::CallTaken, .. } => {}
-        // It can be joined later; and one made a moment ago has never been a call.
-        Refusal::Exhausted { reason: v1::ErrorReason::QuotaExceeded, .. } if waited => {}
-        Refusal::Exhausted { reason: v1::ErrorReason::QuotaExceeded, .. } => {
+    match Leftover::of(refusal, waited, key.owner) {
+        Leftover::Stays => {}
+        Leftover::Closed => engine.close_unopened(key).await,
+        Leftover::Deleted => {
             let scope = engine.store.scope(key.organisation);
             let nothing_recorded = |_| -> BoxFuture<'static, bool> { Box::pin(std::future::ready(true)) };
             if let Err(error) = calls::delete(&scope, key.call, None, nothing_recorded).await {
                 tracing::warn!(%error, call = %key.call, "a call that was refused stays as one nobody joined");
             }
         }
-        _ => engine.close_unopened(key).await,
     }
 }
 
@@ -432,5 +457,15 @@ mod tests {
         let reason = tonic_types::StatusExt::get_details_error_info(&status).expect("it says why").reason;
         assert_eq!((status.code(), reason.as_str()), (tonic::Code::FailedPrecondition, "PROVIDER_MISSING"));
         assert!(status.message().contains("no model lies here"), "{status:?}");
+    }
+
+    #[test]
+    fn a_waiting_call_can_be_joined_again_after_a_refusal_that_says_to_try_again() {
+        let away = Refusal::Unavailable { message: String::new() };
+        assert_eq!(Leftover::of(&away, true, Owner::NOBODY), Leftover::Stays);
+        assert_eq!(Leftover::of(&away, false, Owner::NOBODY), Leftover::Closed, "nobody knows of it");
+        let ours = Owner { epoch: 1, ..Owner::NOBODY };
+        assert_eq!(Leftover::of(&away, true, ours), Leftover::Closed, "it is live, and has no session");
+        assert_eq!(Leftover::of(&taken(CallId::new()), false, ours), Leftover::Stays);
     }
 }

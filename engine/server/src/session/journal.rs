@@ -44,7 +44,8 @@ pub struct CallKey {
     pub organisation: OrganisationId,
     /// The call.
     pub call: CallId,
-    /// Who holds it and may write. Nobody may still end it, if nobody else is there to do so.
+    /// Who holds it and may write. Nobody writes nothing, and ends it only if no session has
+    /// begun.
     pub owner: Owner,
 }
 
@@ -176,7 +177,9 @@ impl Journal {
     /// (the writer goes on trying).
     pub async fn close(&self, key: CallKey, closing: Closing, limit: Duration) {
         let (done, wait) = oneshot::channel();
-        self.ownership.closing(key.call);
+        if key.owner != Owner::NOBODY {
+            self.ownership.closing(key.call);
+        }
         self.waiting.ends.fetch_add(1, Ordering::Relaxed);
         if self.sender.send(Item::Close(key, closing, done)).is_ok() {
             // An error here is only the time-out; the writer keeps the item.

@@ -32,6 +32,15 @@ pub const BUILT_IN: &[BuiltIn] =
 /// What an agent can say when the row of a run could not be written: then nothing was run.
 const NOT_REACHED: &str = "I can't reach our booking system right now.";
 
+/// When the end of a run that could not be stored is tried again.
+const FINISH_AGAIN: [Duration; 5] = [
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+    Duration::from_secs(8),
+];
+
 /// Runs the tools of one call.
 #[derive(Clone)]
 pub struct Toolbox {
@@ -84,6 +93,11 @@ impl Toolbox {
             Err(error) => return not_run(tool, &error),
         };
         if let Err(error) = invocations::mark_running(&self.scope, self.key.owner, begun.id).await {
+            // Another task has begun it: then it is that one's to finish.
+            if !matches!(error, Error::Conflict(_)) {
+                let reason = json!({ "reason": NOT_REACHED });
+                self.finish(begun.id, InvocationState::Failed, reason).await;
+            }
             return not_run(tool, &error);
         }
         let outcome = match tool {
@@ -103,10 +117,25 @@ impl Toolbox {
             ToolOutcome::Failed { reason } => (InvocationState::Failed, json!({ "reason": reason })),
             ToolOutcome::TimedOut => (InvocationState::Unknown, json!({ "reason": "no answer in time" })),
         };
-        if let Err(error) = invocations::finish(&self.scope, begun.id, state, result).await {
-            tracing::error!(%error, tool, "the end of a tool run was not stored");
-        }
+        self.finish(begun.id, state, result).await;
         outcome
+    }
+
+    /// Stores the end of a run. While the database is away it is tried again, a few times and without holding the
+    /// call up.
+    async fn finish(&self, run: parlance_store::InvocationId, state: InvocationState, result: Value) {
+        let Err(error) = invocations::finish(&self.scope, run, state, result.clone()).await else { return };
+        if !error.is_retryable() {
+            tracing::error!(%error, %run, "the end of a tool run was not stored");
+            return;
+        }
+        let scope = self.scope.clone();
+        self.tasks.spawn(async move {
+            let store = || invocations::finish(&scope, run, state, result.clone());
+            if let Err(error) = again(&FINISH_AGAIN, store).await {
+                tracing::error!(%error, %run, "the end of a tool run was not stored");
+            }
+        });
     }
 }
 
@@ -148,6 +177,24 @@ impl TestRuns {
     }
 }
 
+/// Does `work` after each pause until it succeeds, or fails in a way that another try does not mend.
+async fn again<T, F: Future<Output = Result<T, Error>>>(
+    pauses: &[Duration],
+    mut work: impl FnMut() -> F,
+) -> Result<(), Error> {
+    let mut last = Ok(());
+    for pause in pauses {
+        tokio::time::sleep(*pause).await;
+        last = match work().await {
+            Err(error) if error.is_retryable() => Err(error),
+            // The try before has been stored after all.
+            Ok(_) | Err(Error::Conflict(_)) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+    }
+    last
+}
+
 fn no_such_tool(name: &str) -> ToolOutcome {
     ToolOutcome::Failed { reason: format!("There is no tool called {name}.") }
 }
@@ -169,5 +216,29 @@ fn known(row: &Invocation) -> ToolOutcome {
         InvocationState::Pending | InvocationState::Running | InvocationState::Unknown => {
             ToolOutcome::TimedOut
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn tries(script: impl Fn(u32) -> Result<(), Error>) -> (u32, bool) {
+        let mut tries = 0;
+        let done = again(&[Duration::ZERO; 3], || {
+            tries += 1;
+            std::future::ready(script(tries))
+        });
+        let done = done.await.is_ok();
+        (tries, done)
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_run_is_stored_when_the_database_is_back_and_given_up_after_some_tries() {
+        let away = || Err(Error::Unavailable("away".to_owned()));
+        assert_eq!(tries(|of| if of < 3 { away() } else { Ok(()) }).await, (3, true));
+        assert_eq!(tries(|_| away()).await, (3, false));
+        assert_eq!(tries(|_| Err(Error::NotFound("invocation"))).await, (1, false));
+        assert_eq!(tries(|_| Err(Error::Conflict("it was over before"))).await, (1, true));
     }
 }

@@ -7,7 +7,7 @@ use parlance_store::calls::{self, CallEnd, CallFilter, CallState};
 use parlance_store::ownership::Lease;
 use parlance_store::{AgentId, CallId, Error, PageRequest, Store};
 
-use crate::setup::{in_both_setups, new_call, new_lease, new_organisation, web_call};
+use crate::setup::{execute, in_both_setups, new_call, new_lease, new_organisation, web_call};
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_780_000_000 + second).unwrap()
@@ -58,16 +58,42 @@ in_both_setups! {
     async fn a_call_is_ended_without_its_owner_only_if_nobody_holds_it(store: Store) {
         let scope = new_organisation(&store).await;
         let (waiting, held, lapsed) = (new_call(&scope).await, new_call(&scope).await, new_call(&scope).await);
+        let (in_grace, after_start) = (new_call(&scope).await, new_call(&scope).await);
         calls::mark_started(&scope, held, new_lease(), at(0)).await.unwrap();
         let short = Lease { length: Duration::from_millis(1), ..new_lease() };
         calls::mark_started(&scope, lapsed, short, at(0)).await.unwrap();
+        // One lapsed within its hour of grace; the other long ago, but its server has not been up for two hours.
+        for (call, ago) in [(in_grace, "59 min"), (after_start, "5 h")] {
+            calls::mark_started(&scope, call, new_lease(), at(0)).await.unwrap();
+            let lapse = format!("UPDATE calls SET lease_expire_time = now() - interval '{ago}' WHERE id = '{call}'");
+            assert_eq!(execute(&scope, &lapse).await.unwrap(), 1);
+        }
         let end = ended("api_ended", 9);
-        for (call, ends) in [(waiting, true), (held, false), (lapsed, true), (CallId::new(), false)] {
+        for (call, ends) in [
+            (waiting, true),
+            (held, false),
+            (lapsed, true),
+            (in_grace, false),
+            (after_start, false),
+            (CallId::new(), false),
+        ] {
             assert_eq!(calls::end_unheld(&scope, call, &end).await.unwrap(), ends);
             assert!(!calls::end_unheld(&scope, call, &end).await.unwrap(), "once");
         }
         assert_eq!(calls::get(&scope, held).await.unwrap().state, CallState::Ongoing);
         assert_eq!(calls::get(&scope, lapsed).await.unwrap().end_reason.as_deref(), Some("api_ended"));
+    }
+
+    async fn a_call_that_never_began_is_ended_only_until_a_session_takes_it(store: Store) {
+        let scope = new_organisation(&store).await;
+        let (waiting, live) = (new_call(&scope).await, new_call(&scope).await);
+        let taken = calls::mark_started(&scope, live, new_lease(), at(0)).await.unwrap();
+        for (call, ends) in [(waiting, true), (waiting, false), (live, false), (CallId::new(), false)] {
+            assert_eq!(calls::end_unbegun(&scope, call, &ended("provider_failed", 9)).await.unwrap(), ends);
+        }
+        let over = calls::get(&scope, waiting).await.unwrap();
+        assert_eq!((over.state, over.end_reason.as_deref()), (CallState::Ended, Some("provider_failed")));
+        assert_eq!(calls::get(&scope, live).await.unwrap(), taken);
     }
 
     async fn a_call_that_is_not_there_is_not_found(store: Store) {

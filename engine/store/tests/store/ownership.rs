@@ -13,7 +13,9 @@ use parlance_store::transcripts::{self, Role, TranscriptEntry};
 use parlance_store::{CallId, Error, NodeId, Scope, Store};
 use serde_json::json;
 
-use crate::setup::{execute, in_both_setups, live_call, new_call, new_lease, new_organisation, take};
+use crate::setup::{
+    CONNECTIONS, execute, in_both_setups, live_call, new_call, new_lease, new_organisation, take,
+};
 use crate::tools;
 
 fn batch(scope: &Scope, call: CallId, owner: Owner, offset: i64) -> JournalBatch {
@@ -198,6 +200,24 @@ in_both_setups! {
         assert_eq!(states, [InvocationState::Failed, InvocationState::Unknown]);
     }
 
+    async fn the_tool_runs_of_a_call_that_is_ended_without_its_owner_are_over_too(store: Store) {
+        let scope = new_organisation(&store).await;
+        let call = new_call(&scope).await;
+        let owner = take(&scope, call, new_lease()).await;
+        tools::begin(&scope, (call, owner), "1").await;
+        let begun = tools::begin(&scope, (call, owner), "2").await;
+        invocations::mark_running(&scope, owner, begun.id).await.unwrap();
+        let shorter = format!("UPDATE calls SET lease_ms = 1, lease_expire_time = now() - interval '1 s' \
+                               WHERE id = '{call}'");
+        assert_eq!(execute(&scope, &shorter).await.unwrap(), 1);
+        // A sweep of another test may be first, and does the same.
+        calls::end_unheld(&scope, call, &hung_up()).await.unwrap();
+        let runs = invocations::list(&scope, call).await.unwrap();
+        let states: Vec<_> = runs.iter().map(|run| run.state).collect();
+        assert_eq!(states, [InvocationState::Failed, InvocationState::Unknown]);
+        assert!(runs.iter().all(|run| run.finish_time.is_some() && run.result.is_some()), "{runs:?}");
+    }
+
     async fn within_its_grace_a_call_is_left_alone(store: Store) {
         let scope = new_organisation(&store).await;
         let (call, _) = live_call(&scope).await;
@@ -288,6 +308,31 @@ in_both_setups! {
         assert_eq!(closed.len(), all, "a call was closed twice");
         for call in calls {
             assert_eq!(swept(&store, &scope, call).await.owner_epoch, 2);
+        }
+    }
+
+    async fn leases_are_renewed_while_every_other_connection_is_taken(store: Store) {
+        let scope = new_organisation(&store).await;
+        let (call, owner) = live_call(&scope).await;
+        let taken = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
+        let done = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
+        let all = CONNECTIONS;
+        let busy: Vec<_> = (0..all).map(|_| {
+            let (scope, taken, done) = (scope.clone(), taken.clone(), done.clone());
+            tokio::spawn(async move {
+                scope.run(|_| Box::pin(async move {
+                    taken.add_permits(1);
+                    drop(done.acquire().await);
+                    Ok(())
+                })).await
+            })
+        }).collect();
+        drop(taken.acquire_many(all).await.unwrap());
+        let renewed = ownership::renew(&store, owner.node, &[call]).await.unwrap();
+        assert_eq!(renewed.kept, [(call, owner.epoch)].into());
+        done.add_permits(1);
+        for task in busy {
+            task.await.unwrap().unwrap();
         }
     }
 

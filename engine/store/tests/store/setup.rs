@@ -19,6 +19,9 @@ use parlance_store::{
 use tokio::sync::OnceCell;
 use tokio_postgres::NoTls;
 
+/// What a store of the tests has for everybody.
+pub const CONNECTIONS: u32 = 4;
+
 /// Whose database it is.
 #[derive(Debug, Clone, Copy)]
 pub enum Setup {
@@ -37,7 +40,7 @@ impl Setup {
     }
 
     pub async fn store(self) -> Store {
-        open(self.url().await, 4).await
+        open(self.url().await, CONNECTIONS).await
     }
 }
 

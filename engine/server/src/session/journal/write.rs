@@ -97,11 +97,11 @@ impl Shelf for Store {
 
     async fn end(&self, key: CallKey, end: CallEnd) -> Result<(), Error> {
         let scope = self.scope(key.organisation);
-        let ended = match key.owner {
-            Owner::NOBODY => calls::mark_ended(&scope, key.call, end).await,
-            owner => calls::mark_ended_by(&scope, key.call, owner, end).await,
-        };
-        ended.map(drop)
+        match key.owner {
+            // If a session has begun meanwhile it is that session's to end.
+            Owner::NOBODY => calls::end_unbegun(&scope, key.call, &end).await.map(drop),
+            owner => calls::mark_ended_by(&scope, key.call, owner, end).await.map(drop),
+        }
     }
 
     async fn tell(&self, calls: &[CallId]) -> Result<(), Error> {
@@ -228,7 +228,10 @@ async fn closings(shelf: &impl Shelf, batch: &mut Batch) -> Result<(), Error> {
             Err(error) => tracing::error!(call = %key.call, %error, "the end of a call is lost"),
             Ok(()) => drop(batch.news.insert(key.call)),
         }
-        batch.ownership.closed(key.call);
+        // Who never held the call must not let go of it: a session of this node may hold it by now.
+        if key.owner != Owner::NOBODY {
+            batch.ownership.closed(key.call);
+        }
         batch.waiting.ends.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
         // The hall may have stopped waiting.
         done.send(()).ok();

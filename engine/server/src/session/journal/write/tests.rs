@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use parlance_conversation::{CallTime, EndReason, Input, Now};
 use parlance_store::OrganisationId;
-use parlance_store::ownership::{Lease, Owner};
+use parlance_store::ownership::{Lease, Owner, Renewed};
 
 use super::super::{CallLine, Journal, Ownership, WAITING_MAX_OF_CALL};
 use super::*;
@@ -234,6 +234,20 @@ async fn a_call_stays_held_while_its_end_waits_to_be_written() {
     shelf.with(|script| script.in_trouble = None);
     assert_eq!(journal.flush(LONG).await, Ok(()));
     assert_eq!(ownership.calls(), []);
+}
+
+#[tokio::test]
+async fn who_closes_a_call_without_ever_having_held_it_does_not_let_go_of_it() {
+    let shelf = Scripted::default();
+    let ownership = ownership();
+    let (journal, _writer) = Journal::start_on(shelf.clone(), ownership.clone());
+    let refused = CallKey { owner: Owner::NOBODY, ..key() };
+    ownership.took(refused.call, OWNER.epoch);
+    journal.close(refused, closing(), LONG).await;
+    assert_eq!(shelf.with(|script| script.ends.len()), 1);
+    let renewed = Renewed { seen: jiff::Timestamp::now(), kept: [].into() };
+    ownership.renewed(&[refused.call], &renewed);
+    assert_eq!((ownership.calls(), ownership.calls_lost()), (vec![], 1), "it was held, and not about to end");
 }
 
 #[tokio::test]
