@@ -23,6 +23,7 @@ use crate::key_file::KeyFile;
 use crate::leases::{self, Keeper};
 use crate::metrics::{Backlog, Metrics};
 use crate::prices::Prices;
+use crate::rpc::agent::TestPlaces;
 use crate::rpc::known_keys::KnownKeys;
 use crate::session::journal::{CLOSE_WAIT, CallKey, Closing, Journal, Unwritten};
 use crate::session::live::LiveCalls;
@@ -118,6 +119,8 @@ pub struct Engine {
     pub bus: Bus,
     /// Places for sessions.
     pub places: Arc<Semaphore>,
+    /// Places for tests of agents.
+    pub tests: Arc<TestPlaces>,
     /// The keys seen lately.
     pub known_keys: KnownKeys,
     /// Calls that are this node's, from their taking to their written end.
@@ -189,6 +192,7 @@ impl Engine {
             live,
             bus,
             places,
+            tests: Arc::default(),
             known_keys,
             ownership,
             calls,

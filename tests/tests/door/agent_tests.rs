@@ -9,6 +9,7 @@ use parlance_store::calls::{self, CallFilter};
 use parlance_tests::details::{assert_bad_fields, assert_refused};
 use parlance_tests::{House, agents};
 use tonic::{Code, Status};
+use tonic_types::StatusExt;
 
 const BOOKING: [&str; 4] =
     ["A table for two tomorrow at 8:15 pm, please", "Maria Garcia", "(212) 555-0198", "Yes please"];
@@ -149,4 +150,29 @@ async fn nobody_tests_an_agent_that_is_not_there_or_not_theirs() {
     house.running.engine.refuse_calls();
     let late = test(&house, stored(&agent, &[])).await.expect_err("the engine drains");
     assert_refused(&late, Code::Unavailable, "DRAINING");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_organisation_holds_ten_tests_at_once_and_another_one_does_not_feel_it() {
+    let house = House::scripted().await;
+    let draft = || test_of(Target::Draft(agents::counter_of_guests("Hello.")), &["four"]);
+    let tests = &house.running.engine.tests;
+    let mut held: Vec<_> =
+        (0..10).map(|_| tests.take(house.scope.organisation()).ok().expect("there is room")).collect();
+    let refused = test(&house, draft()).await.expect_err("there is no place left");
+    assert_refused(&refused, Code::ResourceExhausted, "TOO_MANY_SESSIONS");
+    assert!(refused.get_details_retry_info().is_some(), "{refused:?}");
+    let stranger = house.stranger().await;
+    stranger.agents().test_agent(draft()).await.expect("another organisation has places of its own");
+    held.pop();
+    // More in turn than there are places: each comes free again.
+    for _ in 0..3 {
+        test(&house, draft()).await.expect("one has gone");
+        let give_up = tokio::time::Instant::now() + std::time::Duration::from_secs(5);
+        while let Err(full) = tests.take(house.scope.organisation()).map(drop) {
+            assert!(tokio::time::Instant::now() < give_up, "a test keeps its place: {full:?}");
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    }
+    house.is_empty().await;
 }

@@ -82,21 +82,42 @@ impl Bus {
     /// Asks the node that `call` lives on. False if none has taken the command in 2 s: then none will.
     ///
     /// # Errors
-    /// The store's.
+    /// The store's; then the command may still be carried out, unless it was not even asked for.
     pub async fn ask(&self, scope: &Scope, call: CallId, command: &Command) -> Result<bool, Error> {
         let give_up = Instant::now() + OWNER_WAIT;
         let id = commands::ask(scope, call, command, OWNER_WAIT).await?;
         let expected = self.answers.expect(id);
-        // Looked at once more right away: the answer may have come before it was expected.
-        while !commands::is_taken(scope, id).await? {
-            let left = give_up.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                break;
+        let taken = taken_until(give_up, &expected.come, || commands::is_taken(scope, id)).await;
+        match commands::settle(scope, id).await {
+            // It is done, whatever becomes of its row.
+            Err(error) if taken => {
+                tracing::debug!(%call, %error, "a command that was taken was not put away");
+                Ok(true)
             }
-            // An error here is only the time-out.
-            tokio::time::timeout(LOOK_EVERY.min(left), expected.come.notified()).await.ok();
+            settled => settled,
         }
-        commands::settle(scope, id).await
+    }
+}
+
+/// Whether `look` finds the command taken before it is time to give up. A look that fails has not found it yet: who
+/// asked may not leave while the call's node may still take it.
+async fn taken_until<F>(give_up: Instant, come: &Notify, mut look: impl FnMut() -> F) -> bool
+where
+    F: Future<Output = Result<bool, Error>>,
+{
+    loop {
+        // The first time right away: the answer may have come before it was expected.
+        match look().await {
+            Ok(true) => return true,
+            Ok(false) => {}
+            Err(error) => tracing::debug!(%error, "whether a command was taken is not known yet"),
+        }
+        let left = give_up.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return false;
+        }
+        // An error here is only the time-out.
+        tokio::time::timeout(LOOK_EVERY.min(left), come.notified()).await.ok();
     }
 }
 
@@ -181,5 +202,24 @@ async fn carry_out(store: &Store, live: &LiveCalls, call: CallId, command: Comma
         Ok(Some((call, command))) => drop(live.post(call, posted(command))),
         Ok(None) => {}
         Err(error) => tracing::warn!(%call, %error, "a command to a call was not carried out"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_database_that_is_away_for_a_moment_does_not_end_the_wait_for_the_answer() {
+        let away = || Err(Error::Unavailable("the connection was closed".to_owned()));
+        let come = Notify::new();
+        let mut looks = vec![Ok(true), Ok(false), away()];
+        let taken = taken_until(Instant::now() + OWNER_WAIT, &come, || {
+            come.notify_one();
+            std::future::ready(looks.pop().expect("it looks no more once it is taken"))
+        });
+        assert!(taken.await);
+        let taken = taken_until(Instant::now(), &come, || std::future::ready(away()));
+        assert!(!taken.await, "it gives up in time, without an error, so that the command is withdrawn");
     }
 }

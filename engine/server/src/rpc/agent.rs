@@ -6,6 +6,8 @@ mod merge;
 mod stats;
 mod test;
 
+pub use test::Places as TestPlaces;
+
 use std::sync::Arc;
 
 use parlance_proto::v1;

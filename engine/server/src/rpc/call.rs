@@ -21,6 +21,7 @@ use super::{auth, name, page};
 use crate::convert::{call as convert, event, policy};
 use crate::engine::Engine;
 use crate::recordings::{self, Removal};
+use crate::session::journal::TOLD;
 use crate::status::{Refusal, Violations};
 
 /// Journal entries read at once.
@@ -225,7 +226,7 @@ async fn events(scope: &Scope, call: CallId) -> Result<Vec<v1::CallEvent>, Refus
     let mut events = Vec::new();
     let mut offset = 0;
     loop {
-        let rows = journal::read(scope, call, offset, JOURNAL_PAGE).await?;
+        let rows = journal::read_kind(scope, call, TOLD, offset, JOURNAL_PAGE).await?;
         let Some(last) = rows.last() else { return Ok(events) };
         offset = last.offset + 1;
         events.extend(rows.iter().filter_map(convert::journal_event));

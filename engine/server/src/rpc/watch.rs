@@ -71,7 +71,7 @@ impl Watch {
         after_offset: u64,
     ) -> Result<Events, Refusal> {
         calls::get(&scope, call).await.map_err(|error| missing(error, call))?;
-        let place = engine.bus.watchers.take(call)?;
+        let place = engine.bus.watchers.take(scope.organisation(), call)?;
         let watch = Self {
             engine,
             scope,

@@ -33,6 +33,8 @@ const PER_LETTER: Duration = Duration::from_millis(65);
 const WAIT_MAX: Duration = Duration::from_secs(10);
 /// A conversation takes some tens of steps a message: one that takes more goes in a circle.
 const STEPS_MAX: usize = 50_000;
+/// Steps after which others have their turn: where nothing is waited for, nothing else could end it in time.
+const STEPS_AT_ONCE: usize = 64;
 
 /// What the client of a test is given.
 pub type Outgoing = Result<v1::TestAgentResponse, Status>;
@@ -111,7 +113,10 @@ impl Rehearsal {
 
     /// Holds the conversation to its end. May be dropped at any moment: then it is over.
     pub async fn run(&mut self) -> Outcome {
-        for _ in 0..STEPS_MAX {
+        for step in 1..=STEPS_MAX {
+            if step % STEPS_AT_ONCE == 0 {
+                tokio::task::yield_now().await;
+            }
             self.hand_over();
             for told in std::mem::take(&mut self.waiting) {
                 let response = v1::TestAgentResponse { event: Some(told) };
@@ -124,6 +129,10 @@ impl Rehearsal {
             }
             if self.outgoing.is_closed() {
                 return Outcome::Gone;
+            }
+            // As a call would: what was lost may be what it waits for.
+            if self.inbox.overflowed() {
+                return Outcome::Ended(EndReason::Overloaded);
             }
             if !self.step().await {
                 return Outcome::Listening;

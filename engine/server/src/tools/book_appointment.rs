@@ -5,12 +5,15 @@
 //! the organisation's. Refuses clashes, the past and closed hours with a reason that can be said. Where a booking
 //! backend is set, that one decides.
 
+use std::time::Duration;
+
 use jiff::civil::{Date, Time};
 use jiff::{SignedDuration, Timestamp};
 use parlance_conversation::ToolOutcome;
 use parlance_store::appointments::{self, Appointment, Booking, NewAppointment};
 use parlance_store::{CallId, Error, Scope, organisations, resources};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::booking_backend::{Answer, BookingBackend, Wanted};
 
@@ -18,6 +21,11 @@ use super::booking_backend::{Answer, BookingBackend, Wanted};
 pub const NAME: &str = "book_appointment";
 /// How long a table is kept when nothing is said.
 const DURATION_MINUTES: i64 = 90;
+/// How long a booking that got no answer is asked for again. The last time may take the 5 s that a connection is
+/// waited for, and still ends in the tool's 10 s.
+const ASK_AGAIN: Duration = Duration::from_secs(4);
+/// The pause before that.
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// Where appointments are booked.
 #[derive(Clone, Copy)]
@@ -75,12 +83,35 @@ async fn book(place: Place<'_>, idempotency_key: String, arguments: &Value) -> R
         duration: SignedDuration::from_mins(wish.duration_minutes),
         notes: wish.notes,
     };
-    Ok(match appointments::book(scope, wanted, Timestamp::now()).await? {
-        Booking::Booked(appointment) | Booking::AlreadyBooked(appointment) => {
+    let now = Timestamp::now();
+    Ok(match until_sure(ASK_AGAIN, || appointments::book(scope, wanted.clone(), now)).await? {
+        Some(Booking::Booked(appointment) | Booking::AlreadyBooked(appointment)) => {
             ToolOutcome::Succeeded { result: result(scope, &appointment, &start).await }
         }
-        Booking::Refused(refusal) => ToolOutcome::Failed { reason: refusal.to_string() },
+        Some(Booking::Refused(refusal)) => ToolOutcome::Failed { reason: refusal.to_string() },
+        None => ToolOutcome::TimedOut,
     })
+}
+
+/// Books until the database has answered; none if it does not, asked for so long. A commit without an answer may have been done: the
+/// idempotency key lets it be asked for again, and saying that it failed would have it done twice.
+async fn until_sure<F>(patience: Duration, mut attempt: impl FnMut() -> F) -> Result<Option<Booking>, Error>
+where
+    F: Future<Output = Result<Booking, Error>>,
+{
+    let begun = Instant::now();
+    loop {
+        match attempt().await {
+            Err(error) if error.is_retryable() => {
+                tracing::warn!(%error, "whether it is booked is not known yet");
+                if begun.elapsed() >= patience {
+                    return Ok(None);
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+            answer => return answer.map(Some),
+        }
+    }
 }
 
 /// Lets the backend book, and says what it said.
@@ -179,7 +210,59 @@ impl Wish {
 
 #[cfg(test)]
 mod tests {
+    use parlance_store::AppointmentId;
+    use parlance_store::appointments::AppointmentState;
+
     use super::*;
+
+    fn unsure() -> Result<Booking, Error> {
+        Err(Error::Unavailable("the connection was closed".to_owned()))
+    }
+
+    fn booked_before() -> Booking {
+        let at = Timestamp::UNIX_EPOCH;
+        Booking::AlreadyBooked(Appointment {
+            id: AppointmentId::new(),
+            call_id: None,
+            customer_name: "John Smith".to_owned(),
+            customer_phone: None,
+            party_size: 4,
+            start_time: at,
+            end_time: at,
+            notes: String::new(),
+            state: AppointmentState::Booked,
+            create_time: at,
+            etag: String::new(),
+            update_time: at,
+            resource_id: None,
+        })
+    }
+
+    #[tokio::test]
+    async fn a_commit_without_an_answer_is_asked_for_again_until_it_is_known() {
+        let known = booked_before();
+        let mut answers = vec![Ok(known.clone()), unsure(), unsure()];
+        let answer =
+            until_sure(ASK_AGAIN, || std::future::ready(answers.pop().expect("no more than three"))).await;
+        assert_eq!(answer.expect("it is known in the end"), Some(known));
+    }
+
+    #[tokio::test]
+    async fn a_commit_that_is_never_answered_is_not_known_and_never_a_failure() {
+        let answer = until_sure(PAUSE, || std::future::ready(unsure())).await;
+        assert_eq!(answer.expect("it is no error"), None);
+    }
+
+    #[tokio::test]
+    async fn what_the_database_refuses_for_good_is_not_asked_for_again() {
+        let mut asked = 0;
+        let answer = until_sure(ASK_AGAIN, || {
+            asked += 1;
+            std::future::ready(Err(Error::NotFound("call")))
+        });
+        assert!(matches!(answer.await, Err(Error::NotFound("call"))));
+        assert_eq!(asked, 1);
+    }
 
     #[test]
     fn a_wish_names_the_first_value_that_is_missing_or_makes_no_sense() {

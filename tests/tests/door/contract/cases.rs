@@ -400,6 +400,10 @@ pub fn elsewhere(rpc: &str, reason: ErrorReason) -> Elsewhere {
         ("VoiceSession", ErrorReason::ProviderMissing) => {
             ("../engine/server/src/rpc/open.rs", "a_transcriber_that_can_not_be_opened_is_a_provider_missing")
         }
+        ("TestAgent", ErrorReason::TooManySessions) => (
+            "tests/door/agent_tests.rs",
+            "an_organisation_holds_ten_tests_at_once_and_another_one_does_not_feel_it",
+        ),
         ("TestAgent", ErrorReason::Draining) => {
             ("tests/door/agent_tests.rs", "nobody_tests_an_agent_that_is_not_there_or_not_theirs")
         }

@@ -1,12 +1,13 @@
 //! Tests of agents: a typed conversation without a call, streamed as it goes.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use parlance_proto::v1;
 use parlance_proto::v1::test_agent_request::Target;
 use parlance_proto::v1::test_agent_response::Event;
-use parlance_store::{Scope, agents, organisations};
+use parlance_store::{OrganisationId, Scope, agents, organisations};
 use tokio::sync::mpsc;
 
 use crate::convert::{agent as convert, event, organisation, policy};
@@ -24,6 +25,63 @@ const MESSAGES_MAX: usize = 100;
 const MESSAGE_MAX: usize = 4_000;
 /// Events that may wait for the client.
 const CHANNEL: usize = 48;
+/// Tests at once on this engine.
+const IN_ALL: usize = 50;
+/// Of them for one organisation, so that it leaves room for others.
+const PER_ORGANISATION: usize = 10;
+/// When a client may try again that found no place.
+const PLACE_WAIT: Duration = Duration::from_secs(2);
+
+/// Places for tests on this engine.
+#[derive(Default)]
+pub struct Places(Mutex<HashMap<OrganisationId, usize>>);
+
+/// One test's place, let go when it is dropped.
+pub struct Place {
+    places: Arc<Places>,
+    organisation: OrganisationId,
+}
+
+impl Places {
+    /// A place for one more test.
+    ///
+    /// # Errors
+    /// The refusal when all places are taken.
+    pub fn take(self: &Arc<Self>, organisation: OrganisationId) -> Result<Place, Refusal> {
+        let mut taken = self.lock();
+        if taken.values().sum::<usize>() >= IN_ALL {
+            return Err(too_many(format!("this engine holds {IN_ALL} tests, as many as it takes at once")));
+        }
+        let own = taken.entry(organisation).or_default();
+        if *own >= PER_ORGANISATION {
+            return Err(too_many(format!(
+                "this organisation holds {PER_ORGANISATION} tests here, as many as it may at once"
+            )));
+        }
+        *own += 1;
+        Ok(Place { places: self.clone(), organisation })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<OrganisationId, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.places.lock();
+        if let Some(own) = taken.get_mut(&self.organisation) {
+            *own -= 1;
+            if *own == 0 {
+                taken.remove(&self.organisation);
+            }
+        }
+    }
+}
+
+fn too_many(message: String) -> Refusal {
+    Refusal::Exhausted { reason: v1::ErrorReason::TooManySessions, message, retry_after: PLACE_WAIT }
+}
 
 /// Begins a test; what is said and done comes out of the channel.
 pub async fn begin(
@@ -38,6 +96,7 @@ pub async fn begin(
     messages(&request.messages, &mut bad);
     policy::variables("dynamic_variables", &request.dynamic_variables, &mut bad);
     bad.check()?;
+    let held = engine.tests.take(scope.organisation())?;
     let agent = agent(engine, &scope, request.target).await?;
     let started = engine.civil_now(scope.organisation(), &agent.time_zone).await?;
     let place = policy::scene(&agent, started, request.dynamic_variables);
@@ -53,7 +112,10 @@ pub async fn begin(
     let (outgoing, received) = mpsc::channel(CHANNEL);
     let rehearsal =
         Rehearsal::new(policy, request.messages, engine.stack.llm.clone(), runs, outgoing.clone());
-    engine.calls.spawn(hold(rehearsal, outgoing));
+    engine.calls.spawn(async move {
+        hold(rehearsal, outgoing).await;
+        drop(held);
+    });
     Ok(received)
 }
 
@@ -97,5 +159,28 @@ fn messages(messages: &[String], bad: &mut Violations) {
         if message.trim().is_empty() {
             bad.add(format!("messages[{index}]"), "is empty");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_organisation_has_ten_places_and_the_engine_fifty_and_each_comes_free_again() {
+        let places = Arc::<Places>::default();
+        let organisations: Vec<OrganisationId> = (0..6).map(|_| OrganisationId::new()).collect();
+        let mut taken = Vec::new();
+        for organisation in &organisations[..5] {
+            for _ in 0..PER_ORGANISATION {
+                taken.push(places.take(*organisation).ok().expect("there is room"));
+            }
+            assert!(places.take(*organisation).is_err(), "it has all that it may");
+        }
+        assert!(places.take(organisations[5]).is_err(), "the engine is full");
+        taken.pop();
+        taken.push(places.take(organisations[5]).ok().expect("one has gone"));
+        drop(taken);
+        assert!(places.lock().is_empty());
     }
 }
