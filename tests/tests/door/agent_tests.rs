@@ -158,7 +158,7 @@ async fn an_organisation_holds_ten_tests_at_once_and_another_one_does_not_feel_i
     let draft = || test_of(Target::Draft(agents::counter_of_guests("Hello.")), &["four"]);
     let tests = &house.running.engine.tests;
     let mut held: Vec<_> =
-        (0..10).map(|_| tests.take(house.scope.organisation()).ok().expect("there is room")).collect();
+        (0..10).map(|_| tests.take(house.scope.organisation()).expect("there is room")).collect();
     let refused = test(&house, draft()).await.expect_err("there is no place left");
     assert_refused(&refused, Code::ResourceExhausted, "TOO_MANY_SESSIONS");
     assert!(refused.get_details_retry_info().is_some(), "{refused:?}");
