@@ -106,7 +106,7 @@ impl AgentService for Agents {
         &self,
         request: Request<v1::GetAgentRequest>,
     ) -> Result<Response<v1::GetAgentResponse>, Status> {
-        let scope = auth::scope(&self.engine.store, &request).await?;
+        let scope = auth::scope(&self.engine.store, &request)?;
         let id = name::agent("name", &request.get_ref().name)?;
         let row = agents::get(&scope, &id).await.map_err(|error| missing(error, &id))?;
         Ok(Response::new(v1::GetAgentResponse { agent: Some(wire(&row)?) }))
@@ -116,7 +116,7 @@ impl AgentService for Agents {
         &self,
         request: Request<v1::ListAgentsRequest>,
     ) -> Result<Response<v1::ListAgentsResponse>, Status> {
-        let scope = auth::scope(&self.engine.store, &request).await?;
+        let scope = auth::scope(&self.engine.store, &request)?;
         let request = request.into_inner();
         let filter = list::filter(&request.filter).map_err(Refusal::from)?;
         let order = list::order(&request.order_by).map_err(Refusal::from)?;
@@ -143,7 +143,7 @@ impl AgentService for Agents {
         &self,
         request: Request<v1::GetFlowRequest>,
     ) -> Result<Response<v1::GetFlowResponse>, Status> {
-        let scope = auth::scope(&self.engine.store, &request).await?;
+        let scope = auth::scope(&self.engine.store, &request)?;
         let agent = flow::of(&scope, &request.get_ref().agent).await?;
         Ok(Response::new(v1::GetFlowResponse { flow: agent.flow, etag: agent.etag }))
     }
@@ -165,7 +165,7 @@ impl AgentService for Agents {
         &self,
         request: Request<v1::GetAgentStatsRequest>,
     ) -> Result<Response<v1::GetAgentStatsResponse>, Status> {
-        let scope = auth::scope(&self.engine.store, &request).await?;
+        let scope = auth::scope(&self.engine.store, &request)?;
         let stats = stats::get(&scope, request.into_inner()).await?;
         Ok(Response::new(v1::GetAgentStatsResponse { stats: Some(stats) }))
     }
@@ -174,7 +174,7 @@ impl AgentService for Agents {
         &self,
         request: Request<v1::TestAgentRequest>,
     ) -> Result<Response<Self::TestAgentStream>, Status> {
-        let scope = auth::scope(&self.engine.store, &request).await?;
+        let scope = auth::scope(&self.engine.store, &request)?;
         let messages = test::begin(&self.engine, scope, request.into_inner()).await?;
         Ok(Response::new(ReceiverStream::new(messages)))
     }

@@ -46,7 +46,7 @@ impl ApiKeyService for ApiKeys {
         &self,
         request: Request<v1::GetApiKeyRequest>,
     ) -> Result<Response<v1::GetApiKeyResponse>, Status> {
-        let scope = auth::scope(&self.engine.store, &request).await?;
+        let scope = auth::scope(&self.engine.store, &request)?;
         let id = name::api_key("name", &request.get_ref().name)?;
         let row = keys::get(&scope, id).await.map_err(|error| missing(error, id))?;
         Ok(Response::new(v1::GetApiKeyResponse { api_key: Some(convert::api_key(&row)) }))
@@ -56,7 +56,7 @@ impl ApiKeyService for ApiKeys {
         &self,
         request: Request<v1::ListApiKeysRequest>,
     ) -> Result<Response<v1::ListApiKeysResponse>, Status> {
-        let scope = auth::scope(&self.engine.store, &request).await?;
+        let scope = auth::scope(&self.engine.store, &request)?;
         let request = request.into_inner();
         let filter = list::filter(&request)?;
         let wanted = page::request(request.page_size, request.page_token)?;

@@ -38,7 +38,7 @@ impl AppointmentService for Appointments {
         &self,
         request: Request<v1::GetAppointmentRequest>,
     ) -> Result<Response<v1::GetAppointmentResponse>, Status> {
-        let scope = auth::scope(&self.engine.store, &request).await?;
+        let scope = auth::scope(&self.engine.store, &request)?;
         let id = name::appointment("name", &request.get_ref().name)?;
         let row = appointments::get(&scope, id).await.map_err(|error| refused(error, id))?;
         Ok(Response::new(v1::GetAppointmentResponse { appointment: Some(convert::appointment(&row)) }))
@@ -48,7 +48,7 @@ impl AppointmentService for Appointments {
         &self,
         request: Request<v1::ListAppointmentsRequest>,
     ) -> Result<Response<v1::ListAppointmentsResponse>, Status> {
-        let scope = auth::scope(&self.engine.store, &request).await?;
+        let scope = auth::scope(&self.engine.store, &request)?;
         let request = request.into_inner();
         let filter = list::filter(&request)?;
         let wanted = page::request(request.page_size, request.page_token)?;
@@ -65,7 +65,7 @@ impl AppointmentService for Appointments {
     ) -> Result<Response<v1::CancelAppointmentResponse>, Status> {
         perform(&self.engine, request, |scope, request| async move {
             let id = name::appointment("name", &request.name)?;
-            let change = appointments::cancel(&scope, id, given(&request.etag)).await;
+            let change = appointments::cancel(&scope, id, name::given(&request.etag)).await;
             let appointment = outcome(change.map_err(|error| refused(error, id))?, id)?;
             let answer = v1::CancelAppointmentResponse { appointment: Some(appointment) };
             Ok(Done::new(request.name, answer))
@@ -80,7 +80,7 @@ impl AppointmentService for Appointments {
         perform(&self.engine, request, |scope, request| async move {
             let id = name::appointment("name", &request.name)?;
             let to = new_time(&request)?;
-            let etag = given(&request.etag);
+            let etag = name::given(&request.etag);
             let change = appointments::reschedule(&scope, id, to, etag, Timestamp::now()).await;
             let appointment = outcome(change.map_err(|error| refused(error, id))?, id)?;
             let answer = v1::RescheduleAppointmentResponse { appointment: Some(appointment) };
@@ -120,10 +120,6 @@ fn new_time(request: &v1::RescheduleAppointmentRequest) -> Result<NewTime, Refus
         Some(start) if bad.is_empty() => Ok(NewTime { start, duration }),
         _ => Err(bad.into()),
     }
-}
-
-fn given(text: &str) -> Option<&str> {
-    Some(text).filter(|text| !text.is_empty())
 }
 
 fn outcome(change: Change, id: AppointmentId) -> Result<v1::Appointment, Refusal> {

@@ -37,7 +37,7 @@ impl Visitor {
 }
 
 /// The rows of the organisation whose key the request carries.
-pub async fn scope<T>(store: &Store, request: &Request<T>) -> Result<Scope, Refusal> {
+pub fn scope<T>(store: &Store, request: &Request<T>) -> Result<Scope, Refusal> {
     Ok(store.scope(Visitor::of(request)?.organisation))
 }
 

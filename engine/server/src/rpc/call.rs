@@ -72,7 +72,7 @@ impl Calls {
             }
             .boxed()
         };
-        let (reason, message) = match calls::delete(scope, id, given(&request.etag), remove).await {
+        let (reason, message) = match calls::delete(scope, id, name::given(&request.etag), remove).await {
             Ok(calls::Deletion::Done) => {
                 if let Err(error) = self.engine.store.tell_written(&[id]).await {
                     tracing::debug!(call = %id, %error, "those who watch the call were not told of its end");
@@ -111,7 +111,7 @@ impl CallService for Calls {
         &self,
         request: Request<v1::GetCallRequest>,
     ) -> Result<Response<v1::GetCallResponse>, Status> {
-        let scope = auth::scope(&self.engine.store, &request).await?;
+        let scope = auth::scope(&self.engine.store, &request)?;
         let id = name::call("name", &request.get_ref().name)?;
         let row = calls::get(&scope, id).await.map_err(|error| missing(error, id))?;
         let runs = invocations::list(&scope, id).await.map_err(Refusal::from)?;
@@ -124,7 +124,7 @@ impl CallService for Calls {
         &self,
         request: Request<v1::ListCallsRequest>,
     ) -> Result<Response<v1::ListCallsResponse>, Status> {
-        let scope = auth::scope(&self.engine.store, &request).await?;
+        let scope = auth::scope(&self.engine.store, &request)?;
         let request = request.into_inner();
         let filter = list::filter(&request)?;
         let wanted = page::request(request.page_size, request.page_token)?;
@@ -187,7 +187,7 @@ impl CallService for Calls {
         &self,
         request: Request<v1::WatchCallRequest>,
     ) -> Result<Response<Self::WatchCallStream>, Status> {
-        let scope = auth::scope(&self.engine.store, &request).await?;
+        let scope = auth::scope(&self.engine.store, &request)?;
         let request = request.into_inner();
         let id = name::call("name", &request.name)?;
         Ok(Response::new(Watch::stream(self.engine.clone(), scope, id, request.after_offset).await?))
@@ -197,7 +197,7 @@ impl CallService for Calls {
         &self,
         request: Request<v1::GetTranscriptRequest>,
     ) -> Result<Response<v1::GetTranscriptResponse>, Status> {
-        let scope = auth::scope(&self.engine.store, &request).await?;
+        let scope = auth::scope(&self.engine.store, &request)?;
         let id = name::call("call", &request.get_ref().call)?;
         calls::get(&scope, id).await.map_err(|error| missing(error, id))?;
         let rows = transcripts::list(&scope, id).await.map_err(Refusal::from)?;
@@ -214,12 +214,8 @@ async fn update(scope: &Scope, request: v1::UpdateCallRequest) -> Result<v1::Cal
     let mut bad = Violations::default();
     let change = details::change(&wire, paths, &mut bad);
     bad.check()?;
-    let row = calls::update(scope, id, change, given(&wire.etag)).await;
+    let row = calls::update(scope, id, change, name::given(&wire.etag)).await;
     Ok(convert::call(&row.map_err(|error| missing(error, id))?))
-}
-
-fn given(text: &str) -> Option<&str> {
-    Some(text).filter(|text| !text.is_empty())
 }
 
 async fn events(scope: &Scope, call: CallId) -> Result<Vec<v1::CallEvent>, Refusal> {

@@ -70,6 +70,11 @@ pub fn organisation(field: &str, name: &str) -> Result<Option<OrganisationId>, R
     parse("organisations/", name).map(Some).ok_or_else(|| wrong(field, name, form))
 }
 
+/// What a client gave in an optional field; none if it is empty.
+pub fn given(text: &str) -> Option<&str> {
+    Some(text).filter(|text| !text.is_empty())
+}
+
 /// An agent id made from a display name: lower case, other characters as dashes.
 pub fn slug(display_name: &str) -> String {
     let mut slug = String::new();

@@ -73,7 +73,7 @@ impl OrganisationService for Organisations {
         &self,
         request: Request<v1::GetOrganisationRequest>,
     ) -> Result<Response<v1::GetOrganisationResponse>, Status> {
-        let scope = auth::scope(&self.engine.store, &request).await?;
+        let scope = auth::scope(&self.engine.store, &request)?;
         let id = name::organisation("name", &request.get_ref().name)?;
         let wanted = reach(&self.engine, &scope, id)?;
         let profile = organisations::profile(&wanted).await.map_err(|error| missing(error, &wanted))?;
@@ -84,7 +84,7 @@ impl OrganisationService for Organisations {
         &self,
         request: Request<v1::ListOrganisationsRequest>,
     ) -> Result<Response<v1::ListOrganisationsResponse>, Status> {
-        let scope = auth::scope(&self.engine.store, &request).await?;
+        let scope = auth::scope(&self.engine.store, &request)?;
         let request = request.into_inner();
         in_known_order(&request.order_by)?;
         let wanted = page::request(request.page_size, request.page_token)?;

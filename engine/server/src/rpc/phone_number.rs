@@ -48,7 +48,7 @@ impl PhoneNumberService for PhoneNumbers {
         &self,
         request: Request<v1::GetPhoneNumberRequest>,
     ) -> Result<Response<v1::GetPhoneNumberResponse>, Status> {
-        let scope = auth::scope(&self.engine.store, &request).await?;
+        let scope = auth::scope(&self.engine.store, &request)?;
         let id = name::phone_number("name", &request.get_ref().name)?;
         let row = phone_numbers::get(&scope, &id).await.map_err(|error| missing(error, &id))?;
         let phone_number = Some(convert::phone_number(&row));
@@ -59,7 +59,7 @@ impl PhoneNumberService for PhoneNumbers {
         &self,
         request: Request<v1::ListPhoneNumbersRequest>,
     ) -> Result<Response<v1::ListPhoneNumbersResponse>, Status> {
-        let scope = auth::scope(&self.engine.store, &request).await?;
+        let scope = auth::scope(&self.engine.store, &request)?;
         let request = request.into_inner();
         let filter = list::filter(&request)?;
         let wanted = page::request(request.page_size, request.page_token)?;
@@ -91,7 +91,7 @@ impl PhoneNumberService for PhoneNumbers {
     ) -> Result<Response<v1::DeletePhoneNumberResponse>, Status> {
         perform(&self.engine, request, |scope, request| async move {
             let id = name::phone_number("name", &request.name)?;
-            match phone_numbers::delete(&scope, &id, given(&request.etag)).await {
+            match phone_numbers::delete(&scope, &id, name::given(&request.etag)).await {
                 Err(StoreError::NotFound(_)) if request.allow_missing => {}
                 done => done.map_err(|error| missing(error, &id))?,
             }
@@ -131,7 +131,7 @@ async fn update(scope: &Scope, request: v1::UpdatePhoneNumberRequest) -> Result<
     }
     let change = change(&wire, paths, &mut bad);
     bad.check()?;
-    let updated = phone_numbers::update(scope, &id, change, given(&wire.etag)).await;
+    let updated = phone_numbers::update(scope, &id, change, name::given(&wire.etag)).await;
     Ok(convert::phone_number(&updated.map_err(|error| refused(error, &id, &wire))?))
 }
 
@@ -144,7 +144,7 @@ fn change(
     let values = Values::read(wire, bad);
     let Some(paths) = paths else {
         return phone_numbers::PhoneNumberUpdate {
-            display_name: given(&wire.display_name).map(str::to_owned),
+            display_name: name::given(&wire.display_name).map(str::to_owned),
             state: values.state,
             inbound_agent_id: values.inbound_agent.map(Some),
             outbound_agent_id: values.outbound_agent.map(Some),
@@ -197,10 +197,6 @@ fn state(field: &str, wire: i32, bad: &mut Violations) -> Option<PhoneNumberStat
         bad.add(field, "must be one of the named states");
         None
     })
-}
-
-fn given(text: &str) -> Option<&str> {
-    Some(text).filter(|text| !text.is_empty())
 }
 
 /// What the store said about this number as the client gave it.

@@ -49,7 +49,7 @@ impl ResourceService for Resources {
         &self,
         request: Request<v1::GetResourceRequest>,
     ) -> Result<Response<v1::GetResourceResponse>, Status> {
-        let scope = auth::scope(&self.engine.store, &request).await?;
+        let scope = auth::scope(&self.engine.store, &request)?;
         let id = name::resource("name", &request.get_ref().name)?;
         let row = resources::get(&scope, id).await.map_err(|error| missing(error, id))?;
         Ok(Response::new(v1::GetResourceResponse { resource: Some(convert::resource(&row)) }))
@@ -59,7 +59,7 @@ impl ResourceService for Resources {
         &self,
         request: Request<v1::ListResourcesRequest>,
     ) -> Result<Response<v1::ListResourcesResponse>, Status> {
-        let scope = auth::scope(&self.engine.store, &request).await?;
+        let scope = auth::scope(&self.engine.store, &request)?;
         let request = request.into_inner();
         let filter = list::filter(&request)?;
         let wanted = page::request(request.page_size, request.page_token)?;
@@ -129,7 +129,7 @@ async fn update(scope: &Scope, request: v1::UpdateResourceRequest) -> Result<v1:
         }
     }
     bad.check()?;
-    let updated = resources::update(scope, id, change, given(&wire.etag)).await;
+    let updated = resources::update(scope, id, change, name::given(&wire.etag)).await;
     Ok(convert::resource(&updated.map_err(|error| missing(error, id))?))
 }
 
@@ -146,7 +146,7 @@ fn set_fields(wire: &v1::Resource) -> Vec<String> {
 
 async fn delete(scope: &Scope, request: &v1::DeleteResourceRequest) -> Result<(), Refusal> {
     let id = name::resource("name", &request.name)?;
-    match resources::delete(scope, id, given(&request.etag), jiff::Timestamp::now()).await {
+    match resources::delete(scope, id, name::given(&request.etag), jiff::Timestamp::now()).await {
         Ok(Deletion::Made) => Ok(()),
         Ok(Deletion::InUse(to_come)) => Err(Refusal::WrongState {
             reason: v1::ErrorReason::ResourceInUse,
@@ -187,10 +187,6 @@ fn state(field: &str, wire: i32, bad: &mut Violations) -> Option<ResourceState> 
         bad.add(field, "must be one of the named states");
         None
     })
-}
-
-fn given(text: &str) -> Option<&str> {
-    Some(text).filter(|text| !text.is_empty())
 }
 
 fn missing(error: StoreError, id: ResourceId) -> Refusal {
