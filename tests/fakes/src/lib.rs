@@ -9,12 +9,19 @@
 //! `anthropic` and `cartesia`. Any key is taken, except that `bad` and `wrong` in it are refused as the vendor
 //! refuses a wrong key.
 
+mod anthropic;
+mod chat;
 pub mod code;
 mod control;
+mod gemini;
 pub mod http;
+pub mod model;
+mod openai;
 pub mod plan;
-mod serve;
+mod responses;
+pub mod serve;
 pub mod socket;
+pub mod sse;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -164,7 +171,14 @@ impl Drop for Fakes {
 
 /// Every path of every vendor. A vendor is one line.
 fn routes(state: Arc<State>) -> Router {
-    Router::new().merge(control::routes()).with_state(state)
+    Router::new()
+        .merge(control::routes())
+        .merge(openai::routes())
+        .merge(chat::routes())
+        .merge(responses::routes())
+        .merge(gemini::routes())
+        .merge(anthropic::routes())
+        .with_state(state)
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
