@@ -70,7 +70,10 @@ impl Session {
         };
         let post = self.post.clone();
         let sink: llm::Sink = std::sync::Arc::new(move |event| post.post(Posted::Model { reply, event }));
-        let request = llm::Request { messages: context.into_iter().map(model_message).collect() };
+        let request = llm::Request {
+            messages: context.into_iter().map(model_message).collect(),
+            ..llm::Request::default()
+        };
         match model.respond(request, sink) {
             Ok(response) => {
                 self.responses.insert(reply, response);
