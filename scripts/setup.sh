@@ -41,6 +41,7 @@ need espeak-ng command -v espeak-ng
 if [ "$for_what" = test ]; then
     need nodejs command -v node
     need npm command -v npm
+    need python3-venv python3 -c 'import ensurepip, venv'
 fi
 
 if [ ${#packages[@]} -gt 0 ]; then
@@ -69,4 +70,5 @@ if [ "$for_what" = test ]; then
         said="$(npm --prefix tooling install --no-save --ignore-scripts --no-audit --no-fund 2>&1)" ||
             { echo "$said" | tail -n 5 >&2; fail "npm could not fetch buf $wanted (its last words are above)"; }
     fi
+    scripts/python-clients.sh
 fi

@@ -1,1 +1,3 @@
 //! What the stand-ins promise.
+
+mod code;

@@ -29,7 +29,7 @@ pub struct Message {
     pub role: Role,
     /// The words, or a tool's result as JSON.
     pub text: String,
-    /// The calls an agent message made.
+    /// The calls an agent message made, together; each is answered by a tool message, in their order.
     pub tool_calls: Vec<ToolCall>,
     /// For a tool's result: which call it answers.
     pub tool_call_id: Option<String>,
@@ -44,6 +44,9 @@ pub struct ToolCall {
     pub name: String,
     /// Arguments as the model gave them.
     pub arguments: serde_json::Value,
+    /// What the vendor wants back with the call, opaque (Gemini's thought signature). Absent: nothing.
+    #[serde(default)]
+    pub signature: Option<String>,
 }
 
 /// A tool the model may ask for.

@@ -73,5 +73,5 @@ fn turn_signal(signal: stt::TurnSignal) -> TurnSignal {
 }
 
 fn tool_request(call: llm::ToolCall) -> ToolRequest {
-    ToolRequest { call_id: call.id, tool: call.name, arguments: call.arguments }
+    ToolRequest { call_id: call.id, tool: call.name, arguments: call.arguments, signature: call.signature }
 }
