@@ -11,6 +11,7 @@
 
 pub mod code;
 mod control;
+pub mod events;
 pub mod http;
 pub mod plan;
 mod serve;
