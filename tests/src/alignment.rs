@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use parlance_media::level::rms_dbfs;
+use parlance_providers::audio::Audio;
 use parlance_providers::stt::pocketsphinx::{PocketSphinx, unknown_words};
 use parlance_providers::stt::{Control, Event, Expectation, Settings, SpeechToText, Word};
 
@@ -60,12 +61,12 @@ pub fn align(samples: &[i16], words: &[String]) -> Option<Vec<Word>> {
         sender.lock().expect("no holder of this lock panics").send(event).ok();
     });
     let expectation = Expectation { jsgf: Some(jsgf.into()), key_terms: Vec::new() };
-    let settings = Settings { language: "en-US".into(), expectation };
+    let settings = Settings { expectation, ..Settings::default() };
     let mut listener = recogniser.open(settings, sink).expect("the grammar was checked");
     let end_us = (samples.len() * 1_000_000 / RATE_HZ) as u64;
-    listener.hear(&samples[..LOOK]);
+    listener.hear(Audio::Pcm16(&samples[..LOOK]));
     listener.control(Control::VoiceStarted(0));
-    samples[LOOK..].chunks(320).for_each(|frame| listener.hear(frame));
+    samples[LOOK..].chunks(320).for_each(|frame| listener.hear(Audio::Pcm16(frame)));
     listener.control(Control::VoiceEnded(end_us));
     listener.control(Control::Finalize);
     listener.control(Control::NextTurn(Expectation::default()));
@@ -73,7 +74,7 @@ pub fn align(samples: &[i16], words: &[String]) -> Option<Vec<Word>> {
         match events.recv_timeout(Duration::from_secs(20)).ok()? {
             Event::Slice(slice) if slice.words.len() == words.len() => return Some(slice.words),
             Event::Slice(_) | Event::Failed(_) => return None,
-            Event::Interim(_) | Event::Turn(_) => {}
+            Event::Opened | Event::Interim(_) | Event::Turn(_) => {}
         }
     }
 }

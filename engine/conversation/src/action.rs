@@ -130,8 +130,11 @@ pub enum Message {
         tool: String,
         /// Arguments, a JSON object.
         arguments: serde_json::Value,
+        /// See [`crate::ToolRequest::signature`].
+        #[serde(default)]
+        signature: Option<String>,
     },
-    /// Its result.
+    /// Its result. Results stand behind all calls that were made together, in the order of the calls.
     ToolResult {
         /// The model’s id of the call.
         call_id: String,
@@ -292,12 +295,30 @@ pub enum Event {
         /// The opinion.
         signal: TurnSignal,
     },
-    /// A speculative reply was kept or thrown away.
-    Speculated {
+    /// A speculative reply was begun (S1): it has no `ReplyStarted` until it is kept.
+    SpeculationStarted {
         /// The reply.
         reply: ReplyId,
-        /// Whether it became the answer.
-        kept: bool,
+        /// The turn it would answer.
+        turn: TurnId,
+        /// What it was begun on.
+        cue: SpeculationCue,
+    },
+    /// The speculative reply became the answer (S2); its `ReplyStarted` follows.
+    SpeculationKept {
+        /// The reply.
+        reply: ReplyId,
+        /// The turn it answers.
+        turn: TurnId,
+    },
+    /// The speculative reply was cancelled unheard, and what it used is lost (S2). It has no `ReplyEnded`.
+    SpeculationDropped {
+        /// The reply.
+        reply: ReplyId,
+        /// The turn it would have answered.
+        turn: TurnId,
+        /// Why.
+        why: SpeculationDrop,
     },
     /// A tool starts.
     ToolStarted {
@@ -339,6 +360,17 @@ pub enum Event {
         kind: crate::ProviderKind,
         /// What the provider said.
         message: String,
+    },
+    /// Another provider answers from now on.
+    ProviderSwitched {
+        /// Which kind.
+        kind: crate::ProviderKind,
+        /// The name of the provider before.
+        from: String,
+        /// The name of the one that answers now.
+        to: String,
+        /// Why, for people.
+        reason: String,
     },
     /// The flow moved to a node.
     FlowMoved {
@@ -391,6 +423,36 @@ pub enum Speaker {
     Caller,
     /// The agent.
     Agent,
+}
+
+/// What a speculative reply was begun on (S1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SpeculationCue {
+    /// The provider's eager end of turn.
+    EagerEnd,
+    /// The words are settled.
+    Settled,
+    /// An interim that covers the last voiced sample has not changed for a while.
+    StableInterim,
+}
+
+/// Why a speculative reply was thrown away (S2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SpeculationDrop {
+    /// The caller's words became others.
+    Words,
+    /// The provider took its eager end back.
+    Resumed,
+    /// The turn was not answered, or something else came before the answer: a tool's end, new settings.
+    Overtaken,
+    /// The model or the voice missed its budget before the decision; it is asked again at the decision.
+    TooSlow,
+    /// The model or the voice failed before the decision; it is asked again at the decision.
+    Failed,
+    /// The call ended.
+    CallEnded,
 }
 
 /// What a reply is for.

@@ -5,12 +5,13 @@
 
 use serde_json::{Value, json};
 
-use crate::{InvocationId, Message, ReplyId, ToolOutcome, TurnId};
+use crate::{InvocationId, Message, ReplyId, ToolOutcome, ToolRequest, TurnId};
 
 /// What happened, in order.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct History {
     items: Vec<Item>,
+    batch: u32,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -25,13 +26,19 @@ enum Item {
         part: usize,
         text: String,
     },
-    Tool {
-        invocation: InvocationId,
-        call_id: String,
-        tool: String,
-        arguments: Value,
-        result: Option<Value>,
-    },
+    Tool(ToolItem),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct ToolItem {
+    invocation: InvocationId,
+    /// Calls that were made together have the same, and stand in a row.
+    batch: u32,
+    call_id: String,
+    tool: String,
+    arguments: Value,
+    signature: Option<String>,
+    result: Option<Value>,
 }
 
 impl History {
@@ -65,28 +72,29 @@ impl History {
         self.items.iter().filter_map(part).collect()
     }
 
-    pub(crate) fn tool_called(
-        &mut self,
-        invocation: InvocationId,
-        call_id: &str,
-        tool: &str,
-        arguments: &Value,
-    ) {
-        self.items.push(Item::Tool {
+    /// Calls from now on are made together, until this is said again.
+    pub(crate) fn begin_batch(&mut self) {
+        self.batch += 1;
+    }
+
+    pub(crate) fn tool_called(&mut self, invocation: InvocationId, call: &ToolRequest) {
+        self.items.push(Item::Tool(ToolItem {
             invocation,
-            call_id: call_id.to_owned(),
-            tool: tool.to_owned(),
-            arguments: arguments.clone(),
+            batch: self.batch,
+            call_id: if call.call_id.is_empty() { invocation.to_string() } else { call.call_id.clone() },
+            tool: call.tool.clone(),
+            arguments: call.arguments.clone(),
+            signature: call.signature.clone(),
             result: None,
-        });
+        }));
     }
 
     pub(crate) fn tool_ended(&mut self, ended: InvocationId, outcome: &ToolOutcome) {
         for item in &mut self.items {
-            if let Item::Tool { invocation, result, .. } = item
-                && *invocation == ended
+            if let Item::Tool(call) = item
+                && call.invocation == ended
             {
-                *result = Some(shown(outcome));
+                call.result = Some(shown(outcome));
             }
         }
     }
@@ -94,22 +102,34 @@ impl History {
     /// The context for a model. A tool that still runs is shown as running.
     pub(crate) fn messages(&self, system: &str) -> Vec<Message> {
         let mut messages = vec![Message::System { text: system.to_owned() }];
-        for item in &self.items {
-            match item.clone() {
-                Item::Caller { text, .. } => messages.push(Message::Caller { text }),
-                Item::Agent { text, .. } => messages.push(Message::Agent { text }),
-                Item::Tool { call_id, tool, arguments, result, .. } => {
-                    let result = result.unwrap_or_else(|| json!({ "status": "still running" }));
-                    messages.push(Message::ToolCall {
-                        call_id: call_id.clone(),
-                        tool: tool.clone(),
-                        arguments,
-                    });
-                    messages.push(Message::ToolResult { call_id, tool, result });
-                }
-            }
+        for together in self.items.chunk_by(together) {
+            messages.extend(together.iter().map(Item::message));
+            messages.extend(together.iter().filter_map(Item::result));
         }
         messages
+    }
+}
+
+/// Whether they are calls that were made together: their results come behind all of them.
+fn together(one: &Item, next: &Item) -> bool {
+    matches!((one, next), (Item::Tool(one), Item::Tool(next)) if one.batch == next.batch)
+}
+
+impl Item {
+    fn message(&self) -> Message {
+        match self.clone() {
+            Item::Caller { text, .. } => Message::Caller { text },
+            Item::Agent { text, .. } => Message::Agent { text },
+            Item::Tool(ToolItem { call_id, tool, arguments, signature, .. }) => {
+                Message::ToolCall { call_id, tool, arguments, signature }
+            }
+        }
+    }
+
+    fn result(&self) -> Option<Message> {
+        let Item::Tool(call) = self else { return None };
+        let result = call.result.clone().unwrap_or_else(|| json!({ "status": "still running" }));
+        Some(Message::ToolResult { call_id: call.call_id.clone(), tool: call.tool.clone(), result })
     }
 }
 

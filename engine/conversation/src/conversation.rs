@@ -210,6 +210,9 @@ impl Conversation {
             Input::ProviderFailed { kind, reply, message, fallback_left } => {
                 self.provider_failed(kind, reply, message, fallback_left);
             }
+            Input::ProviderSwitched { kind, from, to, reason } => {
+                self.tell(Event::ProviderSwitched { kind, from, to, reason });
+            }
         }
     }
 

@@ -124,8 +124,19 @@ pub enum Input {
         reply: Option<ReplyId>,
         /// What the provider said.
         message: String,
-        /// Whether another provider goes on.
+        /// Whether another provider goes on, by itself: then this is only told.
         fallback_left: bool,
+    },
+    /// Another provider answers from now on: a fallback, or the first one again. Only told.
+    ProviderSwitched {
+        /// Which kind.
+        kind: ProviderKind,
+        /// The name of the provider before.
+        from: String,
+        /// The name of the one that answers now.
+        to: String,
+        /// Why, for people.
+        reason: String,
     },
     /// `next_deadline` has come.
     DeadlineReached,
@@ -186,8 +197,19 @@ pub struct ToolRequest {
     pub call_id: String,
     /// Tool name.
     pub tool: String,
-    /// Arguments, a JSON object.
+    /// Arguments, a JSON object. Anything else is told to the model as a mistake and not run.
     pub arguments: serde_json::Value,
+    /// What the vendor wants back with the call, opaque (Gemini's thought signature). Absent: nothing.
+    #[serde(default)]
+    pub signature: Option<String>,
+}
+
+impl ToolRequest {
+    /// A call that no model made: it gets its invocation's id.
+    pub(crate) fn of(tool: &str, arguments: &serde_json::Value) -> Self {
+        let (tool, arguments) = (tool.to_owned(), arguments.clone());
+        Self { call_id: String::new(), tool, arguments, signature: None }
+    }
 }
 
 /// How a tool run ended.

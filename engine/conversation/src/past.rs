@@ -13,7 +13,8 @@ use crate::answer::FirstStep;
 use crate::conversation::Ids;
 use crate::flow::Node;
 use crate::{
-    Conversation, Entry, Event, InvocationId, Policy, ReplyId, Responder, Speaker, ToolOutcome, TurnId,
+    Conversation, Entry, Event, InvocationId, Policy, ReplyId, Responder, Speaker, ToolOutcome, ToolRequest,
+    TurnId,
 };
 
 /// What a model is told when a call goes on after an interruption that was ours.
@@ -169,7 +170,8 @@ impl Conversation {
                 }
                 Item::Run(id) => {
                     let Some(run) = past.runs.get(id) else { continue };
-                    self.history.tool_called(run.invocation, &id.to_string(), &run.tool, &run.arguments);
+                    self.history.begin_batch();
+                    self.history.tool_called(run.invocation, &ToolRequest::of(&run.tool, &run.arguments));
                     self.history.tool_ended(run.invocation, &run.shown());
                 }
             }

@@ -127,6 +127,10 @@ pub struct Budgets {
     pub fillers: Vec<String>,
     /// Failures in a row after which the call ends. Default 2.
     pub failures_max: u32,
+    /// Most tokens of a model's context, estimated; 0: no limit. Whole turns are left out from the oldest.
+    /// Default 8,000.
+    #[serde(default = "context_tokens")]
+    pub context_tokens: u32,
 }
 
 /// Who answers.
@@ -154,8 +158,13 @@ pub struct ToolPolicy {
     pub effect: Effect,
     /// Its time-out. Default 10 s.
     pub timeout: Duration,
-    /// Said while it runs, if anything.
+    /// Said while it runs, if the reply that asked for it said nothing itself.
+    #[serde(default)]
     pub say_while_running: Option<String>,
+    /// Said when it succeeded, in the reply that asked for it and before that goes on. Not said if that reply
+    /// is over or the caller has the floor.
+    #[serde(default)]
+    pub say_after: Option<String>,
 }
 
 use crate::Effect;
@@ -241,8 +250,13 @@ impl Default for Budgets {
             filler_after: Duration::from_millis(1_200),
             fillers: Vec::new(),
             failures_max: 2,
+            context_tokens: context_tokens(),
         }
     }
+}
+
+fn context_tokens() -> u32 {
+    8_000
 }
 
 fn words(list: &[&str]) -> Vec<String> {

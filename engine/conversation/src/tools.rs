@@ -63,8 +63,9 @@ impl Conversation {
         if !calls.is_empty() {
             self.await_tools();
         }
+        self.history.begin_batch();
         for call in calls {
-            self.ask_for_tool(id, &call.call_id, call.tool, call.arguments);
+            self.ask_for_tool(id, call);
         }
         self.launch_tools();
         if !endings.is_empty() {
@@ -105,9 +106,10 @@ impl Conversation {
         let Some(id) = self.agent.reply().map(|reply| reply.id) else { return };
         self.record_so_far();
         self.await_tools();
-        let call = ToolRequest { call_id: String::new(), tool: tool.clone(), arguments: arguments.clone() };
-        self.say_while_running(&[call]);
-        let invocation = self.ask_for_tool(id, "", tool, arguments);
+        let call = ToolRequest::of(&tool, &arguments);
+        self.say_while_running(std::slice::from_ref(&call));
+        self.history.begin_batch();
+        let invocation = self.ask_for_tool(id, call);
         if let Some(guide) = &mut self.guide {
             guide.awaiting = Some(invocation);
         }
@@ -118,17 +120,11 @@ impl Conversation {
         self.policy.tools.iter().find(|tool| tool.name == name)
     }
 
-    fn ask_for_tool(
-        &mut self,
-        reply: ReplyId,
-        call_id: &str,
-        tool: String,
-        arguments: Value,
-    ) -> InvocationId {
+    fn ask_for_tool(&mut self, reply: ReplyId, call: ToolRequest) -> InvocationId {
         let invocation = self.ids.invocation();
-        let call_id = if call_id.is_empty() { invocation.to_string() } else { call_id.to_owned() };
+        self.history.tool_called(invocation, &call);
+        let ToolRequest { tool, arguments, .. } = call;
         let effect = self.tool_policy(&tool).map_or(Effect::Effect, |tool| tool.effect);
-        self.history.tool_called(invocation, &call_id, &tool, &arguments);
         self.tools.push(ToolRun { invocation, reply, tool, arguments, effect, stage: Stage::Waiting });
         invocation
     }

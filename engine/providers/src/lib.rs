@@ -8,11 +8,17 @@
 //!
 //! What this room must not know: the wire contract, the database, audio processing, turn-taking.
 
+pub mod account;
+pub mod audio;
+pub mod chain;
 pub mod llm;
+pub mod models;
+pub mod notes;
 pub mod registry;
 pub mod script;
 pub mod stt;
 pub mod tts;
+pub mod wire;
 
 mod error;
 mod running;

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::account::Account;
 use crate::llm::LanguageModel;
 use crate::script::{Answers, ScriptedLlm, ScriptedStt, ScriptedTts};
 use crate::stt::SpeechToText;
@@ -21,8 +22,111 @@ use crate::{Error, ErrorKind, soname};
 pub enum Kind {
     /// Speech to text.
     Stt,
+    /// Language model.
+    Llm,
     /// Text to speech.
     Tts,
+}
+
+/// How a service is opened with an account.
+#[derive(Clone, Copy)]
+pub enum Open {
+    /// A transcriber.
+    Stt(fn(&Account) -> Result<Arc<dyn SpeechToText>, Error>),
+    /// A language model.
+    Llm(fn(&Account) -> Result<Arc<dyn LanguageModel>, Error>),
+    /// A voice.
+    Tts(fn(&Account) -> Result<Arc<dyn TextToSpeech>, Error>),
+}
+
+/// A service of a vendor. Adding one is one file and one line in `SERVICES` of its kind.
+#[derive(Clone, Copy)]
+pub struct Service {
+    /// Its registered name, as agents name it: `deepgram`, `deepgram-flux`.
+    pub name: &'static str,
+    /// Whose account it needs: the name of a [`Vendor`].
+    pub vendor: &'static str,
+    /// What it is good for, in one sentence.
+    pub about: &'static str,
+    /// How it is opened. It makes no connection.
+    pub open: Open,
+}
+
+impl Service {
+    /// What it is for.
+    pub fn kind(&self) -> Kind {
+        match self.open {
+            Open::Stt(_) => Kind::Stt,
+            Open::Llm(_) => Kind::Llm,
+            Open::Tts(_) => Kind::Tts,
+        }
+    }
+}
+
+/// Who one can have an account with.
+#[derive(Debug, Clone, Copy)]
+pub struct Vendor {
+    /// Its name, as organisations name it.
+    pub name: &'static str,
+    /// Its name for people.
+    pub title: &'static str,
+    /// Variables that hold the engine's own key; the first that is set counts.
+    pub key_variables: &'static [&'static str],
+    /// The variable that holds another address.
+    pub base_url_variable: &'static str,
+    /// Whether it works without a key at another address: a server of one's own.
+    pub keyless_elsewhere: bool,
+}
+
+/// All vendors, in the order in which their services are preferred where an agent names none.
+pub const VENDORS: &[Vendor] = &[
+    Vendor {
+        name: "deepgram",
+        title: "Deepgram",
+        key_variables: &["DEEPGRAM_API_KEY"],
+        base_url_variable: "DEEPGRAM_BASE_URL",
+        keyless_elsewhere: true,
+    },
+    Vendor {
+        name: "openai",
+        title: "OpenAI, or a server compatible with it",
+        key_variables: &["OPENAI_API_KEY"],
+        base_url_variable: "OPENAI_BASE_URL",
+        keyless_elsewhere: true,
+    },
+    Vendor {
+        name: "anthropic",
+        title: "Anthropic",
+        key_variables: &["ANTHROPIC_API_KEY"],
+        base_url_variable: "ANTHROPIC_BASE_URL",
+        keyless_elsewhere: false,
+    },
+    Vendor {
+        name: "gemini",
+        title: "Google Gemini",
+        key_variables: &["GEMINI_API_KEY", "GOOGLE_API_KEY"],
+        base_url_variable: "GEMINI_BASE_URL",
+        keyless_elsewhere: false,
+    },
+    Vendor {
+        name: "elevenlabs",
+        title: "ElevenLabs",
+        key_variables: &["ELEVENLABS_API_KEY", "ELEVEN_API_KEY"],
+        base_url_variable: "ELEVENLABS_BASE_URL",
+        keyless_elsewhere: false,
+    },
+    Vendor {
+        name: "cartesia",
+        title: "Cartesia",
+        key_variables: &["CARTESIA_API_KEY"],
+        base_url_variable: "CARTESIA_BASE_URL",
+        keyless_elsewhere: false,
+    },
+];
+
+/// All services of all vendors.
+pub fn services() -> impl Iterator<Item = &'static Service> {
+    crate::stt::SERVICES.iter().chain(crate::llm::SERVICES).chain(crate::tts::SERVICES)
 }
 
 /// Whether a provider works on this machine.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use parlance_providers::ErrorKind;
 use parlance_providers::tts::espeak::Espeak;
-use parlance_providers::tts::{Event, Request, Speech, TextToSpeech};
+use parlance_providers::tts::{Event, Settings, Sound, Speech, say};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 fn espeak() -> Espeak {
@@ -14,10 +14,9 @@ fn espeak() -> Espeak {
 
 fn speak(espeak: &Espeak, text: &str) -> (Speech, UnboundedReceiver<Event>) {
     let (sender, events) = unbounded_channel();
-    let request = Request { text: text.to_owned(), voice: String::new(), speed_percent: 100 };
     let sender = Mutex::new(Some(sender));
     let sink = move |event| drop(sender.lock().unwrap().as_ref().map(|sender| sender.send(event)));
-    (espeak.speak(request, Arc::new(sink)).unwrap(), events)
+    (say(espeak, Settings::default(), text, Arc::new(sink)).unwrap(), events)
 }
 
 async fn samples_of(espeak: &Espeak, text: &str) -> Vec<i16> {
@@ -25,7 +24,7 @@ async fn samples_of(espeak: &Espeak, text: &str) -> Vec<i16> {
     let mut all = Vec::new();
     loop {
         match tokio::time::timeout(Duration::from_secs(20), events.recv()).await.unwrap().unwrap() {
-            Event::Audio(samples) => {
+            Event::Audio(Sound::Pcm16 { samples, .. }) => {
                 assert!(samples.len() <= 22_050 / 5, "a chunk is at most 200 ms");
                 all.extend(samples);
             }
@@ -81,8 +80,8 @@ async fn dropping_a_sentence_ends_its_program() {
 #[test]
 fn outside_a_runtime_and_for_unknown_voices_it_refuses_at_once() {
     let refused = |voice: &str, text: &str| {
-        let request = Request { text: text.to_owned(), voice: voice.to_owned(), speed_percent: 100 };
-        espeak().speak(request, Arc::new(|_| {})).err().map(|error| error.kind)
+        let settings = Settings { voice: voice.to_owned(), ..Settings::default() };
+        say(&espeak(), settings, text, Arc::new(|_| {})).err().map(|error| error.kind)
     };
     assert_eq!(refused("en-us", "hello"), Some(ErrorKind::Unavailable));
     assert_eq!(refused("--help", "hello"), Some(ErrorKind::Invalid));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use parlance_providers::ErrorKind;
 use parlance_providers::tts::flite::Flite;
-use parlance_providers::tts::{Event, Request, Speech, TextToSpeech, WordTime};
+use parlance_providers::tts::{Event, Settings, Sound, Speech, TextToSpeech, WordTime, say};
 
 const BOOKED: &str = "Your table for four people is booked for Friday evening at seven.";
 
@@ -14,15 +14,15 @@ fn flite() -> Flite {
     Flite::new().unwrap_or_else(|error| panic!("this test needs {error}"))
 }
 
-fn request(text: &str, voice: &str) -> Request {
-    Request { text: text.to_owned(), voice: voice.to_owned(), speed_percent: 100 }
+fn with(voice: &str) -> Settings {
+    Settings { voice: voice.to_owned(), ..Settings::default() }
 }
 
 fn speak(flite: &Flite, text: &str, voice: &str) -> (Speech, Receiver<Event>) {
     let (sender, events) = channel();
     let sender = Mutex::new(sender);
     let sink = Arc::new(move |event| drop(sender.lock().unwrap().send(event)));
-    (flite.speak(request(text, voice), sink).unwrap(), events)
+    (say(flite, with(voice), text, sink).unwrap(), events)
 }
 
 /// All events of a sentence; the last one is `Finished`.
@@ -42,7 +42,7 @@ fn words_and_samples(events: &[Event]) -> (Vec<WordTime>, Vec<i16>) {
     for event in events {
         match event {
             Event::Words(more) => words.extend_from_slice(more),
-            Event::Audio(more) => samples.extend_from_slice(more),
+            Event::Audio(Sound::Pcm16 { samples: more, .. }) => samples.extend_from_slice(more),
             _ => {}
         }
     }
@@ -67,7 +67,8 @@ fn loudness(samples: &[i16]) -> f64 {
 #[test]
 fn both_voices_speak_with_the_times_of_their_words_before_the_audio() {
     let flite = flite();
-    assert_eq!(flite.voices(), ["slt", "rms"]);
+    let ids: Vec<String> = flite.voices().into_iter().map(|voice| voice.id).collect();
+    assert_eq!(ids, ["slt", "rms"]);
     for voice in ["slt", "rms"] {
         let events = events_of(&flite, BOOKED, voice);
         assert!(matches!(events[0], Event::Words(_)), "{voice}");
@@ -84,7 +85,7 @@ fn both_voices_speak_with_the_times_of_their_words_before_the_audio() {
 fn audio_comes_in_chunks_of_at_most_200_milliseconds() {
     let events = events_of(&flite(), BOOKED, "slt");
     let longest = events.iter().filter_map(|event| match event {
-        Event::Audio(samples) => Some(samples.len()),
+        Event::Audio(Sound::Pcm16 { samples, .. }) => Some(samples.len()),
         _ => None,
     });
     assert!(longest.max().is_some_and(|samples| samples <= 3200));
@@ -148,7 +149,7 @@ fn dropping_a_sentence_stops_it_in_the_middle() {
 fn what_cannot_be_spoken_is_refused_at_once() {
     let flite = flite();
     let refused = |text: &str, voice: &str| {
-        flite.speak(request(text, voice), Arc::new(|_| {})).err().map(|error| error.kind)
+        say(&flite, with(voice), text, Arc::new(|_| {})).err().map(|error| error.kind)
     };
     assert_eq!(refused("  ", "slt"), Some(ErrorKind::Invalid));
     assert_eq!(refused("hello", "hal"), Some(ErrorKind::Invalid));
@@ -162,7 +163,7 @@ fn a_quicker_voice_takes_less_time_and_its_words_still_fit_its_audio() {
         let (sender, events) = channel();
         let sender = Mutex::new(sender);
         let sink = Arc::new(move |event| drop(sender.lock().unwrap().send(event)));
-        let _speech = flite.speak(Request { speed_percent, ..request(BOOKED, "slt") }, sink).unwrap();
+        let _speech = say(&flite, Settings { speed_percent, ..with("slt") }, BOOKED, sink).unwrap();
         let events: Vec<Event> = events.iter().take_while(|event| *event != Event::Finished).collect();
         let (words, samples) = words_and_samples(&events);
         assert_words_fit(BOOKED, &words, &samples);

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use parlance_providers::ErrorKind;
+use parlance_providers::audio::Audio;
 use parlance_providers::stt::pocketsphinx::{PocketSphinx, check_grammar, unknown_words};
 use parlance_providers::stt::{
     Control, Event, Expectation, Listener, Settings, SpeechToText, Transcript, Word,
@@ -44,7 +45,7 @@ impl Call {
         let (sender, events) = channel();
         let sender = Mutex::new(sender);
         let sink = Arc::new(move |event| drop(sender.lock().unwrap().send(event)));
-        let settings = Settings { language: "en-US".to_owned(), expectation };
+        let settings = Settings { expectation, ..Settings::default() };
         Self { listener: recogniser.open(settings, sink).unwrap(), events, heard_ms: 0 }
     }
 
@@ -54,7 +55,7 @@ impl Call {
 
     fn hear(&mut self, samples: &[i16]) {
         for frame in samples.chunks(FRAME) {
-            self.listener.hear(frame);
+            self.listener.hear(Audio::Pcm16(frame));
             self.heard_ms += frame.len() as u64 / 16;
         }
     }

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use parlance_providers::audio::Audio;
 use parlance_providers::llm::{self, LanguageModel, Message, Role};
 use parlance_providers::script::{Answers, ScriptedLlm, ScriptedStt, ScriptedTts};
 use parlance_providers::stt::{self, Control, Event, Listener, Settings, SpeechToText, Transcript};
-use parlance_providers::tts::{self, TextToSpeech};
+use parlance_providers::tts;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::Instant;
 
@@ -46,7 +47,7 @@ fn listen(lines: &[&str]) -> (Box<dyn Listener>, Told<Event>) {
 
 fn speak_for_a_second(stream: &mut Box<dyn Listener>, from_ms: u64) {
     stream.control(Control::VoiceStarted(from_ms * 1000));
-    stream.hear(&[0; 16_000]);
+    stream.hear(Audio::Pcm16(&[0; 16_000]));
     stream.control(Control::VoiceEnded((from_ms + 800) * 1000));
 }
 
@@ -71,7 +72,7 @@ async fn the_transcriber_says_its_lines_in_turn_a_fixed_time_after_each_finalize
 #[tokio::test]
 async fn without_voice_the_transcriber_only_says_that_it_listened() {
     let (mut stream, mut told) = listen(&["one"]);
-    stream.hear(&[0; 320]);
+    stream.hear(Audio::Pcm16(&[0; 320]));
     stream.control(Control::Finalize);
     let empty = Transcript { text: String::new(), words: Vec::new(), covers_until_us: Some(20_000) };
     assert_eq!(told.next().await.1, Event::Interim(empty));
@@ -93,7 +94,7 @@ fn context(messages: &[(Role, &str)]) -> llm::Request {
         tool_calls: Vec::new(),
         tool_call_id: None,
     };
-    llm::Request { messages: messages.iter().map(message).collect() }
+    llm::Request { messages: messages.iter().map(message).collect(), ..llm::Request::default() }
 }
 
 async fn answer(answers: Answers, messages: &[(Role, &str)]) -> Vec<(Duration, llm::Event)> {
@@ -146,9 +147,8 @@ async fn a_model_with_nothing_to_say_finishes() {
 #[tokio::test]
 async fn the_voice_hums_300_milliseconds_a_word_after_its_delay() {
     let (mut told, sink) = told();
-    let request =
-        tts::Request { text: "your table is booked".to_owned(), voice: String::new(), speed_percent: 100 };
-    let _speech = ScriptedTts::new(DELAY).speak(request, sink).unwrap();
+    let settings = tts::Settings::default();
+    let _speech = tts::say(&ScriptedTts::new(DELAY), settings, "your table is booked", sink).unwrap();
     let (at, first) = told.next().await;
     assert!(at >= DELAY);
     let tts::Event::Words(words) = first else { panic!("words first: {first:?}") };
@@ -156,7 +156,7 @@ async fn the_voice_hums_300_milliseconds_a_word_after_its_delay() {
     let mut samples = Vec::new();
     loop {
         match told.next().await.1 {
-            tts::Event::Audio(more) => samples.extend(more),
+            tts::Event::Audio(tts::Sound::Pcm16 { samples: more, .. }) => samples.extend(more),
             tts::Event::Finished => break,
             other => panic!("{other:?}"),
         }
@@ -173,8 +173,7 @@ async fn dropped_answers_and_sentences_are_cancelled() {
     let model = ScriptedLlm::new(Answers::Echo, DELAY, INTERVAL);
     drop(model.respond(context(&[(Role::Caller, "hello")]), sink).unwrap());
     let (hummed, sink) = told::<tts::Event>();
-    let request = tts::Request { text: "hello".to_owned(), voice: String::new(), speed_percent: 100 };
-    drop(ScriptedTts::new(DELAY).speak(request, sink).unwrap());
+    drop(tts::say(&ScriptedTts::new(DELAY), tts::Settings::default(), "hello", sink).unwrap());
     assert!(answered.rest().await.is_empty() && hummed.rest().await.is_empty());
 }
 

@@ -358,7 +358,7 @@ async fn first_key(store: &Store, path: &Path) -> Result<FirstKey, Error> {
 fn known_voices(stack: &Stack) -> Vec<KnownVoice> {
     let mut known = Vec::new();
     for provider in std::iter::once(&stack.tts).chain(&stack.tts_fallback) {
-        for (index, voice) in provider.voices().into_iter().enumerate() {
+        for (index, voice) in provider.voices().into_iter().map(|voice| voice.id).enumerate() {
             let taken = known.iter().any(|other: &KnownVoice| other.id == voice);
             let id = if taken { format!("{}:{voice}", provider.name()) } else { voice.clone() };
             let speaker = Speaker { provider: Arc::clone(provider), voice };

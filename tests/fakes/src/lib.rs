@@ -13,6 +13,7 @@ mod anthropic;
 mod chat;
 pub mod code;
 mod control;
+pub mod events;
 mod gemini;
 pub mod http;
 pub mod model;

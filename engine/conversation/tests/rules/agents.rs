@@ -18,6 +18,7 @@ pub fn model() -> Policy {
         effect,
         timeout: Duration::from_secs(10),
         say_while_running: None,
+        say_after: None,
     };
     Policy {
         turn_taking: TurnTaking::default(),

@@ -246,8 +246,12 @@ fn take(call: &mut Session, step: &Step) {
 }
 
 fn model_fact(reply: ReplyId, what: usize) -> Input {
-    let call =
-        |tool: &str| ToolRequest { call_id: "c".into(), tool: tool.into(), arguments: serde_json::json!({}) };
+    let call = |tool: &str| ToolRequest {
+        call_id: "c".into(),
+        tool: tool.into(),
+        arguments: serde_json::json!({}),
+        signature: None,
+    };
     match what {
         0 => Input::ReplyText { reply, text: "So, in other words, it is. ".into() },
         1 => Input::ReplyFinished { reply },

@@ -280,6 +280,7 @@ impl Session {
                 call_id: format!("c{i}"),
                 tool,
                 arguments,
+                signature: None,
             };
             let calls = answer.tools.into_iter().enumerate().map(call).collect();
             self.post(at, Input::ReplyWantsTools { reply, calls });
@@ -434,7 +435,9 @@ fn show_event(event: &Event) -> String {
             format!("unheld {reply} {} {}", name(outcome), name(reason))
         }
         Event::ProviderTurn { signal } => format!("provider {}", name(signal)),
-        Event::Speculated { reply, kept } => format!("speculated {reply} {kept}"),
+        Event::SpeculationStarted { reply, turn, cue } => format!("guess {reply} {turn} {}", name(cue)),
+        Event::SpeculationKept { reply, turn } => format!("guess kept {reply} {turn}"),
+        Event::SpeculationDropped { reply, why, .. } => format!("guess dropped {reply} {}", name(why)),
         Event::ToolStarted { invocation, tool, .. } => format!("tool {invocation} {tool}"),
         Event::ToolEnded { invocation, outcome, .. } => format!("tool over {invocation} {}", name(outcome)),
         Event::Dropped { what, why } => format!("dropped {} {what}", name(why)),
@@ -443,6 +446,7 @@ fn show_event(event: &Event) -> String {
             format!("waterfall {}", waterfall.turn.map(|t| t.to_string()).unwrap_or_default())
         }
         Event::ProviderFailed { kind, .. } => format!("failed {}", name(kind)),
+        Event::ProviderSwitched { kind, from, to, .. } => format!("switched {} {from} {to}", name(kind)),
         Event::FlowMoved { node, slots } => format!("node {node} {slots}"),
         Event::Ended { reason } => format!("ended call {}", name(reason)),
     }

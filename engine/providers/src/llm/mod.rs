@@ -3,6 +3,10 @@
 use std::sync::Arc;
 
 use crate::Error;
+use crate::registry::Service;
+
+/// The language models with a vendor behind them. One line each.
+pub const SERVICES: &[Service] = &[];
 
 /// Who said a message of the context.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -25,7 +29,7 @@ pub struct Message {
     pub role: Role,
     /// The words, or a tool's result as JSON.
     pub text: String,
-    /// The calls an agent message made.
+    /// The calls an agent message made, together; each is answered by a tool message, in their order.
     pub tool_calls: Vec<ToolCall>,
     /// For a tool's result: which call it answers.
     pub tool_call_id: Option<String>,
@@ -40,13 +44,38 @@ pub struct ToolCall {
     pub name: String,
     /// Arguments as the model gave them.
     pub arguments: serde_json::Value,
+    /// What the vendor wants back with the call, opaque (Gemini's thought signature). Absent: nothing.
+    #[serde(default)]
+    pub signature: Option<String>,
+}
+
+/// A tool the model may ask for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ToolSpec {
+    /// Its name: letters, digits, `_` and `-`, at most 64.
+    pub name: String,
+    /// What it does and when to use it.
+    pub description: String,
+    /// What it takes: a JSON schema of an object.
+    pub parameters: serde_json::Value,
 }
 
 /// What is asked of the model.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Request {
+    /// The vendor's id of the model; `None` for the default in [`crate::models`].
+    pub model: Option<String>,
     /// The conversation so far, oldest first.
     pub messages: Vec<Message>,
+    /// The tools it may ask for.
+    pub tools: Arc<[ToolSpec]>,
+    /// How freely it chooses words, 0 to 2; `None` for the model's own. Left out where the model takes none.
+    pub temperature: Option<f32>,
+    /// Most tokens of the answer; `None` for the vendor's own limit.
+    pub max_tokens: Option<u32>,
+    /// The same for all requests of a conversation, where a vendor can use it to find its cache again. Tells nothing
+    /// about the caller.
+    pub conversation: Option<String>,
 }
 
 /// Tokens of one answer, where the vendor counts them.
@@ -81,6 +110,9 @@ pub type Sink = Arc<dyn Fn(Event) + Send + Sync>;
 pub trait LanguageModel: Send + Sync {
     /// The registered name.
     fn name(&self) -> &'static str;
+
+    /// Opens a connection that the next answer finds warm, at once and without telling how it went.
+    fn warm(&self) {}
 
     /// Starts an answer and returns at once. Dropping the result cancels it.
     fn respond(&self, request: Request, sink: Sink) -> Result<Response, Error>;

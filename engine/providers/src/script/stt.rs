@@ -8,10 +8,9 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{NAME, runtime};
 use crate::Error;
+use crate::audio::{Audio, AudioFormat};
 use crate::running::Running;
 use crate::stt::{Capabilities, Control, Event, Listener, Settings, Sink, SpeechToText, Transcript, Word};
-
-const SAMPLE_RATE_HZ: u32 = 16_000;
 
 /// Answers each finalize after `delay`: with the next line as a slice if there was voice since the
 /// last one, else with an empty interim. Every stream begins at the first line; after the last
@@ -36,7 +35,13 @@ impl SpeechToText for ScriptedStt {
 
     fn capabilities(&self) -> Capabilities {
         let lag_ms_p95 = u32::try_from(self.delay.as_millis()).unwrap_or(u32::MAX);
-        Capabilities { sample_rate_hz: SAMPLE_RATE_HZ, interims: false, watermark: true, lag_ms_p95 }
+        Capabilities {
+            formats: &[AudioFormat::PCM_16K],
+            interims: false,
+            watermark: true,
+            turns: false,
+            lag_ms_p95,
+        }
     }
 
     fn open(&self, _settings: Settings, sink: Sink) -> Result<Box<dyn Listener>, Error> {
@@ -70,8 +75,8 @@ struct Stream {
 }
 
 impl Listener for Stream {
-    fn hear(&mut self, samples: &[i16]) {
-        self.heard_samples += samples.len() as u64;
+    fn hear(&mut self, audio: Audio<'_>) {
+        self.heard_samples += audio.samples() as u64;
     }
 
     fn control(&mut self, control: Control) {

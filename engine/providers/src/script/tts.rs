@@ -8,7 +8,9 @@ use tokio::time::sleep;
 
 use super::{NAME, runtime};
 use crate::running::Running;
-use crate::tts::{Event, Request, Sink, Speech, TextToSpeech, WordTime};
+use crate::tts::{
+    EachAlone, Event, Settings, Sink, Sound, Speaker, Speech, TextToSpeech, VoiceInfo, WordTime,
+};
 use crate::{Error, ErrorKind};
 
 /// The rate of its audio, hertz.
@@ -41,17 +43,20 @@ impl TextToSpeech for ScriptedTts {
         NAME
     }
 
-    fn sample_rate_hz(&self, _voice: &str) -> u32 {
-        SAMPLE_RATE_HZ
-    }
-
-    fn voices(&self) -> Vec<String> {
-        vec!["hum".to_owned()]
+    fn voices(&self) -> Vec<VoiceInfo> {
+        vec![VoiceInfo::plain("hum", "en-US")]
     }
 
     /// Hums; the voice's name is not looked at.
-    fn speak(&self, request: Request, sink: Sink) -> Result<Speech, Error> {
-        let times = times_of(&request.text);
+    fn open(&self, settings: Settings) -> Result<Box<dyn Speaker>, Error> {
+        let voice = self.clone();
+        Ok(Box::new(EachAlone::new(settings, move |request, sink| voice.hum(&request.text, sink))))
+    }
+}
+
+impl ScriptedTts {
+    fn hum(&self, text: &str, sink: Sink) -> Result<Speech, Error> {
+        let times = times_of(text);
         if times.is_empty() {
             return Err(Error::new(NAME, ErrorKind::Invalid, "there is no text to speak"));
         }
@@ -61,7 +66,8 @@ impl TextToSpeech for ScriptedTts {
             let words = times.len();
             sink(Event::Words(times));
             for _ in 0..words {
-                word.chunks(CHUNK_SAMPLES).for_each(|chunk| sink(Event::Audio(chunk.to_vec())));
+                word.chunks(CHUNK_SAMPLES)
+                    .for_each(|chunk| sink(Event::Audio(Sound::pcm16(SAMPLE_RATE_HZ, chunk))));
             }
             sink(Event::Finished);
         });

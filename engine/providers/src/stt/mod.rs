@@ -7,6 +7,11 @@ pub mod pocketsphinx;
 use std::sync::Arc;
 
 use crate::Error;
+use crate::audio::{Audio, AudioFormat};
+use crate::registry::Service;
+
+/// The transcribers with a vendor behind them. One line each.
+pub const SERVICES: &[Service] = &[];
 
 /// One recognised word and where it lies in the call's audio.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -34,6 +39,9 @@ pub struct Transcript {
 /// What a transcriber tells. Delivered through the [`Sink`] in the order it happened.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
+    /// The vendor has accepted the stream; told at most once, before anything else. Providers on this machine don't
+    /// tell it.
+    Opened,
     /// The best guess so far for audio that is not yet settled. May be shed when the call is busy.
     Interim(Transcript),
     /// Settled words, to be appended to the turn. Never shed.
@@ -85,23 +93,52 @@ pub enum Control {
 /// What a provider declares, so that the session can convert and the turn machine can wait rightly.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Capabilities {
-    /// The one sample rate it is fed, hertz, mono 16-bit PCM.
-    pub sample_rate_hz: u32,
+    /// What it can be fed, best first. At least one.
+    pub formats: &'static [AudioFormat],
     /// Whether interims come while the caller speaks.
     pub interims: bool,
     /// Whether every transcript carries `covers_until_us`.
     pub watermark: bool,
+    /// Whether it decides turns itself ([`Event::Turn`]).
+    pub turns: bool,
     /// The 95th percentile of its lag behind the audio, milliseconds; a start value to learn from.
     pub lag_ms_p95: u32,
 }
 
+impl Capabilities {
+    /// What to feed it: mu-law where the caller's leg is mu-law and it takes that, so that the bytes pass untouched;
+    /// else its best PCM.
+    pub fn format_for(&self, leg_is_mu_law: bool) -> AudioFormat {
+        let fits = |format: &&AudioFormat| matches!(format, AudioFormat::MuLaw) == leg_is_mu_law;
+        self.formats.iter().find(fits).or(self.formats.first()).copied().unwrap_or(AudioFormat::PCM_16K)
+    }
+}
+
 /// Settings of one listening stream.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// BCP 47 language tag, such as `en-US`.
+    /// BCP 47 language tag, such as `en-US`, `hi` or `en-IN`; `multi` where the caller mixes languages.
     pub language: String,
+    /// The vendor's id of the model; `None` for the default in [`crate::models`].
+    pub model: Option<String>,
+    /// What it will be fed: one of its [`Capabilities::formats`].
+    pub format: AudioFormat,
     /// What the first answer may be.
     pub expectation: Expectation,
+    /// Whether the provider's guesses that a turn is about to end are wanted ([`TurnSignal::EagerEnd`]).
+    pub eager_ends: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            language: "en-US".to_owned(),
+            model: None,
+            format: AudioFormat::PCM_16K,
+            expectation: Expectation::default(),
+            eager_ends: false,
+        }
+    }
 }
 
 /// Where events go. Must never block: it posts to the call's inbox.
@@ -122,8 +159,8 @@ pub trait SpeechToText: Send + Sync {
 
 /// One open stream. Neither method blocks; dropping it closes the stream and frees what it held.
 pub trait Listener: Send {
-    /// The next samples of the caller, without gaps, at the declared rate. Any length; 20 ms is usual.
-    fn hear(&mut self, samples: &[i16]);
+    /// The next of the caller's audio, without gaps, in the format of the settings. Any length; 20 ms is usual.
+    fn hear(&mut self, audio: Audio<'_>);
 
     /// Something beside the audio, in order with it.
     fn control(&mut self, control: Control);

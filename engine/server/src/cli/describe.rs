@@ -3,7 +3,9 @@
 //! The stable word of the contract stays in brackets, so that what is read here can be searched for there. A
 //! reason this table does not know is shown as it came: an older client must not hide what a newer engine says.
 
-use parlance_proto::v1::{CallEnded, EndReason, ToolEvent, ToolState, TurnEvent, TurnEventType};
+use parlance_proto::v1::{
+    CallEnded, EndReason, ProviderSwitch, ToolEvent, ToolState, TurnEvent, TurnEventType,
+};
 
 use super::message_json::fields;
 use super::terminal::{clock, millis};
@@ -158,6 +160,14 @@ pub fn end(reason: EndReason) -> &'static str {
         EndReason::NoAudio => "the caller's audio never came",
         EndReason::CallerNeverJoined => "nobody joined it in time",
     }
+}
+
+/// Who answers now instead of whom, and why.
+#[must_use]
+pub fn provider(switch: &ProviderSwitch) -> String {
+    let kind = switch.kind.replace('_', " ");
+    let (from, to) = (&switch.from, &switch.to);
+    format!("{kind}: {to} answers now instead of {from}: {} ({})", switch.reason, switch.kind)
 }
 
 /// The end with the engine's own remark, if it made one.

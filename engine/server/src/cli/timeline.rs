@@ -104,6 +104,7 @@ fn decision(event: &CallEvent, at_ms: i64, paint: Paint) -> Vec<String> {
         Some(Event::Turn(turn)) => (tone(turn), describe::turn(turn, at_ms)),
         Some(Event::Tool(tool)) => (Tone::Good, describe::tool(tool)),
         Some(Event::Error(error)) => (Tone::Bad, format!("{} ({})", error.message, error.reason)),
+        Some(Event::Provider(switch)) => (Tone::Bad, describe::provider(switch)),
         Some(Event::Ended(ended)) => (Tone::Good, format!("the call is over: {}", describe::ended(ended))),
         Some(Event::Waterfall(times)) => {
             return waterfall::chart(times, paint)

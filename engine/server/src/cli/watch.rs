@@ -81,6 +81,7 @@ fn response(event: CallEvent) -> Option<Response> {
         Event::Tool(tool) => Response::Tool(tool),
         Event::Waterfall(times) => Response::Waterfall(times),
         Event::Error(error) => Response::Error(error),
+        Event::Provider(switch) => Response::Provider(switch),
         Event::Ended(ended) => Response::Ended(ended),
     })
 }

@@ -56,12 +56,20 @@ pub fn wire(event: &Event) -> Option<Wire> {
             reason: format!("{}_failed", word(kind)),
             message: message.clone(),
         }),
+        Event::ProviderSwitched { kind, from, to, reason } => Wire::Provider(v1::ProviderSwitch {
+            kind: word(kind),
+            from: from.clone(),
+            to: to.clone(),
+            reason: reason.clone(),
+        }),
         Event::Ended { reason } => {
             Wire::Ended(v1::CallEnded { reason: end_reason(*reason).into(), message: String::new() })
         }
         Event::CallerInterim { .. }
         | Event::ProviderTurn { .. }
-        | Event::Speculated { .. }
+        | Event::SpeculationStarted { .. }
+        | Event::SpeculationKept { .. }
+        | Event::SpeculationDropped { .. }
         | Event::FlowMoved { .. } => {
             return None;
         }
@@ -74,7 +82,9 @@ pub fn is_public(event: &Event) -> bool {
         event,
         Event::CallerInterim { .. }
             | Event::ProviderTurn { .. }
-            | Event::Speculated { .. }
+            | Event::SpeculationStarted { .. }
+            | Event::SpeculationKept { .. }
+            | Event::SpeculationDropped { .. }
             | Event::FlowMoved { .. }
     )
 }

@@ -94,6 +94,7 @@ fn tool_policy(tool: &crate::tools::BuiltIn) -> ToolPolicy {
         effect: Effect::Effect,
         timeout: tool.timeout,
         say_while_running: None,
+        say_after: None,
     }
 }
 

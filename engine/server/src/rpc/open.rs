@@ -214,7 +214,7 @@ fn put_together(
         let post = post.clone();
         Arc::new(move |event| post.post(Posted::Heard(event)))
     };
-    let settings = stt::Settings { language: "en-US".to_owned(), expectation: stt::Expectation::default() };
+    let settings = stt::Settings::default();
     let listener = listener(engine.stack.stt.as_ref(), settings, sink)?;
     Ok(Session::new(Parts {
         clock: Clock::start(),
@@ -440,7 +440,7 @@ mod tests {
         }
 
         fn capabilities(&self) -> stt::Capabilities {
-            stt::Capabilities { interims: false, watermark: false, lag_ms_p95: 0, sample_rate_hz: 16_000 }
+            stt::Capabilities { formats: &[], interims: false, watermark: false, turns: false, lag_ms_p95: 0 }
         }
 
         fn open(&self, _: stt::Settings, _: stt::Sink) -> Result<Box<dyn stt::Listener>, Error> {
@@ -450,8 +450,7 @@ mod tests {
 
     #[test]
     fn a_transcriber_that_can_not_be_opened_is_a_provider_missing() {
-        let settings =
-            stt::Settings { language: "en-US".to_owned(), expectation: stt::Expectation::default() };
+        let settings = stt::Settings::default();
         let refused = listener(&Broken, settings, Arc::new(|_| {})).err().expect("it is broken");
         let status = tonic::Status::from(refused);
         let reason = tonic_types::StatusExt::get_details_error_info(&status).expect("it says why").reason;

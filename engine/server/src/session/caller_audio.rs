@@ -15,6 +15,7 @@ use parlance_media::resample::Resampler;
 use parlance_media::tone::ToneEvent;
 use parlance_media::vad::VoiceEvent;
 use parlance_media::{EAR_FRAME_SAMPLES, EAR_RATE_HZ, FRAME_US};
+use parlance_providers::audio::Audio;
 use parlance_providers::stt::{Control, Expectation, Listener};
 
 /// Without audio for so long in the middle of the caller's voice, silence stands in for it.
@@ -183,7 +184,7 @@ impl Line {
         record(start + Duration::from_micros(at_us), samples);
         self.heard.clear();
         self.ears.push(at_us, frame, &mut self.heard);
-        self.listener.hear(samples);
+        self.listener.hear(Audio::Pcm16(samples));
         for index in 0..self.heard.len() {
             let heard = self.heard[index];
             self.tell(start, heard, facts);

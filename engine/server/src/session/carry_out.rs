@@ -70,7 +70,7 @@ impl Session {
         };
         let post = self.post.clone();
         let sink: llm::Sink = std::sync::Arc::new(move |event| post.post(Posted::Model { reply, event }));
-        let request = llm::Request { messages: context.into_iter().map(model_message).collect() };
+        let request = llm::Request { messages: model_messages(context), ..llm::Request::default() };
         match model.respond(request, sink) {
             Ok(response) => {
                 self.responses.insert(reply, response);
@@ -122,19 +122,75 @@ fn listening_for(expectation: Expectation) -> stt::Expectation {
     stt::Expectation { jsgf: expectation.jsgf, key_terms: expectation.options }
 }
 
-/// A message of the context as models take it.
-pub(super) fn model_message(message: Message) -> llm::Message {
+/// The context as models take it: calls that stand in a row were made together and are one message.
+pub(super) fn model_messages(context: Vec<Message>) -> Vec<llm::Message> {
+    let mut messages: Vec<llm::Message> = Vec::with_capacity(context.len());
+    for message in context {
+        let message = model_message(message);
+        match messages.last_mut() {
+            Some(before) if !before.tool_calls.is_empty() && !message.tool_calls.is_empty() => {
+                before.tool_calls.extend(message.tool_calls);
+            }
+            _ => messages.push(message),
+        }
+    }
+    messages
+}
+
+fn model_message(message: Message) -> llm::Message {
     let plain = |role, text| llm::Message { role, text, tool_calls: Vec::new(), tool_call_id: None };
     match message {
         Message::System { text } => plain(llm::Role::System, text),
         Message::Caller { text } => plain(llm::Role::Caller, text),
         Message::Agent { text } => plain(llm::Role::Agent, text),
-        Message::ToolCall { call_id, tool, arguments } => llm::Message {
-            tool_calls: vec![llm::ToolCall { id: call_id, name: tool, arguments }],
+        Message::ToolCall { call_id, tool, arguments, signature } => llm::Message {
+            tool_calls: vec![llm::ToolCall { id: call_id, name: tool, arguments, signature }],
             ..plain(llm::Role::Agent, String::new())
         },
         Message::ToolResult { call_id, result, .. } => {
             llm::Message { tool_call_id: Some(call_id), ..plain(llm::Role::Tool, result.to_string()) }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn calls_made_together_are_one_message_and_keep_their_signatures() {
+        let call = |id: &str, signature: Option<&str>| Message::ToolCall {
+            call_id: id.into(),
+            tool: "look_up".into(),
+            arguments: json!({}),
+            signature: signature.map(str::to_owned),
+        };
+        let result = |id: &str| Message::ToolResult {
+            call_id: id.into(),
+            tool: "look_up".into(),
+            result: json!({ "found": id }),
+        };
+        let said = Message::Agent { text: "One moment.".into() };
+        let context =
+            vec![said, call("a", Some("opaque")), call("b", None), result("a"), result("b"), call("c", None)];
+        let messages = model_messages(context);
+        let calls = |message: &llm::Message| -> Vec<String> {
+            message.tool_calls.iter().map(|call| call.id.clone()).collect()
+        };
+        let shape: Vec<_> = messages.iter().map(|m| (m.role, calls(m), m.tool_call_id.clone())).collect();
+        let none = Vec::new;
+        assert_eq!(
+            shape,
+            [
+                (llm::Role::Agent, none(), None),
+                (llm::Role::Agent, vec!["a".into(), "b".into()], None),
+                (llm::Role::Tool, none(), Some("a".into())),
+                (llm::Role::Tool, none(), Some("b".into())),
+                (llm::Role::Agent, vec!["c".into()], None),
+            ]
+        );
+        assert_eq!(messages[1].tool_calls[0].signature.as_deref(), Some("opaque"));
     }
 }

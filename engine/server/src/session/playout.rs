@@ -117,6 +117,12 @@ impl Playout {
         self.segment_length(reply)
     }
 
+    /// How much audio of the segment there is.
+    pub fn length_of(&mut self, reply: ReplyId, segment: SegmentId) -> Duration {
+        self.entry(reply).begin_segment(segment);
+        self.segment_length(reply)
+    }
+
     /// The segment is complete: fills its last frame with silence and gives its final length.
     pub fn finish_segment(&mut self, reply: ReplyId, segment: SegmentId) -> Duration {
         let (rate_hz, frame) = (self.rate_hz, self.frame);

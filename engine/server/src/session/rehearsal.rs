@@ -20,7 +20,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use tonic::Status;
 
-use super::carry_out::model_message;
+use super::carry_out::model_messages;
 use super::clock::Clock;
 use super::facts;
 use super::inbox::{Inbox, Posted};
@@ -253,7 +253,7 @@ impl Rehearsal {
     fn start_reply(&mut self, reply: ReplyId, context: Vec<Message>) {
         let post = self.inbox.post();
         let sink: llm::Sink = Arc::new(move |event| post.post(Posted::Model { reply, event }));
-        let request = llm::Request { messages: context.into_iter().map(model_message).collect() };
+        let request = llm::Request { messages: model_messages(context), ..llm::Request::default() };
         let started = match &self.model {
             Some(model) => model.respond(request, sink).map_err(|error| error.to_string()),
             None => Err("the engine has no language model".to_owned()),

@@ -11,6 +11,7 @@ use std::time::Duration;
 use parlance_conversation::{
     Action, AgentState, CallTime, CallerState, Control, Conversation, EndReason, Input, Now, ReplyId,
 };
+use parlance_media::g711::Law;
 use parlance_proto::v1::session_control::Control as WireControl;
 use parlance_proto::v1::voice_session_request::Request;
 use parlance_proto::v1::voice_session_response::Response;
@@ -279,7 +280,11 @@ impl Session {
 
     fn posted(&mut self, posted: Posted) {
         match posted {
-            Posted::Heard(event) => self.feed(facts::heard(event, self.caller_audio.start())),
+            Posted::Heard(event) => {
+                if let Some(fact) = facts::heard(event, self.caller_audio.start()) {
+                    self.feed(fact);
+                }
+            }
             Posted::Model { reply, event } => {
                 if let llm::Event::Finished { usage } = &event {
                     self.tally.answered(*usage);
@@ -297,16 +302,19 @@ impl Session {
     }
 
     fn voiced(&mut self, reply: ReplyId, segment: parlance_conversation::SegmentId, event: tts::Event) {
-        let Some(rate_hz) = self.voice.rate_of(reply, segment) else { return };
+        if !self.voice.speaks(reply, segment) {
+            return;
+        }
         let ready = |length, words, finished| Input::AudioReady { reply, segment, length, words, finished };
         match event {
-            tts::Event::Audio(mut samples) => {
+            tts::Event::Audio(sound) => {
+                let (mut samples, rate_hz) = decoded(sound);
                 self.voice.delivered(&mut samples);
                 let length = self.playout.collect(reply, segment, &samples, rate_hz);
                 self.feed(ready(length, Vec::new(), false));
             }
             tts::Event::Words(words) => {
-                let length = self.playout.collect(reply, segment, &[], rate_hz);
+                let length = self.playout.length_of(reply, segment);
                 self.feed(ready(length, facts::segment_words(words), false));
             }
             tts::Event::Finished => {
@@ -489,6 +497,18 @@ pub fn sayable(field: &str, text: &str) -> Result<(), Refusal> {
         bad.add(field, "is empty");
     }
     bad.check()
+}
+
+/// The samples and their rate. What comes as mu-law leaves as the same bytes on a mu-law leg: decoding is exact.
+fn decoded(sound: tts::Sound) -> (Vec<i16>, u32) {
+    match sound {
+        tts::Sound::Pcm16 { sample_rate_hz, samples } => (samples, sample_rate_hz),
+        tts::Sound::MuLaw(bytes) => {
+            let mut samples = Vec::with_capacity(bytes.len());
+            Law::Mu.decode(&bytes, &mut samples);
+            (samples, 8_000)
+        }
+    }
 }
 
 fn played(progress: Progress, at: CallTime) -> Input {

@@ -104,6 +104,7 @@ pub fn response(told: &Event, details: bool) -> Option<Response> {
         Wire::Error(error) => Some(Response::Error(error)),
         Wire::Turn(turn) => details.then_some(Response::Turn(turn)),
         Wire::Waterfall(waterfall) => details.then_some(Response::Waterfall(waterfall)),
+        Wire::Provider(switch) => details.then_some(Response::Provider(switch)),
         Wire::Ended(_) => None,
     }
 }

@@ -23,13 +23,6 @@ pub struct Speaker {
     pub voice: String,
 }
 
-impl Speaker {
-    /// Rate of its audio, hertz.
-    pub fn sample_rate_hz(&self) -> u32 {
-        self.provider.sample_rate_hz(&self.voice)
-    }
-}
-
 struct Waiting {
     reply: ReplyId,
     segment: SegmentId,
@@ -63,11 +56,10 @@ impl Voice {
         Self { speakers, manner, post, queue: VecDeque::new(), current: None, first: 0, spoken }
     }
 
-    /// The rate of the audio that comes now for this segment, hertz; `None` if it is not spoken any more.
-    pub fn rate_of(&self, reply: ReplyId, segment: SegmentId) -> Option<u32> {
-        let current = self.current.as_ref()?;
-        let speaks = (current.waiting.reply, current.waiting.segment) == (reply, segment);
-        speaks.then(|| self.speakers[current.speaker].sample_rate_hz())
+    /// Whether this segment is the one being spoken.
+    pub fn speaks(&self, reply: ReplyId, segment: SegmentId) -> bool {
+        let current = self.current.as_ref().map(|current| &current.waiting);
+        current.is_some_and(|waiting| (waiting.reply, waiting.segment) == (reply, segment))
     }
 
     /// How many characters each provider was given to speak.
@@ -131,12 +123,14 @@ impl Voice {
     fn start(&mut self, waiting: Waiting) -> Option<Failure> {
         let mut message = String::from("no voice is configured");
         for (index, speaker) in self.speakers.iter().enumerate().skip(self.first) {
-            let request = tts::Request {
-                text: self.manner.spoken(&waiting.text),
+            let settings = tts::Settings {
                 voice: speaker.voice.clone(),
                 speed_percent: self.manner.speed_percent,
+                ..tts::Settings::default()
             };
-            match speaker.provider.speak(request, self.sink(waiting.reply, waiting.segment)) {
+            let text = self.manner.spoken(&waiting.text);
+            let sink = self.sink(waiting.reply, waiting.segment);
+            match tts::say(speaker.provider.as_ref(), settings, &text, sink) {
                 Ok(speech) => {
                     self.spoken[index] += waiting.text.chars().count() as u64;
                     self.current =

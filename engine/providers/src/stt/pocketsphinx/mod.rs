@@ -23,6 +23,7 @@ mod voice;
 mod worker;
 
 use super::{Capabilities, Listener, Settings, Sink, SpeechToText};
+use crate::audio::AudioFormat;
 use crate::{Error, ErrorKind};
 
 pub(crate) const NAME: &str = "pocketsphinx";
@@ -54,9 +55,10 @@ impl SpeechToText for PocketSphinx {
 
     fn capabilities(&self) -> Capabilities {
         Capabilities {
-            sample_rate_hz: kept::SAMPLE_RATE_HZ,
+            formats: &[AudioFormat::Pcm16 { sample_rate_hz: kept::SAMPLE_RATE_HZ }],
             interims: true,
             watermark: true,
+            turns: false,
             lag_ms_p95: 200,
         }
     }

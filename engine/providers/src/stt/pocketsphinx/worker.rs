@@ -10,6 +10,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use super::NAME;
 use super::decoder::Decoder;
 use super::listening::Listening;
+use crate::audio::Audio;
 use crate::stt::{Control, Event, Listener, Settings, Sink};
 use crate::{Error, ErrorKind};
 
@@ -70,8 +71,11 @@ impl Worker {
 }
 
 impl Listener for Worker {
-    fn hear(&mut self, samples: &[i16]) {
-        self.post(Message::Audio(samples.into()));
+    fn hear(&mut self, audio: Audio<'_>) {
+        // It declares no other format.
+        if let Audio::Pcm16(samples) = audio {
+            self.post(Message::Audio(samples.into()));
+        }
     }
 
     fn control(&mut self, control: Control) {

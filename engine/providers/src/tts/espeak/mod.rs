@@ -15,7 +15,7 @@ use tokio::process::{Child, Command};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
-use super::{Event, Request, Sink, Speech, TextToSpeech};
+use super::{EachAlone, Event, Request, Settings, Sink, Sound, Speaker, Speech, TextToSpeech, VoiceInfo};
 use crate::running::Running;
 use crate::{Error, ErrorKind, soname};
 
@@ -25,7 +25,8 @@ pub(crate) const NAME: &str = "espeak-ng";
 pub(crate) const PACKAGE: &str = "espeak-ng";
 
 const PROGRAM: &str = "espeak-ng";
-const VOICES: [&str; 3] = ["en-us", "en-gb", "en-gb-scotland"];
+/// Its id and language.
+const VOICES: [(&str, &str); 3] = [("en-us", "en-US"), ("en-gb", "en-GB"), ("en-gb-scotland", "en-GB")];
 const SAMPLE_RATE_HZ: u32 = 22_050;
 /// Words a minute; its own default of 175 is hard to follow over a telephone.
 const WORDS_A_MINUTE: u32 = 155;
@@ -63,21 +64,30 @@ impl TextToSpeech for Espeak {
         NAME
     }
 
-    fn sample_rate_hz(&self, _voice: &str) -> u32 {
-        SAMPLE_RATE_HZ
+    fn voices(&self) -> Vec<VoiceInfo> {
+        VOICES.map(|(id, language)| VoiceInfo::plain(id, language)).to_vec()
     }
 
-    fn voices(&self) -> Vec<String> {
-        VOICES.map(str::to_owned).to_vec()
+    fn open(&self, settings: Settings) -> Result<Box<dyn Speaker>, Error> {
+        voice(&settings.voice)?;
+        let espeak = self.clone();
+        Ok(Box::new(EachAlone::new(settings, move |request, sink| espeak.say(request, sink))))
     }
+}
 
+fn voice(wanted: &str) -> Result<&'static str, Error> {
+    let ids = VOICES.map(|(id, _)| id);
+    let found = ids.into_iter().find(|id| wanted.is_empty() || wanted == *id);
+    found.ok_or_else(|| {
+        let message = format!("there is no voice `{wanted}`; it has: {}", ids.join(", "));
+        Error::new(NAME, ErrorKind::Invalid, message)
+    })
+}
+
+impl Espeak {
     /// Speaks; an empty voice means the default one. At most 2,000 bytes of text.
-    fn speak(&self, request: Request, sink: Sink) -> Result<Speech, Error> {
-        let wanted = |voice: &&&str| request.voice.is_empty() || request.voice == **voice;
-        let voice = *VOICES.iter().find(wanted).ok_or_else(|| {
-            let message = format!("there is no voice `{}`; it has: {}", request.voice, VOICES.join(", "));
-            Error::new(NAME, ErrorKind::Invalid, message)
-        })?;
+    fn say(&self, request: Request, sink: Sink) -> Result<Speech, Error> {
+        let voice = voice(&request.voice)?;
         if request.text.trim().is_empty() {
             return Err(Error::new(NAME, ErrorKind::Invalid, "there is no text to speak"));
         }
@@ -159,7 +169,7 @@ async fn forward(output: &mut tokio::process::ChildStdout, sink: &Sink) -> Resul
         let least = if is_end { 2 } else { CHUNK_BYTES };
         while head.is_some() && pending.len() >= least {
             let chunk = pending.len().min(CHUNK_BYTES) & !1;
-            sink(Event::Audio(wav::samples(&pending[..chunk])));
+            sink(Event::Audio(Sound::pcm16(SAMPLE_RATE_HZ, wav::samples(&pending[..chunk]))));
             pending.drain(..chunk);
             sounded = true;
         }

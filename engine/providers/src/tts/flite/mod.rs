@@ -14,9 +14,10 @@ mod workers;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{Request, Sink, Speech, TextToSpeech};
+use super::{EachAlone, Request, Settings, Sink, Speaker, Speech, TextToSpeech, VoiceInfo};
 use crate::{Error, ErrorKind};
 
+const SAMPLE_RATE_HZ: u32 = 16_000;
 pub(crate) const NAME: &str = "flite";
 
 /// The Debian package that brings the library and its voices.
@@ -48,22 +49,30 @@ impl TextToSpeech for Flite {
         NAME
     }
 
-    fn sample_rate_hz(&self, _voice: &str) -> u32 {
-        16_000
+    fn voices(&self) -> Vec<VoiceInfo> {
+        self.library.voices.iter().map(|voice| VoiceInfo::plain(voice.name, "en-US")).collect()
     }
 
-    fn voices(&self) -> Vec<String> {
-        self.library.voices.iter().map(|voice| voice.name.to_owned()).collect()
+    fn open(&self, settings: Settings) -> Result<Box<dyn Speaker>, Error> {
+        self.voice(&settings.voice)?;
+        let flite = self.clone();
+        Ok(Box::new(EachAlone::new(settings, move |request, sink| flite.say(request, sink))))
+    }
+}
+
+impl Flite {
+    fn voice(&self, wanted: &str) -> Result<ffi::Voice, Error> {
+        let mut voices = self.library.voices.iter();
+        let found = voices.find(|voice| wanted.is_empty() || wanted == voice.name).copied();
+        found.ok_or_else(|| {
+            let known: Vec<_> = self.library.voices.iter().map(|voice| voice.name).collect();
+            invalid(format!("there is no voice `{wanted}`; it has: {}", known.join(", ")))
+        })
     }
 
     /// Speaks; an empty voice means the default one. At most 2,000 bytes of text.
-    fn speak(&self, request: Request, sink: Sink) -> Result<Speech, Error> {
-        let mut voices = self.library.voices.iter();
-        let wanted = |voice: &&ffi::Voice| request.voice.is_empty() || request.voice == voice.name;
-        let voice = *voices.find(wanted).ok_or_else(|| {
-            let known = self.voices().join(", ");
-            invalid(format!("there is no voice `{}`; it has: {known}", request.voice))
-        })?;
+    fn say(&self, request: Request, sink: Sink) -> Result<Speech, Error> {
+        let voice = self.voice(&request.voice)?;
         if request.text.trim().is_empty() {
             return Err(invalid("there is no text to speak"));
         }

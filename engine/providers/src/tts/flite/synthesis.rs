@@ -8,9 +8,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::null_mut;
 
 use super::NAME;
+use super::SAMPLE_RATE_HZ;
 use super::ffi::{Library, RawItem, RawStreaming, RawUtterance, RawWave, Voice};
 use super::words::{Token, Words, length};
-use crate::tts::Event;
+use crate::tts::{Event, Sound};
 use crate::{Error, ErrorKind};
 
 /// Samples a chunk, about: 100 ms. Smaller ones come no earlier, the planning takes longer.
@@ -97,7 +98,7 @@ impl Listener<'_> {
                 return false;
             }
         }
-        samples.is_empty() || (self.tell)(Event::Audio(samples.to_vec()))
+        samples.is_empty() || (self.tell)(Event::Audio(Sound::pcm16(SAMPLE_RATE_HZ, samples)))
     }
 }
 

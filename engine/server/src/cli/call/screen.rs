@@ -57,6 +57,9 @@ impl Screen {
             Response::Error(error) => {
                 self.remark(at_ms, "trouble", Tone::Bad, &format!("{} ({})", error.message, error.reason));
             }
+            Response::Provider(switch) => {
+                self.remark(at_ms, "trouble", Tone::Bad, &describe::provider(switch));
+            }
             Response::Ended(ended) => {
                 self.finish();
                 self.remark(at_ms, "end", Tone::Quiet, &describe::ended(ended));

@@ -1,0 +1,129 @@
+//! One provider after another: ordered candidates that look like a single one to the session.
+//!
+//! Decides who works next and when the one before has had its chance (A3); the vendors' files know nothing of it. Enter
+//! at [`stt`], [`llm`] and [`tts`].
+
+mod health;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::audio::Converters;
+use crate::llm::LanguageModel;
+use crate::notes::Notes;
+use crate::stt::SpeechToText;
+use crate::tts::{self, Speaker, TextToSpeech};
+use crate::{Error, ErrorKind};
+
+pub use health::{Health, Latency, Look, State};
+
+/// How long each candidate may take before the next is asked (A3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budgets {
+    /// A model's first useful output: a word or a tool call. Default 2.5 s.
+    pub first_token: Duration,
+    /// Between two pieces of a model's answer. Default 2.5 s.
+    pub stalled_token: Duration,
+    /// A voice's first audio. Default 1.5 s.
+    pub first_audio: Duration,
+    /// Between two pieces of a voice's audio, while less has come than was played. Default 800 ms.
+    pub stalled_audio: Duration,
+    /// A transcriber that is fed voice and tells nothing. Default 3 s.
+    pub mute: Duration,
+    /// Starts a second model or voice beside one that is slower than it usually is. Default off.
+    pub hedging: bool,
+}
+
+impl Default for Budgets {
+    fn default() -> Self {
+        Self {
+            first_token: Duration::from_millis(2_500),
+            stalled_token: Duration::from_millis(2_500),
+            first_audio: Duration::from_millis(1_500),
+            stalled_audio: Duration::from_millis(800),
+            mute: Duration::from_secs(3),
+            hedging: false,
+        }
+    }
+}
+
+/// What the candidates of one call share.
+#[derive(Clone)]
+pub struct Setup {
+    /// Whose breakers are looked at: the organisation's id where it uses its own account, else empty.
+    pub organisation: String,
+    /// How providers have done lately, in all calls.
+    pub health: Arc<Health>,
+    /// Where notes go.
+    pub notes: Notes,
+    /// How long each may take.
+    pub budgets: Budgets,
+}
+
+/// A transcriber to be tried.
+#[derive(Clone)]
+pub struct Listening {
+    /// Who.
+    pub provider: Arc<dyn SpeechToText>,
+    /// With which model.
+    pub model: Option<String>,
+}
+
+/// A language model to be tried.
+#[derive(Clone)]
+pub struct Thinking {
+    /// Who.
+    pub provider: Arc<dyn LanguageModel>,
+    /// With which model.
+    pub model: Option<String>,
+}
+
+/// A voice to be tried.
+#[derive(Clone)]
+pub struct Speaking {
+    /// Who.
+    pub provider: Arc<dyn TextToSpeech>,
+    /// With which voice; empty for its default.
+    pub voice: String,
+    /// With which model.
+    pub model: Option<String>,
+}
+
+fn nobody_left(of: &str) -> Error {
+    Error::new("engine", ErrorKind::NotInstalled, format!("no {of} is configured"))
+}
+
+/// A transcriber of `candidates`, best first. It is fed in the format of its settings, whatever each of them takes.
+///
+/// # Errors
+/// [`ErrorKind::NotInstalled`] when there is no candidate.
+pub fn stt(
+    candidates: Vec<Listening>,
+    _converters: Converters,
+    _setup: Setup,
+) -> Result<Arc<dyn SpeechToText>, Error> {
+    let first = candidates.into_iter().next().ok_or_else(|| nobody_left("transcriber"))?;
+    Ok(first.provider)
+}
+
+/// A model of `candidates`, best first. A request's own model is not looked at.
+///
+/// # Errors
+/// [`ErrorKind::NotInstalled`] when there is no candidate.
+pub fn llm(candidates: Vec<Thinking>, _setup: Setup) -> Result<Arc<dyn LanguageModel>, Error> {
+    let first = candidates.into_iter().next().ok_or_else(|| nobody_left("language model"))?;
+    Ok(first.provider)
+}
+
+/// A voice of `candidates`, best first, ready for a call. The settings' own voice and model are not looked at.
+///
+/// # Errors
+/// [`ErrorKind::NotInstalled`] when there is no candidate.
+pub fn tts(
+    candidates: Vec<Speaking>,
+    settings: tts::Settings,
+    _setup: Setup,
+) -> Result<Box<dyn Speaker>, Error> {
+    let first = candidates.into_iter().next().ok_or_else(|| nobody_left("voice"))?;
+    first.provider.open(tts::Settings { voice: first.voice, model: first.model, ..settings })
+}

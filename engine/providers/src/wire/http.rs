@@ -1,0 +1,187 @@
+//! HTTP to a vendor: one pool of warm connections an account, bounded waits, and errors that hold no key.
+
+use std::time::Duration;
+
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::{Client, Method, Response};
+
+use crate::{Error, ErrorKind};
+
+/// To a connection.
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// An idle connection is kept so long, so that a turn after a long silence makes no handshake.
+const IDLE_KEPT: Duration = Duration::from_secs(300);
+/// An error's body is read so far, bytes.
+const ERROR_BODY_MAX: usize = 16_384;
+/// An error's body is waited for so long.
+const ERROR_BODY_WITHIN: Duration = Duration::from_secs(2);
+
+/// A pool of connections to one vendor.
+#[derive(Debug, Clone)]
+pub struct Http {
+    provider: &'static str,
+    client: Client,
+    headers: HeaderMap,
+}
+
+/// What a vendor answered instead of what was asked.
+#[derive(Debug)]
+pub struct Refused {
+    /// The status.
+    pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body's beginning.
+    pub body: String,
+}
+
+impl Refused {
+    /// The body as JSON, `null` if it is none.
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap_or_default()
+    }
+
+    /// A header's value.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// The wait in `retry-after-ms` or `retry-after` (seconds only).
+    pub fn retry_after(&self) -> Option<Duration> {
+        let number =
+            |name: &str| self.header(name)?.trim().parse::<f64>().ok().filter(|n| (0.0..1e7).contains(n));
+        let seconds = || number(RETRY_AFTER.as_str()).map(Duration::from_secs_f64);
+        number("retry-after-ms").map(|ms| Duration::from_secs_f64(ms / 1_000.0)).or_else(seconds)
+    }
+}
+
+/// Why there is no response.
+#[derive(Debug)]
+pub enum Failure {
+    /// The vendor refused; what that means is the vendor's file's to say.
+    Refused(Box<Refused>),
+    /// It could not be reached, or not in time.
+    Broken(Error),
+}
+
+impl Http {
+    /// A pool for `provider`; `headers` go with every request and may hold the key.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] when a header can't be sent: a key with a line break.
+    pub fn new(provider: &'static str, headers: &[(&'static str, String)]) -> Result<Self, Error> {
+        super::cryptography();
+        let mut all = HeaderMap::new();
+        for (name, value) in headers {
+            let mut value = HeaderValue::from_str(value).map_err(|_| unsendable(provider, name))?;
+            value.set_sensitive(true);
+            all.insert(HeaderName::from_static(name), value);
+        }
+        let client = Client::builder()
+            .connect_timeout(CONNECT_WITHIN)
+            .pool_idle_timeout(IDLE_KEPT)
+            .tcp_nodelay(true)
+            .tcp_keepalive(Duration::from_secs(30))
+            .http2_keep_alive_interval(Duration::from_secs(20))
+            .http2_keep_alive_while_idle(true)
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(|error| {
+                Error::new(provider, ErrorKind::Invalid, format!("make a client: {}", plain(&error)))
+            })?;
+        Ok(Self { provider, client, headers: all })
+    }
+
+    /// Sends JSON; the response's head comes within `within`.
+    pub async fn post(
+        &self,
+        url: &str,
+        body: &serde_json::Value,
+        within: Duration,
+    ) -> Result<Response, Failure> {
+        self.send(self.client.request(Method::POST, url).json(body), within).await
+    }
+
+    /// Asks; the response's head comes within `within`.
+    pub async fn get(&self, url: &str, within: Duration) -> Result<Response, Failure> {
+        self.send(self.client.request(Method::GET, url), within).await
+    }
+
+    /// Sends bytes of this content type; the response's head comes within `within`.
+    pub async fn post_bytes(
+        &self,
+        url: &str,
+        content_type: &str,
+        body: Vec<u8>,
+        within: Duration,
+    ) -> Result<Response, Failure> {
+        self.send(
+            self.client.request(Method::POST, url).header("content-type", content_type).body(body),
+            within,
+        )
+        .await
+    }
+
+    /// Opens a connection that a later request finds warm: whatever is answered counts for nothing.
+    pub async fn warm(&self, url: &str) {
+        if let Ok(Ok(response)) =
+            tokio::time::timeout(CONNECT_WITHIN, self.client.get(url).headers(self.headers.clone()).send())
+                .await
+        {
+            // Read to its end: only then the connection goes back to the pool.
+            drop(tokio::time::timeout(ERROR_BODY_WITHIN, response.bytes()).await);
+        }
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder, within: Duration) -> Result<Response, Failure> {
+        let sent = tokio::time::timeout(within, request.headers(self.headers.clone()).send()).await;
+        let response = match sent {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => return Err(Failure::Broken(broken(self.provider, &error))),
+            Err(_) => {
+                let message = format!("no answer within {} ms", within.as_millis());
+                return Err(Failure::Broken(Error::new(self.provider, ErrorKind::TimedOut, message)));
+            }
+        };
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let body = tokio::time::timeout(ERROR_BODY_WITHIN, beginning(response)).await.unwrap_or_default();
+        Err(Failure::Refused(Box::new(Refused { status, headers, body })))
+    }
+}
+
+/// What broke a request or its body; holds no address with a key in its query, and no header.
+pub fn broken(provider: &str, error: &reqwest::Error) -> Error {
+    let kind = if error.is_timeout() { ErrorKind::TimedOut } else { ErrorKind::Unavailable };
+    Error::new(provider, kind, format!("the connection failed: {}", plain(error)))
+}
+
+async fn beginning(mut response: Response) -> String {
+    let mut bytes = Vec::new();
+    while let Ok(Some(chunk)) = response.chunk().await {
+        bytes.extend_from_slice(&chunk);
+        if bytes.len() >= ERROR_BODY_MAX {
+            break;
+        }
+    }
+    bytes.truncate(ERROR_BODY_MAX);
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn unsendable(provider: &str, name: &str) -> Error {
+    let message = format!("the header {name} can't be sent: the key has characters no key has; copy it anew");
+    Error::new(provider, ErrorKind::Invalid, message)
+}
+
+/// The causes without the address.
+fn plain(error: &reqwest::Error) -> String {
+    let mut message = Vec::new();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        message.push(error.to_string());
+        cause = error.source();
+    }
+    if message.is_empty() { "no reason given".to_owned() } else { message.join(": ") }
+}
