@@ -2,3 +2,5 @@
 
 mod code;
 mod llm;
+mod python;
+mod tts;
