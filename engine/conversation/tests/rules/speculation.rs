@@ -218,17 +218,17 @@ fn s3_only_the_first_segment_is_voiced_before_the_decision() {
 
 #[test]
 fn s_whatever_takes_the_turn_away_drops_the_reply() {
-    type Then = fn(&mut Session);
+    type Then = fn(&mut Session) -> &mut Session;
     let table: &[(&str, Then, &[&str], &[&str])] = &[
         (
             "voice goes on with words (E4)",
-            |call| drop(call.says(1_750, 2_300, "for four")),
+            |call| call.says(1_750, 2_300, "for four"),
             &["guess r1", "guess dropped r1 words", "said 1 caller: book a table for four", "release r2"],
             &["release r1", "reopened"],
         ),
         (
             "voice goes on without words",
-            |call| drop(call.voice(1_750, 2_000).listened(2_200, 2_150)),
+            |call| call.voice(1_750, 2_000).listened(2_200, 2_150),
             &["guess r1", "ended t1", "guess kept r1", "release r1"],
             &["guess dropped"],
         ),
@@ -236,61 +236,59 @@ fn s_whatever_takes_the_turn_away_drops_the_reply() {
             "the provider takes it back",
             |call| {
                 call.post(1_655, provider(TurnSignal::EagerEnd));
-                call.post(1_700, provider(TurnSignal::Resumed));
+                call.post(1_700, provider(TurnSignal::Resumed))
             },
             &["guess r1", "provider resumed", "cancel r1", "guess dropped r1 resumed", "ended t1", "ask r2"],
             &["guess r2", "release r1"],
         ),
         (
             "the provider ends the turn by itself",
-            |call| drop(call.post(1_700, provider(TurnSignal::End))),
+            |call| call.post(1_700, provider(TurnSignal::End)),
             &["guess r1", "ended t1 provider", "guess kept r1", "release r1"],
             &["guess dropped"],
         ),
         (
             "typed text goes with it (E7)",
-            |call| drop(call.post(1_700, Input::TypedText { text: "for four".into() })),
+            |call| call.post(1_700, Input::TypedText { text: "for four".into() }),
             &["guess r1", "ended t1 typed", "cancel r1", "guess dropped r1 words", "ask r2", "release r2"],
             &["release r1", "ended t2"],
         ),
         (
             "digits",
             |call| {
-                drop(
-                    call.post(1_700, Input::Digit { digit: '1', at: ms(1_700) })
-                        .post(1_720, Input::Digit { digit: '#', at: ms(1_720) }),
-                )
+                call.post(1_700, Input::Digit { digit: '1', at: ms(1_700) })
+                    .post(1_720, Input::Digit { digit: '#', at: ms(1_720) })
             },
             &["guess r1", "ended t1 dtmf", "guess dropped r1 words", "release r2"],
             &["release r1"],
         ),
         (
             "other settings",
-            |call| drop(call.post(1_700, Input::Control(Control::Settings(Box::new(model()))))),
+            |call| call.post(1_700, Input::Control(Control::Settings(Box::new(model())))),
             &["guess r1", "guess dropped r1 overtaken", "ended t1", "ask r2", "release r2"],
             &["release r1", "guess r2"],
         ),
         (
             "a flow takes over",
-            |call| drop(call.post(1_700, Input::Control(Control::Settings(Box::new(booking()))))),
+            |call| call.post(1_700, Input::Control(Control::Settings(Box::new(booking())))),
             &["guess r1", "guess dropped r1 overtaken", "ended t1", "reply r2 answer"],
             &["release r1", "ask r"],
         ),
         (
             "the caller hangs up",
-            |call| drop(call.post(1_700, Input::FarEndLost { reason: EndReason::CallerHungUp })),
+            |call| call.post(1_700, Input::FarEndLost { reason: EndReason::CallerHungUp }),
             &["guess r1", "cancel r1", "guess dropped r1 call_ended", "said 1 caller: book a table", "end "],
             &["release"],
         ),
         (
             "the client ends the call",
-            |call| drop(call.post(1_700, Input::Control(Control::End { reason: EndReason::ClientEnded }))),
+            |call| call.post(1_700, Input::Control(Control::End { reason: EndReason::ClientEnded })),
             &["guess r1", "cancel r1", "guess dropped r1 call_ended", "end client_ended"],
             &["release"],
         ),
         (
             "the client stops the agent, who says nothing",
-            |call| drop(call.post(1_700, Input::Control(Control::Interrupt))),
+            |call| call.post(1_700, Input::Control(Control::Interrupt)),
             &["guess r1", "ended t1", "guess kept r1", "release r1"],
             &["cancel"],
         ),
@@ -299,14 +297,14 @@ fn s_whatever_takes_the_turn_away_drops_the_reply() {
             |call| {
                 let kind = ProviderKind::SpeechToText;
                 let message = "gone".into();
-                call.post(1_700, Input::ProviderFailed { kind, reply: None, message, fallback_left: false });
+                call.post(1_700, Input::ProviderFailed { kind, reply: None, message, fallback_left: false })
             },
             &["guess r1", "guess dropped r1 call_ended", "say r2 Goodbye.", "end speech_to_text_failed"],
             &["release r1"],
         ),
         (
             "the model fails",
-            |call| drop(call.post(1_660, model_failed(1, false))),
+            |call| call.post(1_660, model_failed(1, false)),
             &[
                 "guess r1",
                 "failed language_model",
@@ -319,7 +317,7 @@ fn s_whatever_takes_the_turn_away_drops_the_reply() {
         ),
         (
             "the model falls back by itself",
-            |call| drop(call.post(1_660, model_failed(1, true))),
+            |call| call.post(1_660, model_failed(1, true)),
             &["guess r1", "failed language_model", "ended t1", "guess kept r1", "release r1"],
             &["cancel"],
         ),

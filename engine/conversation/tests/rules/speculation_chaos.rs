@@ -170,7 +170,9 @@ fn speak(call: &mut Session, turn: &Turn) {
     let to = from + 200 * words.len() as u64;
     let covers = |at: u64| Some(at);
     match turn.pause.filter(|_| words.len() > 1) {
-        None => drop(call.voice(from, to)),
+        None => {
+            call.voice(from, to);
+        }
         Some(pause) => {
             call.voice(from, to - 200 - pause);
             call.voice(to - 200, to);
@@ -184,7 +186,9 @@ fn speak(call: &mut Session, turn: &Turn) {
     let wrong = format!("{text} terrace");
     let interim = if turn.wrong { &wrong } else { &text };
     call.plain(to + 90, TranscriptKind::Interim, interim, covers(to + 40));
-    let post = |call: &mut Session, at: u64, signal| drop(call.post(at, Input::ProviderTurn { signal }));
+    let post = |call: &mut Session, at: u64, signal| {
+        call.post(at, Input::ProviderTurn { signal });
+    };
     if turn.eager {
         post(call, to + 95, TurnSignal::EagerEnd);
     }
