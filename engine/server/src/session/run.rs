@@ -280,7 +280,11 @@ impl Session {
 
     fn posted(&mut self, posted: Posted) {
         match posted {
-            Posted::Heard(event) => self.feed(facts::heard(event, self.caller_audio.start())),
+            Posted::Heard(event) => {
+                if let Some(fact) = facts::heard(event, self.caller_audio.start()) {
+                    self.feed(fact);
+                }
+            }
             Posted::Model { reply, event } => {
                 if let llm::Event::Finished { usage } = &event {
                     self.tally.answered(*usage);
