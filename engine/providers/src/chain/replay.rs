@@ -32,6 +32,8 @@ pub(super) struct Replay {
     voice_from_us: Option<u64>,
     /// It ended here; `None` while it goes on.
     voice_until_us: Option<u64>,
+    /// It has ended, and what there is was asked for.
+    asked_for: bool,
 }
 
 impl Replay {
@@ -47,6 +49,7 @@ impl Replay {
             settled_us: 0,
             voice_from_us: None,
             voice_until_us: None,
+            asked_for: false,
         }
     }
 
@@ -65,6 +68,11 @@ impl Replay {
         self.voice_from_us.is_some()
     }
 
+    /// Whether words were asked for that have not come.
+    pub(super) fn is_asked_for(&self) -> bool {
+        self.asked_for && self.voice_from_us.is_some()
+    }
+
     pub(super) fn hear(&mut self, audio: Audio<'_>) {
         match audio {
             Audio::Pcm16(samples) => self.pcm.extend(samples),
@@ -78,10 +86,10 @@ impl Replay {
         match control {
             Control::VoiceStarted(at) => {
                 self.voice_from_us.get_or_insert(*at);
-                self.voice_until_us = None;
+                (self.voice_until_us, self.asked_for) = (None, false);
             }
             Control::VoiceEnded(last) => self.voice_until_us = Some(*last),
-            Control::Finalize => {}
+            Control::Finalize => self.asked_for = !self.is_voiced(),
             // What was said is closed: only voice that goes on belongs to the next turn.
             Control::NextTurn(_) if self.is_voiced() => {}
             Control::NextTurn(_) => self.settle(self.until_us),

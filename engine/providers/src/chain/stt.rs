@@ -332,11 +332,9 @@ impl Stream {
         }
         let (failed, works, settled, connected, first_output) = {
             let mut shared = locked(&self.shared);
-            if self.replay.is_voiced()
-                && shared.waiting_since.is_none()
-                && self.candidates[self.current].capabilities.interims
-            {
-                shared.waiting_since = Some(now);
+            let interims = self.candidates[self.current].capabilities.interims;
+            if self.replay.is_voiced() && interims || self.replay.is_asked_for() {
+                shared.waiting_since.get_or_insert(now);
             }
             let mute = self.mute_after();
             let is_mute = shared.waiting_since.is_some_and(|since| now - since > mute);
