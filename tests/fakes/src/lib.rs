@@ -30,10 +30,12 @@ pub mod serve;
 pub mod socket;
 pub mod speech;
 pub mod sse;
+pub mod stt;
 mod talk;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -64,6 +66,8 @@ pub struct State {
     plans: Mutex<HashMap<Service, Plan>>,
     connections: Mutex<HashMap<Service, u32>>,
     seen: Mutex<Vec<Seen>>,
+    /// Lines of the plan that were heard in whole recordings.
+    lines: AtomicUsize,
 }
 
 /// One connection or request, with what is planned for it.
@@ -84,6 +88,7 @@ impl State {
             plans: Mutex::default(),
             connections: Mutex::default(),
             seen: Mutex::default(),
+            lines: AtomicUsize::new(0),
         }
     }
 
@@ -104,6 +109,16 @@ impl State {
         let turn = Turn { service, connection, plan, state: Arc::clone(self) };
         turn.note("open", path);
         turn
+    }
+
+    /// How many lines were heard in whole recordings.
+    fn lines(&self) -> usize {
+        self.lines.load(Ordering::Relaxed)
+    }
+
+    /// So many were, by now.
+    fn heard_lines(&self, lines: usize) {
+        self.lines.store(lines, Ordering::Relaxed);
     }
 
     /// Everything that came at a service, in order.
@@ -193,6 +208,7 @@ fn routes(state: Arc<State>) -> Router {
         .merge(openai_speech::routes())
         .merge(cartesia_tts::routes())
         .merge(cartesia_http::routes())
+        .merge(stt::routes())
         .with_state(state)
 }
 

@@ -3,4 +3,5 @@
 mod code;
 mod llm;
 mod python;
+mod stt;
 mod tts;
