@@ -26,6 +26,7 @@ pub mod sse;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -56,6 +57,7 @@ pub struct State {
     plans: Mutex<HashMap<Service, Plan>>,
     connections: Mutex<HashMap<Service, u32>>,
     seen: Mutex<Vec<Seen>>,
+    seed: AtomicU64,
 }
 
 /// One connection or request, with what is planned for it.
@@ -76,11 +78,15 @@ impl State {
             plans: Mutex::default(),
             connections: Mutex::default(),
             seen: Mutex::default(),
+            seed: AtomicU64::default(),
         }
     }
 
     /// Plans what the next connections of a service do.
-    pub fn plan(&self, service: Service, plan: Plan) {
+    pub fn plan(&self, service: Service, mut plan: Plan) {
+        if plan.seed == 0 {
+            plan.seed = self.seed.load(Ordering::Relaxed);
+        }
         locked(&self.plans).insert(service, plan);
     }
 
@@ -151,6 +157,11 @@ impl Fakes {
     /// The base URL of a vendor, such as `openai/v1`.
     pub fn base(&self, vendor: &str) -> String {
         format!("http://{}/{vendor}", self.address)
+    }
+
+    /// The seed of later plans that have none (or 0).
+    pub fn seed(&self, seed: u64) {
+        self.state.seed.store(seed, Ordering::Relaxed);
     }
 
     /// Plans what the next connections of a service do.
