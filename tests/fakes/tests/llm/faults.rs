@@ -3,11 +3,11 @@
 use http_body_util::BodyExt;
 use parlance_fakes::{Fakes, Fault, Plan, Service};
 use serde_json::Value;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::{End, NOTHING, Reading, VENDORS, Vendor, until};
+use super::{ENDS, End, NOTHING, Reading, VENDORS, Vendor, until};
 
 const LINE: &str = "one two three four five six";
 
@@ -21,10 +21,11 @@ async fn reading(vendor: &Vendor, fakes: &Fakes) -> Reading {
     Reading::of(vendor.ask(fakes, &vendor.hello()).await)
 }
 
-#[tokio::test]
+// On two threads, so that the cut can overtake what was sent before it, if it may.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dropped_stream_ends_in_the_middle_after_just_so_many_words() {
     for vendor in VENDORS {
-        for after in [0, 1, 3, 6] {
+        for after in [0, 1, 3, 6].repeat(25) {
             let fakes = with(&vendor, Fault::Drop { after }).await;
             let mut reading = reading(&vendor, &fakes).await;
             assert_eq!(reading.read_to_end().await, End::Cut);
@@ -48,17 +49,56 @@ async fn a_silent_stream_stands_still_and_the_letting_go_is_seen() {
 }
 
 #[tokio::test]
-async fn a_half_open_stream_stands_still_and_notices_nothing() {
+async fn a_half_open_stream_stands_still_and_notices_no_goodbye() {
     for vendor in VENDORS {
         for after in [0, 2] {
             let fakes = with(&vendor, Fault::HalfOpen { after }).await;
             let mut reading = reading(&vendor, &fakes).await;
             reading.read_words(&vendor, after as usize).await;
             reading.stands_still().await;
-            drop(reading);
-            tokio::time::sleep(NOTHING).await;
-            assert!(!vendor.gone(&fakes), "who reads nothing sees nobody go");
         }
+
+        let fakes = with(&vendor, Fault::HalfOpen { after: 2 }).await;
+        let mut stream = TcpStream::connect(fakes.address()).await.expect("the fakes listen");
+        stream.write_all(raw(&vendor).as_bytes()).await.expect("a request fits");
+        until_quiet(&mut stream).await;
+        stream.shutdown().await.expect("the other side need not agree");
+        let read = timeout(NOTHING, stream.read(&mut [0; 16])).await;
+        assert!(read.is_err(), "who reads nothing sees nobody go: {read:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_silent_stream_notices_a_goodbye() {
+    for vendor in VENDORS {
+        let fakes = with(&vendor, Fault::Silence { after: 2 }).await;
+        let mut stream = TcpStream::connect(fakes.address()).await.expect("the fakes listen");
+        stream.write_all(raw(&vendor).as_bytes()).await.expect("a request fits");
+        until_quiet(&mut stream).await;
+        stream.shutdown().await.expect("the other side need not agree");
+        let read = timeout(ENDS, stream.read(&mut [0; 16])).await.expect("it closes too");
+        assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
+    }
+}
+
+/// A request as it goes over the wire.
+fn raw(vendor: &Vendor) -> String {
+    let body = vendor.hello().to_string();
+    let keys = "authorization: Bearer a-key\r\nx-goog-api-key: a-key\r\nanthropic-version: 2026-10-21";
+    format!(
+        "POST {} HTTP/1.1\r\nhost: h\r\n{keys}\r\ncontent-length: {}\r\n\r\n{body}",
+        vendor.path,
+        body.len()
+    )
+}
+
+/// Reads the head and what follows until nothing more comes.
+async fn until_quiet(stream: &mut TcpStream) {
+    let mut came = vec![0; 1 << 16];
+    let first = timeout(ENDS, stream.read(&mut came)).await.expect("a head").expect("a head");
+    assert!(came[..first].starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&came[..first]));
+    while let Ok(read) = timeout(NOTHING, stream.read(&mut came)).await {
+        assert!(read.is_ok_and(|length| length > 0), "it ended");
     }
 }
 
