@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::Request;
 use hyper_util::rt::TokioIo;
-use parlance_fakes::{Fault, Service};
+use parlance_fakes::{Fault, Plan, Service};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpStream;
@@ -113,6 +113,20 @@ async fn it_does_what_its_flags_and_then_what_the_control_route_say() {
     let opened: Vec<_> = seen.iter().filter(|seen| seen["what"] == "open").collect();
     assert_eq!(opened.len(), 5);
     assert_eq!(opened[4]["connection"], 5);
+}
+
+#[tokio::test]
+async fn its_delays_are_those_of_its_seed() {
+    let hour = Plan { jitter_ms: 3_600_000, ..Plan::default() };
+    let delay = |seed: u64| Plan { seed, ..hour.clone() }.first(1);
+    let quick = (1..).find(|seed| delay(*seed) < Duration::from_secs(1)).expect("there is one");
+    let slow = (1..).find(|seed| delay(*seed) > Duration::from_secs(60)).expect("there is one");
+    for (seed, answers) in [(quick, true), (slow, false)] {
+        let flags = ["--plan", r#"openai_chat={"jitter_ms": 3600000}"#, "--seed", &seed.to_string()];
+        let program = Program::start(&flags).await;
+        let within = if answers { ENDS } else { Duration::from_secs(2) };
+        assert_eq!(timeout(within, program.chat()).await.is_ok(), answers);
+    }
 }
 
 #[tokio::test]
