@@ -269,10 +269,11 @@ class GoogleGenai:
         wanted = {"model": "m", "contents": contents, "config": self.config(tools)}
         parts, last = [], None
         for last in client.models.generate_content_stream(**wanted):
-            for part in last.candidates[0].content.parts or []:
-                parts.append(part)
-                if part.text:
-                    (words if words is not None else []).append(part.text)
+            for candidate in last.candidates or []:
+                for part in candidate.content.parts or []:
+                    parts.append(part)
+                    if part.text:
+                        (words if words is not None else []).append(part.text)
         return parts, last
 
     def stream(self):
@@ -343,7 +344,7 @@ def main():
     }
     client = clients[CLIENT]()
     service = client.service
-    for fault in [None, {"fault": "fragment"}]:
+    for fault in [None, {"fault": "fragment"}, {"fault": "unknown_type", "after": 2}]:
         plan(service, fault=fault)
         words = client.stream()
         assert "".join(words) == LINE and len(words) > 5, words

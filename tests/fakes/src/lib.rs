@@ -35,7 +35,7 @@ mod talk;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -68,6 +68,7 @@ pub struct State {
     seen: Mutex<Vec<Seen>>,
     /// Lines of the plan that were heard in whole recordings.
     lines: AtomicUsize,
+    seed: AtomicU64,
 }
 
 /// One connection or request, with what is planned for it.
@@ -89,11 +90,15 @@ impl State {
             connections: Mutex::default(),
             seen: Mutex::default(),
             lines: AtomicUsize::new(0),
+            seed: AtomicU64::default(),
         }
     }
 
     /// Plans what the next connections of a service do.
-    pub fn plan(&self, service: Service, plan: Plan) {
+    pub fn plan(&self, service: Service, mut plan: Plan) {
+        if plan.seed == 0 {
+            plan.seed = self.seed.load(Ordering::Relaxed);
+        }
         locked(&self.plans).insert(service, plan);
     }
 
@@ -174,6 +179,11 @@ impl Fakes {
     /// The base URL of a vendor, such as `openai/v1`.
     pub fn base(&self, vendor: &str) -> String {
         format!("http://{}/{vendor}", self.address)
+    }
+
+    /// The seed of later plans that have none (or 0).
+    pub fn seed(&self, seed: u64) {
+        self.state.seed.store(seed, Ordering::Relaxed);
     }
 
     /// Plans what the next connections of a service do.

@@ -2,6 +2,7 @@
 
 mod code;
 mod llm;
+mod program;
 mod python;
 mod stt;
 mod tts;

@@ -3,11 +3,11 @@
 use http_body_util::BodyExt;
 use parlance_fakes::{Fakes, Fault, Plan, Service};
 use serde_json::Value;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::{End, NOTHING, Reading, VENDORS, Vendor, until};
+use super::{ENDS, End, NOTHING, Reading, VENDORS, Vendor, until};
 
 const LINE: &str = "one two three four five six";
 
@@ -21,13 +21,14 @@ async fn reading(vendor: &Vendor, fakes: &Fakes) -> Reading {
     Reading::of(vendor.ask(fakes, &vendor.hello()).await)
 }
 
-#[tokio::test]
+// On two threads, so that the cut can overtake what was sent before it, if it may.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dropped_stream_ends_in_the_middle_after_just_so_many_words() {
     for vendor in VENDORS {
-        for after in [0, 1, 3, 6] {
+        for after in [0, 1, 3, 6].repeat(25) {
             let fakes = with(&vendor, Fault::Drop { after }).await;
             let mut reading = reading(&vendor, &fakes).await;
-            assert_eq!(reading.to_end().await, End::Cut);
+            assert_eq!(reading.read_to_end().await, End::Cut);
             assert_eq!(reading.words(&vendor).len(), after as usize, "{:?}", vendor.service);
         }
     }
@@ -38,7 +39,7 @@ async fn a_silent_stream_stands_still_and_the_letting_go_is_seen() {
     for vendor in VENDORS {
         let fakes = with(&vendor, Fault::Silence { after: 2 }).await;
         let mut reading = reading(&vendor, &fakes).await;
-        reading.to_words(&vendor, 2).await;
+        reading.read_words(&vendor, 2).await;
         reading.stands_still().await;
         assert_eq!(reading.words(&vendor), ["one", " two"]);
         assert!(!vendor.gone(&fakes));
@@ -48,17 +49,56 @@ async fn a_silent_stream_stands_still_and_the_letting_go_is_seen() {
 }
 
 #[tokio::test]
-async fn a_half_open_stream_stands_still_and_notices_nothing() {
+async fn a_half_open_stream_stands_still_and_notices_no_goodbye() {
     for vendor in VENDORS {
         for after in [0, 2] {
             let fakes = with(&vendor, Fault::HalfOpen { after }).await;
             let mut reading = reading(&vendor, &fakes).await;
-            reading.to_words(&vendor, after as usize).await;
+            reading.read_words(&vendor, after as usize).await;
             reading.stands_still().await;
-            drop(reading);
-            tokio::time::sleep(NOTHING).await;
-            assert!(!vendor.gone(&fakes), "who reads nothing sees nobody go");
         }
+
+        let fakes = with(&vendor, Fault::HalfOpen { after: 2 }).await;
+        let mut stream = TcpStream::connect(fakes.address()).await.expect("the fakes listen");
+        stream.write_all(raw(&vendor).as_bytes()).await.expect("a request fits");
+        until_quiet(&mut stream).await;
+        stream.shutdown().await.expect("the other side need not agree");
+        let read = timeout(NOTHING, stream.read(&mut [0; 16])).await;
+        assert!(read.is_err(), "who reads nothing sees nobody go: {read:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_silent_stream_notices_a_goodbye() {
+    for vendor in VENDORS {
+        let fakes = with(&vendor, Fault::Silence { after: 2 }).await;
+        let mut stream = TcpStream::connect(fakes.address()).await.expect("the fakes listen");
+        stream.write_all(raw(&vendor).as_bytes()).await.expect("a request fits");
+        until_quiet(&mut stream).await;
+        stream.shutdown().await.expect("the other side need not agree");
+        let read = timeout(ENDS, stream.read(&mut [0; 16])).await.expect("it closes too");
+        assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
+    }
+}
+
+/// A request as it goes over the wire.
+fn raw(vendor: &Vendor) -> String {
+    let body = vendor.hello().to_string();
+    let keys = "authorization: Bearer a-key\r\nx-goog-api-key: a-key\r\nanthropic-version: 2026-10-21";
+    format!(
+        "POST {} HTTP/1.1\r\nhost: h\r\n{keys}\r\ncontent-length: {}\r\n\r\n{body}",
+        vendor.path,
+        body.len()
+    )
+}
+
+/// Reads the head and what follows until nothing more comes.
+async fn until_quiet(stream: &mut TcpStream) {
+    let mut came = vec![0; 1 << 16];
+    let first = timeout(ENDS, stream.read(&mut came)).await.expect("a head").expect("a head");
+    assert!(came[..first].starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&came[..first]));
+    while let Ok(read) = timeout(NOTHING, stream.read(&mut came)).await {
+        assert!(read.is_ok_and(|length| length > 0), "it ended");
     }
 }
 
@@ -128,7 +168,7 @@ async fn a_malformed_event_can_not_be_parsed_and_the_stream_is_cut() {
     for vendor in VENDORS {
         let fakes = with(&vendor, Fault::Malformed { after: 2 }).await;
         let mut reading = reading(&vendor, &fakes).await;
-        assert_eq!(reading.to_end().await, End::Cut);
+        assert_eq!(reading.read_to_end().await, End::Cut);
         assert_eq!(reading.words(&vendor), ["one", " two"]);
         assert!(reading.events().last().is_some_and(Value::is_string), "{:?}", vendor.service);
     }
@@ -139,7 +179,7 @@ async fn an_unknown_event_comes_once_and_the_words_go_on() {
     for vendor in VENDORS {
         let fakes = with(&vendor, Fault::UnknownType { after: 2 }).await;
         let mut reading = reading(&vendor, &fakes).await;
-        assert_eq!(reading.to_end().await, End::InOrder);
+        assert_eq!(reading.read_to_end().await, End::InOrder);
         assert_eq!(reading.words(&vendor).concat(), LINE);
         let events = reading.events();
         assert_eq!(events.iter().filter(|event| event["surprise"]["level"] == 1).count(), 1);
@@ -152,7 +192,7 @@ async fn an_error_inside_is_the_last_event_of_an_answer_with_status_200() {
         for after in [0, 3] {
             let fakes = with(&vendor, Fault::ErrorInside { after }).await;
             let mut reading = reading(&vendor, &fakes).await;
-            assert_eq!(reading.to_end().await, End::InOrder);
+            assert_eq!(reading.read_to_end().await, End::InOrder);
             assert_eq!(reading.words(&vendor).len(), after as usize);
             let events = reading.events();
             assert_eq!(events.len() == 1, after == 0, "before the first word there is nothing else");
@@ -167,7 +207,7 @@ async fn an_empty_answer_ends_properly_without_a_word() {
     for vendor in VENDORS {
         let fakes = with(&vendor, Fault::Empty).await;
         let mut reading = reading(&vendor, &fakes).await;
-        assert_eq!(reading.to_end().await, End::InOrder);
+        assert_eq!(reading.read_to_end().await, End::InOrder);
         assert!(reading.words(&vendor).is_empty());
         let text = String::from_utf8(reading.text).expect("UTF-8");
         let ends =
@@ -181,7 +221,7 @@ async fn a_flapping_service_accepts_and_closes() {
     for vendor in VENDORS {
         let fakes = with(&vendor, Fault::Flap).await;
         let mut reading = reading(&vendor, &fakes).await;
-        assert_eq!(reading.to_end().await, End::Cut);
+        assert_eq!(reading.read_to_end().await, End::Cut);
         assert!(reading.text.is_empty());
     }
 }
@@ -203,7 +243,7 @@ async fn fragments_are_cut_everywhere_also_inside_letters_and_make_the_same_text
         let fakes = Fakes::start().await.expect("a free port");
         fakes.plan(vendor.service, Plan { lines: vec![line.clone()], ..Plan::failing(Fault::Fragment) });
         let mut reading = reading(&vendor, &fakes).await;
-        assert_eq!(reading.to_end().await, End::InOrder);
+        assert_eq!(reading.read_to_end().await, End::InOrder);
         assert_eq!(reading.words(&vendor).concat(), line);
         assert!(reading.pieces.iter().all(|length| *length <= 3), "{:?}", vendor.service);
         let text = std::str::from_utf8(&reading.text).expect("UTF-8");
@@ -231,7 +271,7 @@ async fn cancelling_is_seen() {
         let lines = vec![LINE.repeat(1_000)];
         fakes.plan(vendor.service, Plan { lines, interval_ms: 10, ..Plan::default() });
         let mut reading = reading(&vendor, &fakes).await;
-        reading.to_words(&vendor, 3).await;
+        reading.read_words(&vendor, 3).await;
         assert!(!vendor.gone(&fakes));
         drop(reading);
         until(|| vendor.gone(&fakes)).await;
@@ -258,7 +298,7 @@ async fn faults_are_for_so_many_requests_and_the_others_go_well() {
         fakes.plan(vendor.service, plan);
         let mut ends = Vec::new();
         for _ in 0..3 {
-            ends.push(reading(&vendor, &fakes).await.to_end().await);
+            ends.push(reading(&vendor, &fakes).await.read_to_end().await);
         }
         assert_eq!(ends, [End::InOrder, End::Cut, End::InOrder]);
     }

@@ -162,7 +162,7 @@ impl Reading {
         }
     }
 
-    async fn to_end(&mut self) -> End {
+    async fn read_to_end(&mut self) -> End {
         let all = async {
             loop {
                 if let Some(end) = self.piece().await {
@@ -174,7 +174,7 @@ impl Reading {
     }
 
     /// Until so many words came.
-    async fn to_words(&mut self, vendor: &Vendor, count: usize) {
+    async fn read_words(&mut self, vendor: &Vendor, count: usize) {
         let some = async {
             while self.words(vendor).len() < count {
                 assert_eq!(self.piece().await, None, "the body ended before");
@@ -205,7 +205,7 @@ impl Reading {
 /// All of an answer.
 async fn answer(fakes: &Fakes, vendor: &Vendor, body: &Value) -> Reading {
     let mut reading = Reading::of(vendor.ask(fakes, body).await);
-    assert_eq!(reading.to_end().await, End::InOrder);
+    assert_eq!(reading.read_to_end().await, End::InOrder);
     reading
 }
 

@@ -122,7 +122,7 @@ async fn arguments_come_in_many_pieces_and_a_cut_in_their_middle_leaves_no_json(
         let fakes = planned(&vendor, Some(Fault::Drop { after: 5 })).await;
         let body = vendor.body(&[("user", "a table")], &all());
         let mut reading = Reading::of(vendor.ask(&fakes, &body).await);
-        assert_eq!(reading.to_end().await, End::Cut);
+        assert_eq!(reading.read_to_end().await, End::Cut);
         let events = reading.events();
         assert!(std::panic::catch_unwind(|| calls(&vendor, &events)).is_err(), "{:?}", vendor.service);
     }
