@@ -10,28 +10,21 @@
 //! refuses a wrong key.
 
 mod anthropic;
-mod cartesia_http;
-mod cartesia_tts;
 mod chat;
 pub mod code;
 mod control;
-mod deepgram_speak;
-mod elevenlabs_http;
-mod elevenlabs_speak;
 pub mod events;
 mod gemini;
 pub mod http;
 pub mod model;
 mod openai;
-mod openai_speech;
 pub mod plan;
 mod responses;
 pub mod serve;
 pub mod socket;
-pub mod speech;
 pub mod sse;
 pub mod stt;
-mod talk;
+mod tts;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -212,13 +205,8 @@ fn routes(state: Arc<State>) -> Router {
         .merge(responses::routes())
         .merge(gemini::routes())
         .merge(anthropic::routes())
-        .merge(elevenlabs_speak::routes())
-        .merge(elevenlabs_http::routes())
-        .merge(deepgram_speak::routes())
-        .merge(openai_speech::routes())
-        .merge(cartesia_tts::routes())
-        .merge(cartesia_http::routes())
         .merge(stt::routes())
+        .merge(tts::routes())
         .with_state(state)
 }
 
