@@ -88,6 +88,25 @@ async fn settled(fakes: &Fakes, path: &str, audio: &[i16]) -> Vec<(f64, Vec<Stri
 }
 
 #[tokio::test]
+async fn the_same_audio_gives_the_same_messages_however_it_is_cut() {
+    let fakes = fakes(Service::DeepgramListen, lines(&["यह एक परीक्षा है", "and so on"])).await;
+    let mut told = Vec::new();
+    for frame in [640, 3_200, 333] {
+        let mut client =
+            Client::open(&fakes, &format!("{LISTEN}&vad_events=true&utterance_end_ms=1000")).await;
+        client.audio(&linear16(&clip("turns2_slt")), frame).await;
+        client.text(r#"{"type":"CloseStream"}"#).await;
+        let (mut came, _) = client.rest().await;
+        for message in &mut came {
+            message["metadata"].take();
+            message["request_id"].take();
+        }
+        told.push(came);
+    }
+    assert!(told[0].len() > 5 && told[0] == told[1] && told[1] == told[2]);
+}
+
+#[tokio::test]
 async fn finalize_settles_what_was_heard_and_has_no_answer_where_nothing_was() {
     let fakes = fakes(Service::DeepgramListen, words()).await;
     let mut client = Client::open(&fakes, &format!("{LISTEN}&endpointing=false")).await;
