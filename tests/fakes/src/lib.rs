@@ -9,24 +9,20 @@
 //! `anthropic` and `cartesia`. Any key is taken, except that `bad` and `wrong` in it are refused as the vendor
 //! refuses a wrong key.
 
-mod anthropic;
-mod chat;
 pub mod code;
 mod control;
 pub mod events;
-mod gemini;
 pub mod http;
-pub mod model;
-mod openai;
+pub mod llm;
 pub mod plan;
-mod responses;
 pub mod serve;
 pub mod socket;
 pub mod sse;
+pub mod stt;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -58,6 +54,8 @@ pub struct State {
     connections: Mutex<HashMap<Service, u32>>,
     seen: Mutex<Vec<Seen>>,
     seed: AtomicU64,
+    /// Lines of the plan that were heard in whole recordings.
+    lines: AtomicUsize,
 }
 
 /// One connection or request, with what is planned for it.
@@ -79,6 +77,7 @@ impl State {
             connections: Mutex::default(),
             seen: Mutex::default(),
             seed: AtomicU64::default(),
+            lines: AtomicUsize::new(0),
         }
     }
 
@@ -102,6 +101,16 @@ impl State {
         let turn = Turn { service, connection, plan, state: Arc::clone(self) };
         turn.note("open", path);
         turn
+    }
+
+    /// How many lines were heard in whole recordings.
+    fn lines(&self) -> usize {
+        self.lines.load(Ordering::Relaxed)
+    }
+
+    /// So many were, by now.
+    fn heard_lines(&self, lines: usize) {
+        self.lines.store(lines, Ordering::Relaxed);
     }
 
     /// Everything that came at a service, in order.
@@ -183,14 +192,7 @@ impl Drop for Fakes {
 
 /// Every path of every vendor. A vendor is one line.
 fn routes(state: Arc<State>) -> Router {
-    Router::new()
-        .merge(control::routes())
-        .merge(openai::routes())
-        .merge(chat::routes())
-        .merge(responses::routes())
-        .merge(gemini::routes())
-        .merge(anthropic::routes())
-        .with_state(state)
+    Router::new().merge(control::routes()).merge(stt::routes()).merge(llm::routes()).with_state(state)
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -3,3 +3,4 @@
 mod code;
 mod llm;
 mod program;
+mod stt;
