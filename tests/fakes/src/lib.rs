@@ -9,17 +9,12 @@
 //! `anthropic` and `cartesia`. Any key is taken, except that `bad` and `wrong` in it are refused as the vendor
 //! refuses a wrong key.
 
-mod anthropic;
-mod chat;
 pub mod code;
 mod control;
 pub mod events;
-mod gemini;
 pub mod http;
-pub mod model;
-mod openai;
+pub mod llm;
 pub mod plan;
-mod responses;
 pub mod serve;
 pub mod socket;
 pub mod sse;
@@ -59,9 +54,9 @@ pub struct State {
     plans: Mutex<HashMap<Service, Plan>>,
     connections: Mutex<HashMap<Service, u32>>,
     seen: Mutex<Vec<Seen>>,
+    seed: AtomicU64,
     /// Lines of the plan that were heard in whole recordings.
     lines: AtomicUsize,
-    seed: AtomicU64,
 }
 
 /// One connection or request, with what is planned for it.
@@ -82,8 +77,8 @@ impl State {
             plans: Mutex::default(),
             connections: Mutex::default(),
             seen: Mutex::default(),
-            lines: AtomicUsize::new(0),
             seed: AtomicU64::default(),
+            lines: AtomicUsize::new(0),
         }
     }
 
@@ -200,12 +195,8 @@ impl Drop for Fakes {
 fn routes(state: Arc<State>) -> Router {
     Router::new()
         .merge(control::routes())
-        .merge(openai::routes())
-        .merge(chat::routes())
-        .merge(responses::routes())
-        .merge(gemini::routes())
-        .merge(anthropic::routes())
         .merge(stt::routes())
+        .merge(llm::routes())
         .merge(tts::routes())
         .with_state(state)
 }
