@@ -65,9 +65,18 @@ pub(crate) struct Guide {
     pub run: flow::Run,
     pub awaiting: Option<InvocationId>,
     /// It has come to its end; the caller may still go on (A6).
-    ended: bool,
+    ended: Option<Ended>,
     told: Option<(String, serde_json::Value)>,
     pub first: FirstStep,
+}
+
+/// How a run came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// By its last words: what the caller says then is another order.
+    Said,
+    /// While the caller said something: what it knows still holds, and the words may correct it.
+    Overtaken,
 }
 
 /// What a run does first.
@@ -88,12 +97,28 @@ impl Guide {
             Responder::Flow { flow } => Some(Self {
                 run: flow::Run::new(flow.clone(), &policy.scene),
                 awaiting: None,
-                ended: false,
+                ended: None,
                 told: None,
                 first: FirstStep::Begin,
             }),
             Responder::Model { .. } => None,
         }
+    }
+
+    /// A run from the beginning whose first words are not said. What the one before knew goes with it if it may be
+    /// corrected, and can be: the run comes to a question.
+    fn again(policy: &Policy, before: &Guide) -> Option<Self> {
+        let mut guide = Self::new(policy)?;
+        guide.run.begin();
+        let mut knowing = guide.clone();
+        knowing.run.stand_at(guide.run.node().to_owned(), &before.run.slots(), None);
+        let asks = matches!(knowing.run.go_on().then, Then::Listen(_));
+        Some(if before.ended == Some(Ended::Overtaken) && asks { knowing } else { guide })
+    }
+
+    /// The flow has come to its end while the caller said something.
+    pub(crate) fn is_overtaken(&mut self) {
+        self.ended = Some(Ended::Overtaken);
     }
 
     /// The first step of the call, or of its rest.
@@ -122,6 +147,18 @@ impl Conversation {
             self.queue(turn);
             self.act(Action::Expect(self.expectation.clone()));
         }
+    }
+
+    /// Nothing but thanks and goodbyes wait to be answered: they go with the agent's own goodbye (A6).
+    pub(crate) fn take_queued_closing(&mut self) -> bool {
+        let waits = self.queued.as_ref().map(|turn| join(&turn.tokens));
+        if self.speech.is_some() || !waits.is_some_and(|text| self.is_closing_word(&text)) {
+            return false;
+        }
+        if let Some(turn) = self.queued.take() {
+            self.history.caller(turn.id, join(&turn.tokens));
+        }
+        true
     }
 
     fn queue(&mut self, mut turn: CallerTurn) {
@@ -176,9 +213,8 @@ impl Conversation {
 
     /// A6: the flow had ended, but the caller goes on: it begins again, without its first words.
     fn start_flow_again(&mut self) {
-        if self.guide.as_ref().is_some_and(|guide| guide.ended) {
-            self.guide = Guide::new(&self.policy);
-            self.guide.as_mut().map(|guide| guide.run.begin());
+        if let Some(before) = self.guide.take_if(|guide| guide.ended.is_some()) {
+            self.guide = Guide::again(&self.policy, &before);
         }
     }
 
@@ -236,7 +272,7 @@ impl Conversation {
                 self.run_flow_tool(tool, arguments);
             }
             Then::End(reason) => {
-                self.guide.iter_mut().for_each(|guide| guide.ended = true);
+                self.guide.iter_mut().for_each(|guide| guide.ended = Some(Ended::Said));
                 self.expect(Expectation::default());
                 self.begin_ending(reason);
             }
