@@ -6,10 +6,10 @@
 
 use serde_json::Value;
 
-use crate::answer::Guide;
 use crate::conversation::Call;
 use crate::flow::segments::Segmenter;
 use crate::flow::{Step, Then};
+use crate::guide::Guide;
 use crate::reply::{After, Reply, Source};
 use crate::speculation::FlightEnd;
 use crate::{
