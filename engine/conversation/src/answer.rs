@@ -12,10 +12,11 @@ use crate::conversation::Call;
 use crate::flow::{self, Step, Then, normalize_for_speech, segments::Segmenter};
 use crate::listening::caller_entry;
 use crate::reply::{After, Reply, Source};
+use crate::speculation::{Flight, FlightEnd};
 use crate::{
     Action, CallTime, Conversation, Deadline, DropReason, Effect, Event, Expectation, HoldReason,
-    InvocationId, Message, Policy, ReplyId, ReplyKind, ReplyOutcome, Responder, ToolOutcome, TurnEndReason,
-    TurnId, Waterfall,
+    InvocationId, Message, Policy, ReplyId, ReplyKind, ReplyOutcome, Responder, SpeculationDrop, ToolOutcome,
+    TurnEndReason, TurnId, Waterfall,
 };
 
 /// E6: with at most this much of the reply heard, the turn can be opened again.
@@ -154,6 +155,7 @@ impl Conversation {
         }
         self.start_flow_again();
         let text = join(&turn.tokens);
+        let begun = self.take_speculation(turn.id, &text);
         self.history.caller(turn.id, text.clone()); // after the reply it waited for (H4)
         let waterfall = Waterfall {
             turn: Some(turn.id),
@@ -168,7 +170,7 @@ impl Conversation {
         self.decided = Some(Decided { turn, reply: None, guide, expectation, owed, effect_started: false });
         match self.guide.as_mut().map(|guide| guide.run.answer(&text)) {
             Some(step) => self.take_step(step, ReplyKind::Answer, Some(waterfall)),
-            None => self.ask_model(ReplyKind::Answer, Some(waterfall)),
+            None => self.ask_model(Some(waterfall), begun),
         }
     }
 
@@ -180,9 +182,12 @@ impl Conversation {
         }
     }
 
-    fn ask_model(&mut self, kind: ReplyKind, waterfall: Option<Waterfall>) {
+    fn ask_model(&mut self, waterfall: Option<Waterfall>, begun: Option<Box<Flight>>) {
         self.expect(Expectation::default());
-        let reply = self.begin_reply(kind, Source::Model, waterfall);
+        if let Some(flight) = begun {
+            return self.keep_speculation(*flight, waterfall);
+        }
+        let reply = self.begin_reply(ReplyKind::Answer, Source::Model, waterfall);
         let owed = std::mem::take(&mut self.owed);
         self.speak(&owed);
         self.start_model(reply, None);
@@ -194,7 +199,7 @@ impl Conversation {
             // A flow took over in the middle of the reply: no more comes of the model.
             return self.agent.on(reply).into_iter().for_each(|reply| reply.source = Source::Complete);
         };
-        let mut context = self.history.messages(system_prompt);
+        let mut context = self.history.messages(system_prompt, self.policy.budgets.context_tokens);
         context.extend(nudge.map(|text| Message::System { text: text.to_owned() }));
         self.act(Action::StartReply { reply, context, speculative: false });
         self.deadlines.set(Deadline::FirstToken, self.after(self.policy.budgets.first_token));
@@ -245,10 +250,18 @@ impl Conversation {
         source: Source,
         waterfall: Option<Waterfall>,
     ) -> ReplyId {
+        self.drop_speculation(SpeculationDrop::Overtaken);
         let id = self.ids.reply();
         let turn = waterfall.as_ref().and_then(|waterfall| waterfall.turn);
         let mut reply = Reply::new(id, kind, turn, source);
         reply.waterfall = waterfall.map(|waterfall| Waterfall { reply: Some(id), ..waterfall });
+        self.enter_reply(reply);
+        id
+    }
+
+    /// The agent is on this reply from now on.
+    pub(crate) fn enter_reply(&mut self, reply: Reply) {
+        let (id, kind, turn) = (reply.id, reply.kind, reply.turn);
         if let (ReplyKind::Answer, Some(decided)) = (kind, &mut self.decided) {
             decided.reply = Some(id);
         }
@@ -256,7 +269,6 @@ impl Conversation {
         self.remainder = None;
         self.tell(Event::ReplyStarted { reply: id, kind, turn });
         self.watch_for_filler(kind);
-        id
     }
 
     /// Says all of this text in the current reply.
@@ -267,7 +279,7 @@ impl Conversation {
         segments.into_iter().for_each(|segment| self.synthesize(segment));
     }
 
-    fn synthesize(&mut self, text: String) {
+    pub(crate) fn synthesize(&mut self, text: String) {
         let now = self.now.clock;
         let Some(reply) = self.agent.reply_mut() else { return };
         if let Some(waterfall) = &mut reply.waterfall {
@@ -278,7 +290,7 @@ impl Conversation {
         if spoken.trim().is_empty() {
             return; // only marks
         }
-        let silent = !reply.has_audio();
+        let silent = !reply.has_audio() || reply.drained;
         let (id, segment) = (reply.id, reply.add_segment(text, spoken.clone()));
         self.act(Action::Synthesize { reply: id, segment, text: spoken });
         if silent && self.deadlines.get(Deadline::FirstAudio).is_none() {
@@ -287,6 +299,9 @@ impl Conversation {
     }
 
     pub(crate) fn reply_text(&mut self, id: ReplyId, text: &str) {
+        if self.speculation.is_on(id) {
+            return self.speculative_text(id, text);
+        }
         let now = self.now.clock;
         let Some(reply) = self.agent.on(id).filter(|reply| reply.source == Source::Model) else {
             return self.dropped("reply text", DropReason::OldReply);
@@ -300,6 +315,9 @@ impl Conversation {
     }
 
     pub(crate) fn reply_finished(&mut self, id: ReplyId) {
+        if self.speculation.is_on(id) {
+            return self.speculative_end(id, FlightEnd::Finished);
+        }
         let Some(reply) = self.agent.on(id).filter(|reply| reply.source == Source::Model) else {
             return self.dropped("end of reply", DropReason::OldReply);
         };
@@ -372,6 +390,7 @@ impl Conversation {
 
     /// New policy, from the next decision on. A run goes on with its flow; another flow begins anew.
     pub(crate) fn change_settings(&mut self, policy: Policy) {
+        self.drop_speculation(SpeculationDrop::Overtaken); // it was asked by the old ones
         if policy.responder != self.policy.responder {
             self.guide = Guide::new(&policy);
             if self.call != Call::Opening {

@@ -66,7 +66,7 @@ impl Past {
     pub fn learn(&mut self, told: &Event) {
         match told {
             Event::TurnStarted { turn, .. } | Event::TurnEnded { turn, .. } => self.turn(*turn),
-            Event::ReplyStarted { reply, .. } => self.reply(*reply),
+            Event::ReplyStarted { reply, .. } | Event::SpeculationStarted { reply, .. } => self.reply(*reply),
             Event::Said(entry) => {
                 if self.said.insert(entry.sequence, entry.clone()).is_none() {
                     self.items.push(Item::Said(entry.sequence));

@@ -11,13 +11,16 @@
 
 pub mod code;
 mod control;
+pub mod events;
 pub mod http;
 pub mod plan;
 mod serve;
 pub mod socket;
+pub mod stt;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -48,6 +51,8 @@ pub struct State {
     plans: Mutex<HashMap<Service, Plan>>,
     connections: Mutex<HashMap<Service, u32>>,
     seen: Mutex<Vec<Seen>>,
+    /// Lines of the plan that were heard in whole recordings.
+    lines: AtomicUsize,
 }
 
 /// One connection or request, with what is planned for it.
@@ -68,6 +73,7 @@ impl State {
             plans: Mutex::default(),
             connections: Mutex::default(),
             seen: Mutex::default(),
+            lines: AtomicUsize::new(0),
         }
     }
 
@@ -88,6 +94,16 @@ impl State {
         let turn = Turn { service, connection, plan, state: Arc::clone(self) };
         turn.note("open", path);
         turn
+    }
+
+    /// How many lines were heard in whole recordings.
+    fn lines(&self) -> usize {
+        self.lines.load(Ordering::Relaxed)
+    }
+
+    /// So many were, by now.
+    fn heard_lines(&self, lines: usize) {
+        self.lines.store(lines, Ordering::Relaxed);
     }
 
     /// Everything that came at a service, in order.
@@ -164,7 +180,7 @@ impl Drop for Fakes {
 
 /// Every path of every vendor. A vendor is one line.
 fn routes(state: Arc<State>) -> Router {
-    Router::new().merge(control::routes()).with_state(state)
+    Router::new().merge(control::routes()).merge(stt::routes()).with_state(state)
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

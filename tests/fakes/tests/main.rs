@@ -1,3 +1,4 @@
 //! What the stand-ins promise.
 
 mod code;
+mod stt;

@@ -127,6 +127,11 @@ pub trait Speaker: Send {
     /// # Errors
     /// [`crate::ErrorKind::Invalid`] for text it can't speak, such as none.
     fn speak(&mut self, text: &str, sink: Sink) -> Result<Speech, Error>;
+
+    /// Whether the next sentence would be spoken although this one failed: by another voice, or this one again.
+    fn has_another(&self) -> bool {
+        false
+    }
 }
 
 /// Speaks one sentence outside a call. Dropping the result cancels it.
@@ -157,6 +162,15 @@ pub(crate) struct EachAlone<F> {
 }
 
 impl Sound {
+    /// How long it is, microseconds.
+    pub fn length_us(&self) -> u64 {
+        let (samples, rate) = match self {
+            Self::Pcm16 { sample_rate_hz, samples } => (samples.len(), *sample_rate_hz),
+            Self::MuLaw(bytes) => (bytes.len(), 8_000),
+        };
+        samples as u64 * 1_000_000 / u64::from(rate.max(1))
+    }
+
     /// PCM at this rate.
     pub fn pcm16(sample_rate_hz: u32, samples: impl Into<Vec<i16>>) -> Self {
         Self::Pcm16 { sample_rate_hz, samples: samples.into() }

@@ -3,7 +3,7 @@
 //! Never awaits what it starts: everybody answers through the inbox. One look round each turn of the loop
 //! sends the frames that are due and tells how far the far end has played.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +28,7 @@ use super::inbox::{Inbox, Post, Posted};
 use super::journal::{CLOSE_WAIT, Closing, Record};
 use super::playout::{Playout, Progress};
 use super::record::Recording;
+use super::requests::Requests;
 use super::telling::CallJournal;
 use super::usage::Tally;
 use super::voice::Voice;
@@ -68,7 +69,7 @@ pub struct Session {
     pub(super) playout: Playout,
     pub(super) voice: Voice,
     pub(super) model: Option<Arc<dyn llm::LanguageModel>>,
-    pub(super) responses: HashMap<ReplyId, llm::Response>,
+    pub(super) requests: Requests,
     pub(super) toolbox: Toolbox,
     pub(super) journal: CallJournal,
     pub(super) recording: Option<Recording>,
@@ -135,7 +136,7 @@ impl Session {
             playout: parts.playout,
             voice: parts.voice,
             model: parts.model,
-            responses: HashMap::new(),
+            requests: Requests::default(),
             toolbox: parts.toolbox,
             journal: parts.journal,
             recording: parts.recording,
@@ -280,15 +281,18 @@ impl Session {
 
     fn posted(&mut self, posted: Posted) {
         match posted {
-            Posted::Heard(event) => self.feed(facts::heard(event, self.caller_audio.start())),
-            Posted::Model { reply, event } => {
+            Posted::Heard(event) => {
+                if let Some(fact) = facts::heard(event, self.caller_audio.start()) {
+                    self.feed(fact);
+                }
+            }
+            Posted::Model { reply, request, event } => {
                 if let llm::Event::Finished { usage } = &event {
                     self.tally.answered(*usage);
                 }
-                if matches!(event, llm::Event::Finished { .. } | llm::Event::Failed(_)) {
-                    self.responses.remove(&reply);
+                if self.requests.told(reply, request, &event) {
+                    self.feed(facts::modelled(reply, event));
                 }
-                self.feed(facts::modelled(reply, event));
             }
             Posted::Voice { reply, segment, event } => self.voiced(reply, segment, event),
             Posted::Tool { invocation, outcome } => self.feed(Input::ToolFinished { invocation, outcome }),
