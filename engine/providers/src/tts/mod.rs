@@ -1,16 +1,34 @@
 //! Text to speech: a sentence in, audio and word times out.
 
+pub mod cartesia;
+pub mod deepgram;
+pub mod elevenlabs;
 pub mod espeak;
 pub mod flite;
+pub mod openai;
+pub mod voices;
+
+mod letters;
+mod line;
+mod requested;
+mod sentence;
 
 use std::sync::Arc;
+
+use futures_util::future::{BoxFuture, FutureExt, ready};
 
 use crate::Error;
 use crate::audio::AudioFormat;
 use crate::registry::Service;
 
 /// The voices with a vendor behind them. One line each.
-pub const SERVICES: &[Service] = &[];
+pub const SERVICES: &[Service] = &[
+    elevenlabs::multi::SERVICE,
+    elevenlabs::http::SERVICE,
+    cartesia::SERVICE,
+    deepgram::SERVICE,
+    openai::SERVICE,
+];
 
 /// Where a spoken word lies in its sentence's audio.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -109,6 +127,14 @@ pub trait TextToSpeech: Send + Sync {
     /// Whether it speaks with ids that [`Self::voices`] does not list.
     fn takes_unlisted_voices(&self) -> bool {
         false
+    }
+
+    /// The voices it has for this account, asked of it; within 5 s. One that can't be asked gives [`Self::voices`].
+    ///
+    /// # Errors
+    /// Any kind, when the vendor refuses or does not answer.
+    fn list(&self) -> BoxFuture<'_, Result<Vec<VoiceInfo>, Error>> {
+        ready(Ok(self.voices())).boxed()
     }
 
     /// Gets ready for a call: opens what it needs in the background, so that the first sentence waits for no
