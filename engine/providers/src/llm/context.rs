@@ -29,10 +29,14 @@ pub(super) enum Turn<'a> {
     },
 }
 
-/// The context with every call beside its result.
+/// The context with every call beside its result, and never of instructions alone: servers want something to answer.
 pub(super) fn turns(messages: &[Message]) -> Vec<Turn<'_>> {
     let with_later = messages.iter().enumerate().map(|(at, message)| (message, &messages[at + 1..]));
-    with_later.filter_map(|(message, later)| turn(message, later)).collect()
+    let mut turns: Vec<_> = with_later.filter_map(|(message, later)| turn(message, later)).collect();
+    if turns.iter().all(|turn| matches!(turn, Turn::Instruction(_))) {
+        turns.push(Turn::Caller(CALL_BEGINS));
+    }
+    turns
 }
 
 fn turn<'a>(message: &'a Message, later: &'a [Message]) -> Option<Turn<'a>> {
@@ -122,6 +126,7 @@ pub(super) mod tests {
         let expected = vec![Turn::Caller(CALL_BEGINS), hello.clone(), Turn::Caller(NOTHING_SAID)];
         assert_eq!(dialogue(&greeting), (vec!["Be brief."], expected));
         assert_eq!(dialogue(&[]).1, [Turn::Caller(CALL_BEGINS)]);
+        assert_eq!(turns(&greeting[..1]), [Turn::Instruction("Be brief."), Turn::Caller(CALL_BEGINS)]);
     }
 
     #[test]

@@ -2,3 +2,4 @@
 //! stand-in that speaks the vendor's protocol. A vendor's run is one line in its kind's file.
 
 mod compatible;
+mod llm;
