@@ -9,18 +9,33 @@
 //! `anthropic` and `cartesia`. Any key is taken, except that `bad` and `wrong` in it are refused as the vendor
 //! refuses a wrong key.
 
+mod anthropic;
+mod cartesia_http;
+mod cartesia_tts;
+mod chat;
 pub mod code;
 mod control;
+mod deepgram_speak;
+mod elevenlabs_http;
+mod elevenlabs_speak;
 pub mod events;
+mod gemini;
 pub mod http;
+pub mod model;
+mod openai;
+mod openai_speech;
 pub mod plan;
-mod serve;
+mod responses;
+pub mod serve;
 pub mod socket;
+pub mod speech;
+pub mod sse;
 pub mod stt;
+mod talk;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -53,6 +68,7 @@ pub struct State {
     seen: Mutex<Vec<Seen>>,
     /// Lines of the plan that were heard in whole recordings.
     lines: AtomicUsize,
+    seed: AtomicU64,
 }
 
 /// One connection or request, with what is planned for it.
@@ -74,11 +90,15 @@ impl State {
             connections: Mutex::default(),
             seen: Mutex::default(),
             lines: AtomicUsize::new(0),
+            seed: AtomicU64::default(),
         }
     }
 
     /// Plans what the next connections of a service do.
-    pub fn plan(&self, service: Service, plan: Plan) {
+    pub fn plan(&self, service: Service, mut plan: Plan) {
+        if plan.seed == 0 {
+            plan.seed = self.seed.load(Ordering::Relaxed);
+        }
         locked(&self.plans).insert(service, plan);
     }
 
@@ -161,6 +181,11 @@ impl Fakes {
         format!("http://{}/{vendor}", self.address)
     }
 
+    /// The seed of later plans that have none (or 0).
+    pub fn seed(&self, seed: u64) {
+        self.state.seed.store(seed, Ordering::Relaxed);
+    }
+
     /// Plans what the next connections of a service do.
     pub fn plan(&self, service: Service, plan: Plan) {
         self.state.plan(service, plan);
@@ -180,7 +205,21 @@ impl Drop for Fakes {
 
 /// Every path of every vendor. A vendor is one line.
 fn routes(state: Arc<State>) -> Router {
-    Router::new().merge(control::routes()).merge(stt::routes()).with_state(state)
+    Router::new()
+        .merge(control::routes())
+        .merge(openai::routes())
+        .merge(chat::routes())
+        .merge(responses::routes())
+        .merge(gemini::routes())
+        .merge(anthropic::routes())
+        .merge(elevenlabs_speak::routes())
+        .merge(elevenlabs_http::routes())
+        .merge(deepgram_speak::routes())
+        .merge(openai_speech::routes())
+        .merge(cartesia_tts::routes())
+        .merge(cartesia_http::routes())
+        .merge(stt::routes())
+        .with_state(state)
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
