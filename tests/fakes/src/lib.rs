@@ -9,29 +9,17 @@
 //! `anthropic` and `cartesia`. Any key is taken, except that `bad` and `wrong` in it are refused as the vendor
 //! refuses a wrong key.
 
-mod anthropic;
-mod cartesia_http;
-mod cartesia_tts;
-mod chat;
 pub mod code;
 mod control;
-mod deepgram_speak;
-mod elevenlabs_http;
-mod elevenlabs_speak;
 pub mod events;
-mod gemini;
 pub mod http;
-pub mod model;
-mod openai;
-mod openai_speech;
+pub mod llm;
 pub mod plan;
-mod responses;
 pub mod serve;
 pub mod socket;
-pub mod speech;
 pub mod sse;
 pub mod stt;
-mod talk;
+mod tts;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -67,9 +55,9 @@ pub struct State {
     plans: Mutex<HashMap<Service, Plan>>,
     connections: Mutex<HashMap<Service, u32>>,
     seen: Mutex<Vec<Seen>>,
+    seed: AtomicU64,
     /// Lines of the plan that were heard in whole recordings.
     lines: AtomicUsize,
-    seed: AtomicU64,
 }
 
 /// One connection or request, with what is planned for it.
@@ -90,8 +78,8 @@ impl State {
             plans: Mutex::default(),
             connections: Mutex::default(),
             seen: Mutex::default(),
-            lines: AtomicUsize::new(0),
             seed: AtomicU64::default(),
+            lines: AtomicUsize::new(0),
         }
     }
 
@@ -208,18 +196,9 @@ impl Drop for Fakes {
 fn routes(state: Arc<State>) -> Router {
     Router::new()
         .merge(control::routes())
-        .merge(openai::routes())
-        .merge(chat::routes())
-        .merge(responses::routes())
-        .merge(gemini::routes())
-        .merge(anthropic::routes())
-        .merge(elevenlabs_speak::routes())
-        .merge(elevenlabs_http::routes())
-        .merge(deepgram_speak::routes())
-        .merge(openai_speech::routes())
-        .merge(cartesia_tts::routes())
-        .merge(cartesia_http::routes())
         .merge(stt::routes())
+        .merge(llm::routes())
+        .merge(tts::routes())
         .with_state(state)
 }
 

@@ -1,6 +1,6 @@
 //! The vendors' own Python clients. One that can't be installed is a failure.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -11,17 +11,13 @@ use tokio::time::timeout;
 const INSTALLED: Duration = Duration::from_secs(1_200);
 const DONE: Duration = Duration::from_secs(180);
 
-/// Runs `tests/fakes/python/SCRIPT` and gives what it prints.
-pub async fn run(script: &str, arguments: &[&str]) -> String {
+/// Runs `tests/fakes/python/SCRIPT` with these variables in its environment and gives what it prints.
+pub async fn run(script: &str, arguments: &[&str], variables: &[(&str, String)]) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     output(Command::new(root.join("scripts/python-clients.sh")), INSTALLED).await;
-    let mut run = Command::new(python(&root));
-    run.arg(root.join("tests/fakes/python").join(script)).args(arguments);
+    let mut run = Command::new(root.join("target/python-clients/bin/python"));
+    run.arg(root.join("tests/fakes/python").join(script)).args(arguments).envs(variables.iter().cloned());
     output(run, DONE).await
-}
-
-fn python(root: &Path) -> PathBuf {
-    root.join("target/python-clients/bin/python")
 }
 
 async fn output(mut command: Command, within: Duration) -> String {

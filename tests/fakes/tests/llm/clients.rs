@@ -8,7 +8,7 @@ use crate::python;
 async fn checks(client: &str) -> Vec<String> {
     let fakes = Fakes::start().await.expect("a free port");
     let base = format!("http://{}", fakes.address());
-    python::run("llm.py", &[&base, client]).await.lines().map(str::to_owned).collect()
+    python::run("llm.py", &[&base, client], &[]).await.lines().map(str::to_owned).collect()
 }
 
 const CHECKS: [&str; 6] = [

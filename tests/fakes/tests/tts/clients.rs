@@ -18,7 +18,7 @@ impl Outcome {
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("tts-{client}"));
         std::fs::create_dir_all(&folder).expect("a folder");
         let address = fakes.address().to_string();
-        let said = python::run("tts.py", &[client, &address, folder.to_str().expect("a path")]).await;
+        let said = python::run("tts.py", &[client, &address, folder.to_str().expect("a path")], &[]).await;
         Self { told: serde_json::from_str(&said).expect("JSON"), folder }
     }
 

@@ -11,18 +11,19 @@ use axum::Router;
 use axum::extract::{Query, Request, State as Of};
 use axum::response::Response;
 use axum::routing::get;
-use hyper::{HeaderMap, Uri};
+use hyper::Uri;
 use parlance_media::g711::Law;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use tokio_tungstenite::tungstenite::Message;
 use uuid::Uuid;
 
+use super::speech::{Encoding, Format, speak};
+use super::talk::{Kind, Queue, Say, Talker, talk};
 use crate::events;
-use crate::speech::{Encoding, Format, speak};
 use crate::sse::{self, Call, Event, Refusal, Reply};
-use crate::talk::{Kind, Queue, Say, Talker, talk};
-use crate::{Fault, Plan, Service, State, http, socket};
+use crate::stt::deepgram;
+use crate::{Fault, Plan, Service, State, socket};
 
 /// More flushes than these in [`WINDOW`] are dropped with a warning.
 const FLUSHES: usize = 20;
@@ -50,25 +51,16 @@ async fn synthesize(Of(state): Of<Arc<State>>, request: Request) -> Response {
 async fn open(Of(state): Of<Arc<State>>, request: Request) -> Response {
     let turn = state.begin(Service::DeepgramSpeak, &request.uri().to_string());
     sleep(Duration::from_millis(turn.plan.handshake_ms)).await;
-    let refusal = if http::is_wrong(key(request.headers())) {
-        Some(Refusal::Unauthorized)
-    } else {
-        Refusal::planned(turn.plan.fault.as_ref())
-    };
-    let format = match refusal {
-        Some(refusal) => Err(refusal),
-        None => asked(request.uri()).and_then(|asked| Ok((format(&asked)?, asked))),
-    };
-    let (format, asked) = match format {
-        Ok(format) => format,
-        Err(refusal) => return sse::Dialect::refuse(&Rest, &refusal),
-    };
     let id = Uuid::new_v4().to_string();
-    let mut headers = HeaderMap::new();
-    if let Ok(value) = id.parse() {
-        headers.insert("dg-request-id", value);
+    if let Some(refused) = deepgram::refusal(&turn, &request, &id) {
+        return refused;
     }
+    let (format, asked) = match asked(request.uri()).and_then(|asked| Ok((format(&asked)?, asked))) {
+        Ok(format) => format,
+        Err(refusal) => return deepgram::refuse(&refusal, &id),
+    };
     let talker = Aura::new(&asked, &id, format, turn.plan.fault == Some(Fault::Empty));
+    let headers = deepgram::accepted(&request, &id);
     socket::accept(request, headers, |socket| talk(socket, turn, dialect(), talker))
 }
 
@@ -89,17 +81,13 @@ fn asked(uri: &Uri) -> Result<Asked, Refusal> {
     }
 }
 
-fn key(headers: &HeaderMap) -> &str {
-    let key = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
-    key.strip_prefix("Token ").or_else(|| key.strip_prefix("Bearer ")).unwrap_or_default()
-}
-
 /// The REST request.
 struct Rest;
 
 impl sse::Dialect for Rest {
     fn key(&self, call: &Call) -> String {
-        key(&call.headers).to_owned()
+        let key = call.header("authorization");
+        key.strip_prefix("Token ").or_else(|| key.strip_prefix("Bearer ")).unwrap_or_default().to_owned()
     }
 
     fn reply(&self, plan: &Plan, call: &Call) -> Result<Reply, Refusal> {
@@ -126,21 +114,7 @@ impl sse::Dialect for Rest {
     }
 
     fn refuse(&self, refusal: &Refusal) -> Response {
-        let (status, code, reason) = match refusal {
-            Refusal::Unauthorized => (401, "INVALID_AUTH", "Invalid credentials."),
-            Refusal::Quota => (402, "ASR_PAYMENT_REQUIRED", "Project does not have enough credits."),
-            Refusal::RateLimited { .. } => (429, "TOO_MANY_REQUESTS", "Too many requests."),
-            Refusal::ServerError => (500, "INTERNAL_SERVER_ERROR", "Something went wrong."),
-            Refusal::Invalid(reason) => (400, "INVALID_QUERY_PARAMETER", reason.as_str()),
-            Refusal::NoModel(model) => (400, "INVALID_MODEL", model.as_str()),
-        };
-        let id = Uuid::new_v4().to_string();
-        let body = json!({"err_code": code, "err_msg": reason, "request_id": id});
-        let mut headers = vec![("dg-request-id", id), ("dg-error", reason.to_owned())];
-        if let Refusal::RateLimited { retry_after_s } = refusal {
-            headers.push(("retry-after", retry_after_s.to_string()));
-        }
-        sse::refused(status, &headers, &body)
+        deepgram::refuse(refusal, &Uuid::new_v4().to_string())
     }
 
     fn error(&self) -> Event {

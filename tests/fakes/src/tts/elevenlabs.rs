@@ -20,11 +20,11 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::elevenlabs_http::{Requests, format};
+use super::elevenlabs_http::{Requests, format};
+use super::speech::{Format, Piece, speak, take_words};
+use super::talk::{Kind, Queue, Say, Talker, talk};
 use crate::events::Dialect;
-use crate::speech::{Format, Piece, speak, take_words};
 use crate::sse::{self, Refusal};
-use crate::talk::{Kind, Queue, Say, Talker, talk};
 use crate::{Fault, Service, State, http, socket};
 
 /// Contexts that may be open on one socket.

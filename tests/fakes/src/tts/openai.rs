@@ -10,9 +10,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::json;
 
-use crate::speech::{Encoding, Format, speak};
+use super::speech::{Encoding, Format, speak};
+use crate::llm::openai;
 use crate::sse::{self, Call, Event, Refusal, Reply};
-use crate::{Fault, Plan, Service, State, openai};
+use crate::{Fault, Plan, Service, State};
 
 /// Characters in one request.
 const TEXT_LIMIT: usize = 4_096;

@@ -17,7 +17,7 @@ use hyper::Uri;
 use parlance_media::g711::Law;
 use serde_json::{Value, json};
 
-use crate::speech::{Encoding, Format, Piece, speak};
+use super::speech::{Encoding, Format, Piece, speak};
 use crate::sse::{self, Call, Event, Refusal, Reply};
 use crate::{Fault, Plan, Service, State, http};
 

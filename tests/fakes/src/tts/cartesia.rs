@@ -20,11 +20,11 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::cartesia_http::{Access, Requests, access, failure, format};
+use super::cartesia_http::{Access, Requests, access, failure, format};
+use super::speech::{Format, Word, speak, take_words};
+use super::talk::{Kind, Queue, Say, Talker, talk};
 use crate::events;
-use crate::speech::{Format, Word, speak, take_words};
 use crate::sse::{self, Refusal};
-use crate::talk::{Kind, Queue, Say, Talker, talk};
 use crate::{Fault, Service, State, http, socket};
 
 /// How long text is gathered where a client doesn't say, and at most.

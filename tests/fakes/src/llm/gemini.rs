@@ -15,7 +15,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
-use crate::model::{self, Answer, Asked, Said};
+use super::model::{self, Answer, Asked, Said};
 use crate::sse::{Call, Dialect, Event, Refusal, Reply, existing_model, refused};
 use crate::{Plan, Service, State};
 

@@ -14,7 +14,7 @@ use parlance_media::g711::Law;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::speech::{Encoding, Format, speak};
+use super::speech::{Encoding, Format, speak};
 use crate::sse::{self, Call, Event, Refusal, Reply};
 use crate::{Fault, Plan, Service, State, http};
 

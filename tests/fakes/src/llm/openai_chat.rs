@@ -11,8 +11,8 @@ use axum::response::Response;
 use axum::routing::post;
 use serde_json::{Value, json};
 
-use crate::model::{self, Answer, Asked, Said};
-use crate::openai::{fragments, now_s, refuse, text_of};
+use super::model::{self, Answer, Asked, Said};
+use super::openai::{fragments, now_s, refuse, text_of};
 use crate::sse::{Call, Dialect, Event, Refusal, Reply, existing_model};
 use crate::{Plan, Service, State};
 
