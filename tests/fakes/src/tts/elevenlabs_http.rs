@@ -1,4 +1,4 @@
-//! ElevenLabs' speech over HTTP, plain and with timestamps, and its lists of voices.
+//! ElevenLabs' speech over HTTP, plain and with timestamps, and its lists of voices and models.
 //!
 //! Formats without samples (mp3, opus) are refused: stand-ins have no such coder. The lists know a wrong key but no
 //! plan, so that a warm-up does not use up what is planned for a synthesis.
@@ -39,6 +39,7 @@ pub fn routes() -> Router<Arc<State>> {
         .route("/elevenlabs/v1/text-to-speech/{voice}", post(synthesize))
         .route("/elevenlabs/v1/text-to-speech/{voice}/stream", post(synthesize))
         .route("/elevenlabs/v1/text-to-speech/{voice}/stream/with-timestamps", post(synthesize))
+        .route("/elevenlabs/v1/models", get(models))
         .route("/elevenlabs/v1/voices", get(voices))
         .route("/elevenlabs/v2/voices", get(voices_by_page))
 }
@@ -164,6 +165,11 @@ fn alignment(piece: &Piece, began_ms: u32) -> Value {
         "character_start_times_seconds": starts,
         "character_end_times_seconds": ends,
     })
+}
+
+async fn models(headers: HeaderMap) -> Response {
+    let model = |id: &str| json!({"model_id": id, "name": id, "can_do_text_to_speech": true});
+    list(&headers, |_| ["eleven_flash_v2_5", "eleven_multilingual_v2"].map(model).into())
 }
 
 async fn voices(headers: HeaderMap) -> Response {

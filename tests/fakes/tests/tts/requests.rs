@@ -317,4 +317,6 @@ async fn voices_are_listed_to_who_shows_a_key() {
         assert!(body[field].as_array().is_some_and(|voices| voices.len() >= 3), "{body}");
         assert_eq!(ask("wrong").await.0, 401, "{path}");
     }
+    let models = client().get(fakes.base("elevenlabs/v1/models")).header("xi-api-key", "good").send();
+    assert_eq!(models.await.expect("a response").status(), 200);
 }
