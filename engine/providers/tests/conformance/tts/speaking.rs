@@ -154,7 +154,7 @@ async fn a_socket_is_open_before_the_first_sentence_and_serves_them_all() {
         }
         assert_eq!(bench.connections(), 1, "{}", bench.row.name);
         drop(speaker);
-        bench.until_seen("close", |_| true).await;
+        bench.until_seen("closed", |_| true).await;
     })
     .await;
 }
