@@ -2,7 +2,13 @@
 //!
 //! Times are microseconds of the call's audio clock: sample 0 is the first sample of the call.
 
+pub mod cartesia;
+pub mod deepgram;
+pub mod elevenlabs;
+pub mod openai;
 pub mod pocketsphinx;
+
+mod streaming;
 
 use std::sync::Arc;
 
@@ -11,7 +17,14 @@ use crate::audio::{Audio, AudioFormat};
 use crate::registry::Service;
 
 /// The transcribers with a vendor behind them. One line each.
-pub const SERVICES: &[Service] = &[];
+pub const SERVICES: &[Service] = &[
+    deepgram::live::SERVICE,
+    deepgram::flux::SERVICE,
+    openai::buffered::SERVICE,
+    openai::realtime::SERVICE,
+    elevenlabs::SERVICE,
+    cartesia::SERVICE,
+];
 
 /// One recognised word and where it lies in the call's audio.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
