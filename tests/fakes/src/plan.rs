@@ -89,7 +89,7 @@ pub enum Fault {
 
 /// What the connections of a service do.
 #[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct Plan {
     /// How they fail.
     pub fault: Option<Fault>,
@@ -119,7 +119,7 @@ pub struct Plan {
 
 /// A tool call a model makes.
 #[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct ToolPlan {
     /// Made in answer to a user message that contains this and has no tool result after it. Empty: to any.
     pub when: String,

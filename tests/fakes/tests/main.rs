@@ -1,4 +1,6 @@
 //! What the stand-ins promise.
 
 mod code;
+mod llm;
+mod program;
 mod stt;

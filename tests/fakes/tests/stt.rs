@@ -4,6 +4,7 @@ mod client;
 mod clients;
 mod faults;
 mod protocols;
+mod recordings;
 
 use std::path::Path;
 

@@ -1,7 +1,7 @@
 //! Deepgram's live transcription, `/v1/listen`: slices, finals, finalize, keep-alive.
 //!
-//! A slice is settled by a pause of `endpointing`, after four seconds, or by `Finalize`. Nothing is said before audio
-//! came. Times are seconds since the connection's first audio byte.
+//! A slice is settled by a pause of `endpointing`, after four seconds, or by `Finalize`. While someone speaks it ends
+//! where its last word does, so that no slice ends within a word. Nothing is said before audio came. Times are seconds since the connection's first audio byte.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +24,8 @@ const SLICE_US: u64 = 4_000_000;
 const INTERIM_US: (u64, u64) = (200_000, 1_000_000);
 /// Where less audio than this is unsettled, `Finalize` has no answer.
 const LITTLE_US: u64 = 100_000;
+/// A shorter silence may be the breath between two words.
+const QUIET_US: u64 = 50_000;
 const PATIENCE: Duration = Duration::from_secs(10);
 const NET_0001: &str =
     "Deepgram did not receive audio data or a text message within the timeout window. See NET-0001";
@@ -72,6 +74,8 @@ struct Listen {
     keyterms: bool,
     start_us: u64,
     words: Vec<Word>,
+    /// Whether there is sound right now, or was until just now.
+    sounding: bool,
     /// When the last interim was said, of how many words.
     interim: (u64, usize),
     last_word_us: Option<u64>,
@@ -113,6 +117,7 @@ impl Listen {
             keyterms: nova_3,
             start_us: 0,
             words: Vec::new(),
+            sounding: false,
             interim: (0, 0),
             last_word_us: None,
         })
@@ -133,6 +138,7 @@ impl Listen {
             out.tell(&json!({"type": "SpeechStarted", "channel": [0, 1], "timestamp": seconds(onset_us)}));
         }
         self.take(step.words);
+        self.sounding = step.silent_us.is_some_and(|silent| silent < QUIET_US);
         let length_us = step.now_us - self.start_us;
         let paused = self
             .endpointing_us
@@ -165,26 +171,39 @@ impl Listen {
         let due = since_us >= if self.words.len() > said { INTERIM_US.0 } else { INTERIM_US.1 };
         if self.interims && due {
             self.interim = (now_us, self.words.len());
-            let results = self.results(false, false, false);
+            let results = self.results(now_us, false, false, false);
             // An empty one is no event: nobody waits for it.
             if self.words.is_empty() { out.tell(&results) } else { out.event(&results) }
         }
     }
 
-    /// Ends the slice.
-    fn settle(&mut self, speech_final: bool, from_finalize: bool, out: &mut Out) {
-        let results = self.results(true, speech_final, from_finalize);
-        if self.words.is_empty() {
-            out.tell(&results)
-        } else {
-            out.event(&results)
+    /// Where what is settled now ends.
+    fn settled_us(&self) -> u64 {
+        match self.words.last() {
+            Some(word) if self.sounding => word.end_us,
+            None if self.sounding => self.start_us,
+            _ => self.now_us(),
         }
-        self.words.clear();
-        self.start_us = self.now_us();
-        self.interim = (self.start_us, 0);
     }
 
-    fn results(&self, is_final: bool, speech_final: bool, from_finalize: bool) -> Value {
+    /// Ends the slice, if anything of it is over.
+    fn settle(&mut self, speech_final: bool, from_finalize: bool, out: &mut Out) {
+        let end_us = self.settled_us();
+        if end_us <= self.start_us {
+            return;
+        }
+        let results = self.results(end_us, true, speech_final, from_finalize);
+        if self.words.is_empty() {
+            out.tell(&results);
+        } else {
+            out.event(&results);
+        }
+        self.words.clear();
+        self.start_us = end_us;
+        self.interim = (self.now_us(), 0);
+    }
+
+    fn results(&self, end_us: u64, is_final: bool, speech_final: bool, from_finalize: bool) -> Value {
         let words: Vec<_> = self.words.iter().map(|word| self.word(word)).collect();
         let mut alternative = json!({
             "transcript": text_of(&self.words),
@@ -198,7 +217,7 @@ impl Listen {
             "type": "Results",
             "channel_index": [0, 1],
             "start": seconds(self.start_us),
-            "duration": seconds(self.now_us()) - seconds(self.start_us),
+            "duration": seconds(end_us - self.start_us),
             "is_final": is_final,
             "speech_final": speech_final,
             "from_finalize": from_finalize,

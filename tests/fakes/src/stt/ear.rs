@@ -1,7 +1,8 @@
 //! What a transcriber hears: audio of any encoding and rate in, words with their times out.
 //!
 //! A tune of [`crate::code`] is heard as its word in the plan. A stretch of sound without any is heard as the next of
-//! the plan's lines, its words a quarter of a second each. All of it counts in audio time, so that the same audio gives
+//! the plan's lines, its words a quarter of a second each; where there have been tunes, or words for them are all that is
+//! planned, a short one is what is left of a tune that was cut, and nothing. All of it counts in audio time, so that the same audio gives
 //! the same words at the same times however fast it comes. Knows no vendor. Enter at [`Ear::push`], then [`Ear::step`]
 //! until it gives none.
 
@@ -74,6 +75,8 @@ pub struct Ear {
     lines: Lines,
     names: Vec<String>,
     deaf: bool,
+    /// Whether tunes are to be expected.
+    tuneful: bool,
     /// Loud steps in a row.
     loud: u32,
     last_loud_us: Option<u64>,
@@ -136,6 +139,7 @@ impl Ear {
             lines,
             names: plan.words.clone(),
             deaf: plan.fault == Some(crate::Fault::Empty),
+            tuneful: plan.lines.is_empty() && !plan.words.is_empty(),
             loud: 0,
             last_loud_us: None,
             stretch: None,
@@ -212,7 +216,8 @@ impl Ear {
             return Vec::new();
         }
         let end_us = self.last_loud_us.unwrap_or(stretch.said_us).max(stretch.said_us);
-        if stretch.line.is_none() && end_us < stretch.start_us + SHORTEST_US {
+        let shortest_us = if self.tuneful { ORDINARY_US } else { SHORTEST_US };
+        if stretch.line.is_none() && end_us < stretch.start_us + shortest_us {
             return Vec::new();
         }
         let line = stretch.line.get_or_insert_with(|| self.lines.take());
@@ -246,6 +251,7 @@ impl Ear {
     }
 
     fn word_of(&mut self, tune: Found) -> Word {
+        self.tuneful = true;
         if let Some(stretch) = &mut self.stretch {
             stretch.coded = true;
         }

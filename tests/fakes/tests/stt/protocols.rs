@@ -52,6 +52,61 @@ async fn listen_settles_each_word_once_and_a_pause_ends_the_speech() {
 }
 
 #[tokio::test]
+async fn audio_from_the_end_of_any_slice_on_has_the_words_that_were_not_settled_and_no_other() {
+    let fakes = fakes(Service::DeepgramListen, Plan { words: vec!["zero".into()], ..Plan::default() }).await;
+    let numbers: Vec<u16> = (0..60).collect();
+    let audio = said(&numbers);
+    let path = format!("{LISTEN}&endpointing=25");
+    let settled = settled(&fakes, &path, &audio).await;
+    assert!(settled.len() > 3, "long speech comes in several slices");
+    let words: Vec<String> = settled.iter().flat_map(|(_, words)| words.clone()).collect();
+    assert_eq!(words.len(), numbers.len());
+    assert_eq!((words[0].as_str(), words[59].as_str()), ("zero", "word59"));
+    let mut told = 0;
+    for (end_s, heard) in &settled {
+        told += heard.len();
+        let rest = self::settled(&fakes, &path, &audio[(end_s * 16_000.0) as usize..]).await;
+        let rest: Vec<String> = rest.into_iter().flat_map(|(_, words)| words).collect();
+        assert_eq!(rest, words[told..], "after {end_s} s");
+    }
+}
+
+/// Where each final slice ends, and its words.
+async fn settled(fakes: &Fakes, path: &str, audio: &[i16]) -> Vec<(f64, Vec<String>)> {
+    let mut client = Client::open(fakes, path).await;
+    client.audio(&linear16(audio), 640).await;
+    client.text(r#"{"type":"CloseStream"}"#).await;
+    let (came, _) = client.rest().await;
+    let finals = came.iter().filter(|message| message["is_final"] == true);
+    let slice = |result: &Value| {
+        let end_s = result["start"].as_f64().unwrap() + result["duration"].as_f64().unwrap();
+        let words: Vec<String> =
+            transcripts(&[result]).iter().flat_map(|text| text.split(' ')).map(str::to_owned).collect();
+        (end_s, words)
+    };
+    finals.map(slice).collect()
+}
+
+#[tokio::test]
+async fn the_same_audio_gives_the_same_messages_however_it_is_cut() {
+    let fakes = fakes(Service::DeepgramListen, lines(&["यह एक परीक्षा है", "and so on"])).await;
+    let mut told = Vec::new();
+    for frame in [640, 3_200, 333] {
+        let mut client =
+            Client::open(&fakes, &format!("{LISTEN}&vad_events=true&utterance_end_ms=1000")).await;
+        client.audio(&linear16(&clip("turns2_slt")), frame).await;
+        client.text(r#"{"type":"CloseStream"}"#).await;
+        let (mut came, _) = client.rest().await;
+        for message in &mut came {
+            message["metadata"].take();
+            message["request_id"].take();
+        }
+        told.push(came);
+    }
+    assert!(told[0].len() > 5 && told[0] == told[1] && told[1] == told[2]);
+}
+
+#[tokio::test]
 async fn finalize_settles_what_was_heard_and_has_no_answer_where_nothing_was() {
     let fakes = fakes(Service::DeepgramListen, words()).await;
     let mut client = Client::open(&fakes, &format!("{LISTEN}&endpointing=false")).await;
