@@ -1,6 +1,7 @@
 //! Speech to text: what a transcriber is fed, what it answers, and what it declares about itself.
 //!
-//! Times are microseconds of the call's audio clock: sample 0 is the first sample of the call.
+//! Times are microseconds of the audio that a stream was fed: sample 0 is the first one. For a stream that is there from a
+//! call's beginning to its end that is the call's audio clock.
 
 pub mod cartesia;
 pub mod deepgram;

@@ -39,7 +39,7 @@ pub const SERVICE: Service = Service {
 
 const RATE_HZ: u32 = 16_000;
 /// From the request to its answer. A server of one's own may have to load its model first, but no caller waits longer.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(15);
+const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
 /// Questions that may wait for their answers; they are answered one after another.
 const WAITING_MAX: usize = 32;
 /// A longer stretch is posted in pieces: memory is bounded, and so is the file.
