@@ -1,22 +1,22 @@
 //! Answers: from a decided turn to a reply with its text in segments (E6, A2, A4).
 //!
-//! A flow answers at once with a [`Step`]; a model is asked and streams its text. Also takes an
-//! answer back when the turn was not over. Does not decide when it may be heard. Enter at
-//! [`Conversation::turn_ended`].
+//! A flow answers at once with a [`Step`]; a model is asked and streams its text, or has begun already
+//! (`speculation`). Also takes an answer back when the turn was not over. Does not decide when it may be
+//! heard. Enter at [`Conversation::turn_ended`].
 
 use std::time::Duration;
 
 use crate::agent::Agent;
 use crate::caller::{Token, join};
 use crate::conversation::Call;
-use crate::flow::{self, Step, Then, normalize_for_speech, segments::Segmenter};
+use crate::flow::{Step, Then, normalize_for_speech, segments::Segmenter};
+use crate::guide::{Ended, Guide};
 use crate::listening::caller_entry;
 use crate::reply::{After, Reply, Source};
 use crate::speculation::{Flight, FlightEnd};
 use crate::{
-    Action, CallTime, Conversation, Deadline, DropReason, Effect, Event, Expectation, HoldReason,
-    InvocationId, Message, Policy, ReplyId, ReplyKind, ReplyOutcome, Responder, SpeculationDrop, ToolOutcome,
-    TurnEndReason, TurnId, Waterfall,
+    Action, CallTime, Conversation, Deadline, DropReason, Effect, Event, Expectation, HoldReason, Message,
+    Policy, ReplyId, ReplyKind, ReplyOutcome, Responder, SpeculationDrop, TurnEndReason, TurnId, Waterfall,
 };
 
 /// E6: with at most this much of the reply heard, the turn can be opened again.
@@ -59,53 +59,6 @@ pub(crate) struct Decided {
     pub effect_started: bool,
 }
 
-/// The flow's run, and the tool it waits for.
-#[derive(Debug, Clone)]
-pub(crate) struct Guide {
-    pub run: flow::Run,
-    pub awaiting: Option<InvocationId>,
-    /// It has come to its end; the caller may still go on (A6).
-    ended: bool,
-    told: Option<(String, serde_json::Value)>,
-    pub first: FirstStep,
-}
-
-/// What a run does first.
-#[derive(Debug, Clone, Default)]
-pub(crate) enum FirstStep {
-    /// The flow's first words.
-    #[default]
-    Begin,
-    /// It goes on with a call that another process began: the open question.
-    GoOn,
-    /// The same, with the outcome of the tool that was waited for.
-    ToolFinished(ToolOutcome),
-}
-
-impl Guide {
-    pub(crate) fn new(policy: &Policy) -> Option<Self> {
-        match &policy.responder {
-            Responder::Flow { flow } => Some(Self {
-                run: flow::Run::new(flow.clone(), &policy.scene),
-                awaiting: None,
-                ended: false,
-                told: None,
-                first: FirstStep::Begin,
-            }),
-            Responder::Model { .. } => None,
-        }
-    }
-
-    /// The first step of the call, or of its rest.
-    pub(crate) fn begin(&mut self) -> Step {
-        match std::mem::take(&mut self.first) {
-            FirstStep::Begin => self.run.begin(),
-            FirstStep::GoOn => self.run.go_on(),
-            FirstStep::ToolFinished(outcome) => self.run.tool_finished(&outcome),
-        }
-    }
-}
-
 impl Conversation {
     /// A turn is decided: told, remembered, and answered now or when the floor is free (B6).
     pub(crate) fn turn_ended(&mut self, turn: CallerTurn) {
@@ -122,6 +75,18 @@ impl Conversation {
             self.queue(turn);
             self.act(Action::Expect(self.expectation.clone()));
         }
+    }
+
+    /// Nothing but thanks and goodbyes wait to be answered: they go with the agent's own goodbye (A6).
+    pub(crate) fn take_queued_closing(&mut self) -> bool {
+        let waits = self.queued.as_ref().map(|turn| join(&turn.tokens));
+        if self.speech.is_some() || !waits.is_some_and(|text| self.is_closing_word(&text)) {
+            return false;
+        }
+        if let Some(turn) = self.queued.take() {
+            self.history.caller(turn.id, join(&turn.tokens));
+        }
+        true
     }
 
     fn queue(&mut self, mut turn: CallerTurn) {
@@ -171,14 +136,6 @@ impl Conversation {
         match self.guide.as_mut().map(|guide| guide.run.answer(&text)) {
             Some(step) => self.take_step(step, ReplyKind::Answer, Some(waterfall)),
             None => self.ask_model(Some(waterfall), begun),
-        }
-    }
-
-    /// A6: the flow had ended, but the caller goes on: it begins again, without its first words.
-    fn start_flow_again(&mut self) {
-        if self.guide.as_ref().is_some_and(|guide| guide.ended) {
-            self.guide = Guide::new(&self.policy);
-            self.guide.as_mut().map(|guide| guide.run.begin());
         }
     }
 
@@ -236,7 +193,7 @@ impl Conversation {
                 self.run_flow_tool(tool, arguments);
             }
             Then::End(reason) => {
-                self.guide.iter_mut().for_each(|guide| guide.ended = true);
+                self.guide.iter_mut().for_each(|guide| guide.ended = Some(Ended::Said));
                 self.expect(Expectation::default());
                 self.begin_ending(reason);
             }
@@ -398,16 +355,6 @@ impl Conversation {
             }
         }
         self.policy = policy;
-    }
-
-    /// Tells where the flow is, if it moved.
-    pub(crate) fn tell_flow(&mut self) {
-        let Some(guide) = &mut self.guide else { return };
-        let at = (guide.run.node().to_owned(), guide.run.slots());
-        if guide.told.as_ref() != Some(&at) {
-            guide.told = Some(at.clone());
-            self.tell(Event::FlowMoved { node: at.0, slots: at.1 });
-        }
     }
 
     /// The reply is over without a word.

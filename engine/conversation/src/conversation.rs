@@ -11,11 +11,12 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::agent::Agent;
-use crate::answer::{CallerTurn, Decided, Guide};
+use crate::answer::{CallerTurn, Decided};
 use crate::caller::{Caller, Hearing, Speech};
 use crate::context::History;
 use crate::deadlines::Deadlines;
 use crate::echo::Playing;
+use crate::guide::Guide;
 use crate::reply::Reply;
 use crate::speculation::Speculation;
 use crate::tools::ToolRun;

@@ -22,6 +22,7 @@ mod echo;
 mod endpointing;
 mod event;
 pub mod flow;
+mod guide;
 mod heard;
 mod ids;
 mod input;

@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::answer::FirstStep;
 use crate::conversation::Ids;
 use crate::flow::Node;
+use crate::guide::FirstStep;
 use crate::{
     Conversation, Entry, Event, InvocationId, Policy, ReplyId, Responder, Speaker, ToolOutcome, ToolRequest,
     TurnId,

@@ -7,7 +7,9 @@
 use serde_json::Value;
 
 use crate::conversation::Call;
+use crate::flow::segments::Segmenter;
 use crate::flow::{Step, Then};
+use crate::guide::Guide;
 use crate::reply::{After, Reply, Source};
 use crate::speculation::FlightEnd;
 use crate::{
@@ -251,16 +253,18 @@ impl Conversation {
 
     fn flow_goes_on(&mut self, asked: ReplyId, step: Step) {
         let alive = self.agent.on(asked).is_some();
-        if self.caller_has_turn() {
+        let ends = matches!(step.then, Then::End(_));
+        if self.caller_has_turn() && !(ends && self.take_queued_closing()) {
             self.give_up_waiting_reply(asked);
-            self.owe(&step.say);
+            let say = if ends { self.without_closings(&step.say) } else { step.say.clone() };
+            self.owe(&say);
             self.tell_flow();
             match step.then {
                 Then::RunTool { .. } => {
                     self.take_step(Step { say: String::new(), ..step }, ReplyKind::AfterTool, None)
                 }
                 Then::Listen(expectation) => self.expect(expectation),
-                Then::End(_) => {} // the caller's words would have cancelled it (A6)
+                Then::End(_) => self.guide.iter_mut().for_each(Guide::is_overtaken), // as words cancel it (A6)
             }
         } else if alive {
             self.continue_step(step);
@@ -270,6 +274,15 @@ impl Conversation {
             self.owe(&step.say);
             self.go_on_unsaid(step.then);
         }
+    }
+
+    /// The words without the sentences that only say goodbye: the call goes on.
+    fn without_closings(&self, text: &str) -> String {
+        let mut segmenter = Segmenter::new();
+        let mut sentences = segmenter.push(text);
+        sentences.extend(segmenter.finish());
+        sentences.retain(|sentence| !self.is_closing_word(sentence));
+        sentences.join(" ")
     }
 
     /// Another reply has the floor: only what comes after the words is done.

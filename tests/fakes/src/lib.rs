@@ -19,6 +19,7 @@ pub mod serve;
 pub mod socket;
 pub mod sse;
 pub mod stt;
+mod tts;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -192,7 +193,12 @@ impl Drop for Fakes {
 
 /// Every path of every vendor. A vendor is one line.
 fn routes(state: Arc<State>) -> Router {
-    Router::new().merge(control::routes()).merge(stt::routes()).merge(llm::routes()).with_state(state)
+    Router::new()
+        .merge(control::routes())
+        .merge(stt::routes())
+        .merge(llm::routes())
+        .merge(tts::routes())
+        .with_state(state)
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -4,7 +4,7 @@
 mod anthropic;
 mod gemini;
 pub mod model;
-mod openai;
+pub(crate) mod openai;
 mod openai_chat;
 mod openai_responses;
 

@@ -80,6 +80,18 @@ impl Call {
 pub enum Reply {
     /// Server-sent events.
     Stream(Vec<Event>),
+    /// Bytes of another kind.
+    Bytes {
+        /// Their type.
+        content_type: &'static str,
+        /// The pieces, of [`Event::bytes`].
+        events: Vec<Event>,
+        /// An error told between them, where there is a way to. Else the connection is cut, or before the first piece
+        /// the error is all there is, in JSON.
+        error: Option<Bytes>,
+        /// One of a type nobody knows, where they have types.
+        unknown: Option<Bytes>,
+    },
     /// One JSON document.
     Whole(Value),
 }
@@ -95,12 +107,19 @@ pub struct Event {
     pub is_output: bool,
     /// The end of a line.
     pub line_end: &'static str,
+    /// Sent as they are in place of all else, unless empty.
+    pub bytes: Bytes,
 }
 
 impl Event {
+    /// A piece of a body that is not of server-sent events.
+    pub fn bytes(bytes: impl Into<Bytes>) -> Self {
+        Self { bytes: bytes.into(), ..Self::output("") }
+    }
+
     /// An event that frames output: without pace, not counted.
     pub fn frame(data: impl ToString) -> Self {
-        Self { name: None, data: data.to_string(), is_output: false, line_end: "\n" }
+        Self { name: None, data: data.to_string(), is_output: false, line_end: "\n", bytes: Bytes::new() }
     }
 
     /// A piece of output.
@@ -115,10 +134,20 @@ impl Event {
         Self { name: name.and_then(|data| Some(data["type"].as_str()?.to_owned())), ..self }
     }
 
-    fn text(&self) -> String {
+    fn text(&self) -> Bytes {
+        if !self.bytes.is_empty() {
+            return self.bytes.clone();
+        }
         let end = self.line_end;
         let name = self.name.as_ref().map(|name| format!("event: {name}{end}")).unwrap_or_default();
-        format!("{name}data: {}{end}{end}", self.data)
+        format!("{name}data: {}{end}{end}", self.data).into()
+    }
+
+    /// A part of it that can't be parsed; of sound, one that ends within a sample.
+    fn broken(&self) -> Self {
+        let half = self.data.floor_char_boundary(self.data.len() / 2);
+        let bytes = self.bytes.slice(..((self.bytes.len() / 2) | 1).min(self.bytes.len()));
+        Self { data: self.data[..half].to_owned(), bytes, ..self.clone() }
     }
 }
 
@@ -143,7 +172,8 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    fn planned(fault: Option<&Fault>) -> Option<Self> {
+    /// The one that is planned.
+    pub fn planned(fault: Option<&Fault>) -> Option<Self> {
         Some(match fault? {
             Fault::Unauthorized => Self::Unauthorized,
             Fault::Quota => Self::Quota,
@@ -237,16 +267,25 @@ fn stream(
     dialect: &'static dyn Dialect,
     reply: Reply,
 ) -> Response {
-    let content_type = match &reply {
-        Reply::Stream(_) => "text/event-stream; charset=utf-8",
-        Reply::Whole(_) => "application/json",
+    let fails_at_once = plan.fault == Some(Fault::ErrorInside { after: 0 });
+    let reply = match reply {
+        Reply::Bytes { error: None, .. } if fails_at_once => Reply::Whole(Value::Null),
+        reply => reply,
+    };
+    let told = (Some(dialect.error()), Some(dialect.unknown()));
+    let (content_type, (error, unknown)) = match &reply {
+        Reply::Stream(_) => ("text/event-stream; charset=utf-8", told),
+        Reply::Bytes { content_type, error, unknown, .. } => {
+            (*content_type, (error.clone().map(Event::bytes), unknown.clone().map(Event::bytes)))
+        }
+        Reply::Whole(_) => ("application/json", told),
     };
     streamed_over(line, content_type, async move |pieces| {
-        let mut writer = Writer { pieces, exchange, plan, dialect, began: false, sent: 0, cuts: 0 };
+        let mut writer = Writer { pieces, exchange, plan, error, unknown, began: false, sent: 0, cuts: 0 };
         // An `Err` only ends the writing: what there was to note is noted.
         let _: Result<(), Over> = match reply {
             Reply::Whole(body) => writer.whole(&body).await,
-            Reply::Stream(events) => writer.events(&events).await,
+            Reply::Stream(events) | Reply::Bytes { events, .. } => writer.events(&events).await,
         };
     })
 }
@@ -273,7 +312,8 @@ struct Writer {
     pieces: Pieces,
     exchange: Exchange,
     plan: Plan,
-    dialect: &'static dyn Dialect,
+    error: Option<Event>,
+    unknown: Option<Event>,
     began: bool,
     /// Pieces of output so far.
     sent: u32,
@@ -298,7 +338,10 @@ impl Writer {
         self.sent = u32::MAX;
         let document = Event::output(body);
         match self.plan.fault {
-            Some(Fault::ErrorInside { .. }) => self.send(self.dialect.error().data).await?,
+            Some(Fault::ErrorInside { .. }) => {
+                let error = self.error.take().map(|error| error.data).unwrap_or_default();
+                self.send(error).await?;
+            }
             Some(Fault::UnknownType { .. }) => self.send(document.data).await?,
             _ => {
                 self.fail(&document).await?;
@@ -326,19 +369,19 @@ impl Writer {
                 Err(Over)
             }
             Fault::Malformed { after } if due(after) => {
-                let half = event.data.floor_char_boundary(event.data.len() / 2);
-                let broken = Event { data: event.data[..half].to_owned(), ..event.clone() };
-                self.send(broken.text()).await?;
+                self.send(event.broken().text()).await?;
                 self.end(cut()).await
             }
             Fault::ErrorInside { after } if due(after) => {
-                self.send(self.dialect.error().text()).await?;
+                let Some(error) = self.error.take() else { return self.end(cut()).await };
+                self.send(error.text()).await?;
                 self.exchange.is_over = true;
                 Err(Over)
             }
             Fault::UnknownType { after } if due(after) => {
                 self.plan.fault = None;
-                self.send(self.dialect.unknown().text()).await
+                let unknown = self.unknown.take().map(|event| event.text()).unwrap_or_default();
+                self.send(unknown).await
             }
             _ => Ok(()),
         }
@@ -365,8 +408,8 @@ impl Writer {
         }
     }
 
-    async fn send(&mut self, text: String) -> Result<(), Over> {
-        let mut rest = Bytes::from(text);
+    async fn send(&mut self, text: impl Into<Bytes>) -> Result<(), Over> {
+        let mut rest = text.into();
         while !rest.is_empty() {
             let mut length = rest.len();
             if self.plan.fault == Some(Fault::Fragment) {

@@ -4,7 +4,7 @@
 //! audio times; only an idle client is measured by the clock.
 
 mod cartesia;
-mod deepgram;
+pub(crate) mod deepgram;
 mod deepgram_flux;
 mod deepgram_listen;
 pub mod ear;

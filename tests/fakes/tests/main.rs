@@ -3,4 +3,6 @@
 mod code;
 mod llm;
 mod program;
+mod python;
 mod stt;
+mod tts;

@@ -156,3 +156,46 @@ fn a3_a_voice_that_stays_silent_after_a_tool_is_given_up() {
     call.run(20_000);
     call.in_order(&["tool over i1", "say r1 At nine.", "missed first_audio waited", "over r1 failed"]);
 }
+
+#[test]
+fn a_correction_while_a_flows_tool_runs_is_taken_after_its_result_with_what_is_known() {
+    for (words, known) in [("no Saturday", "Saturday"), ("make it Saturday instead please", "Saturday")] {
+        let mut call = Session::new(booking());
+        call.tool_delay = Some(4_000);
+        call.says(4_000, 4_500, "Friday").says(8_000, 8_300, "yes").says(9_600, 10_300, words);
+        call.says(17_000, 17_400, "yes").run(30_000);
+        let (said, ran) = (format!("said 6 caller: {words}"), format!("run i2 book {{\"day\":\"{known}\"}}"));
+        call.in_order(&[
+            "run i1 book {\"day\":\"Friday\"}",
+            &said,
+            "tool over i1",
+            "say r4 Your table is booked.",
+            "say r4 So Saturday,",
+            "over r4 heard",
+            &ran,
+            "say r5 Your table is booked.",
+            "say r5 Goodbye.",
+            "end agent_ended",
+        ]);
+        call.never("say r4 Goodbye.");
+    }
+}
+
+#[test]
+fn thanks_while_a_flows_tool_runs_go_with_its_goodbye() {
+    let mut call = Session::new(booking());
+    call.tool_delay = Some(4_000);
+    call.says(4_000, 4_500, "Friday")
+        .says(8_000, 8_300, "yes")
+        .says(9_600, 10_300, "thank you bye")
+        .run(30_000);
+    call.in_order(&[
+        "said 6 caller: thank you bye",
+        "tool over i1",
+        "reply r4 after_tool",
+        "say r4 Your table is booked.",
+        "say r4 Goodbye.",
+        "end agent_ended",
+    ]);
+    assert_eq!((call.count("run i"), call.count("say r4")), (1, 2), "{}", call.text());
+}

@@ -95,7 +95,7 @@ impl Bill {
     /// A token is about four characters.
     fn estimate(&self) -> Usage {
         let tokens = |characters: usize| u32::try_from(characters.div_ceil(4)).ok();
-        Usage { input_tokens: tokens(self.asked), output_tokens: tokens(self.given) }
+        Usage { input_tokens: tokens(self.asked), output_tokens: tokens(self.given), ..Usage::default() }
     }
 }
 

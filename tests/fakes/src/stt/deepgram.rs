@@ -1,55 +1,58 @@
-//! What Deepgram's two transcribers have in common: keys, refusals, encodings.
+//! What Deepgram's two transcribers have in common: keys, refusals, encodings. Its speech has the first two as well.
 //!
 //! A refused upgrade carries the reason in the header `dg-error` and in the body, and `dg-request-id` in any case.
 
-use axum::Json;
 use axum::extract::Request;
-use axum::response::{IntoResponse, Response};
-use hyper::StatusCode;
+use axum::response::Response;
 use hyper::header::{HeaderMap, HeaderValue};
 use parlance_media::g711::Law;
 use serde_json::json;
 
 use super::ear::Encoding;
 use super::{Asked, credential, header};
+use crate::Turn;
 use crate::http::is_wrong;
-use crate::{Fault, Turn};
+use crate::sse::{Refusal, refused};
 
 /// The refusal that is planned or deserved, if any.
-pub(super) fn refusal(turn: &Turn, request: &Request, id: &str) -> Option<Response> {
-    match turn.plan.fault {
-        Some(Fault::Unauthorized) => return Some(unauthorized(id)),
-        Some(Fault::Quota) => {
-            let message = "Project does not have enough credits for an ASR request.";
-            return Some(refused(StatusCode::PAYMENT_REQUIRED, "ASR_PAYMENT_REQUIRED", message, id));
-        }
-        Some(Fault::RateLimited { retry_after_s }) => {
-            let message = "Too many requests. Please try again later.";
-            let mut refused = refused(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_REQUESTS", message, id);
-            refused.headers_mut().insert("retry-after", retry_after_s.into());
-            return Some(refused);
-        }
-        Some(Fault::ServerError) => {
-            let message = "An internal error occurred.";
-            return Some(refused(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_SERVER_ERROR", message, id));
-        }
-        _ => {}
-    }
+pub(crate) fn refusal(turn: &Turn, request: &Request, id: &str) -> Option<Response> {
     let protocols: Vec<_> = header(request, "sec-websocket-protocol").split(',').map(str::trim).collect();
     let key = match protocols[..] {
         ["token" | "bearer", key] => key,
         _ => credential(request, &["token", "bearer"]),
     };
-    is_wrong(key).then(|| unauthorized(id))
+    let wrong = is_wrong(key).then_some(Refusal::Unauthorized);
+    Refusal::planned(turn.plan.fault.as_ref()).or(wrong).map(|refusal| refuse(&refusal, id))
+}
+
+/// A refusal as Deepgram says it, also for speech.
+pub(crate) fn refuse(refusal: &Refusal, id: &str) -> Response {
+    let (status, code, message) = match refusal {
+        Refusal::Unauthorized => (401, "INVALID_AUTH", "Invalid credentials."),
+        Refusal::Quota => {
+            (402, "ASR_PAYMENT_REQUIRED", "Project does not have enough credits for an ASR request.")
+        }
+        Refusal::RateLimited { .. } => {
+            (429, "TOO_MANY_REQUESTS", "Too many requests. Please try again later.")
+        }
+        Refusal::ServerError => (500, "INTERNAL_SERVER_ERROR", "An internal error occurred."),
+        Refusal::Invalid(message) => (400, "Bad Request", message.as_str()),
+        Refusal::NoModel(_) => (400, "Bad Request", "No such model/language/tier combination found."),
+    };
+    let mut headers = vec![("dg-error", message.to_owned()), ("dg-request-id", id.to_owned())];
+    if let Refusal::RateLimited { retry_after_s } = refusal {
+        headers.push(("retry-after", retry_after_s.to_string()));
+    }
+    refused(status, &headers, &json!({"err_code": code, "err_msg": message, "request_id": id}))
 }
 
 /// HTTP 400 for a parameter.
 pub(super) fn bad_request(message: &str, id: &str) -> Response {
-    refused(StatusCode::BAD_REQUEST, "Bad Request", message, id)
+    refuse(&Refusal::Invalid(message.to_owned()), id)
 }
 
 /// The headers of an accepted upgrade.
-pub(super) fn accepted(request: &Request, id: &str) -> HeaderMap {
+pub(crate) fn accepted(request: &Request, id: &str) -> HeaderMap {
     let mut headers = HeaderMap::new();
     if let Ok(id) = HeaderValue::from_str(id) {
         headers.insert("dg-request-id", id);
@@ -77,16 +80,6 @@ pub(super) fn audio(asked: &Asked) -> Result<Option<(Encoding, u32)>, String> {
         Some(rate) => Ok(Some((encoding, rate as u32))),
         None => Err("sample_rate is required with encoding.".to_owned()),
     }
-}
-
-fn unauthorized(id: &str) -> Response {
-    refused(StatusCode::UNAUTHORIZED, "INVALID_AUTH", "Invalid credentials.", id)
-}
-
-fn refused(status: StatusCode, code: &str, message: &str, id: &str) -> Response {
-    let body = Json(json!({"err_code": code, "err_msg": message, "request_id": id}));
-    let headers = [("dg-error", message.to_owned()), ("dg-request-id", id.to_owned())];
-    (status, headers, body).into_response()
 }
 
 /// Rate and first samples of a mono 16-bit WAV stream; none while its head is not whole, an error if it is another thing.

@@ -1,34 +1,14 @@
-//! The vendors' own Python clients against the stand-ins. A client that can't be installed is a failure.
-
-use std::path::Path;
-use std::process::Stdio;
-use std::time::Duration;
+//! The vendors' own Python clients against the stand-ins.
 
 use parlance_fakes::Fakes;
-use tokio::process::Command;
-use tokio::time::timeout;
 
-/// The first run fetches the clients.
-const INSTALLED: Duration = Duration::from_secs(1_200);
-const DONE: Duration = Duration::from_secs(180);
+use crate::python;
 
 /// Runs `tests/fakes/python/llm.py` for one client; every check prints a line.
 async fn checks(client: &str) -> Vec<String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    output(Command::new(root.join("scripts/python-clients.sh")), INSTALLED).await;
     let fakes = Fakes::start().await.expect("a free port");
-    let mut run = Command::new(root.join("target/python-clients/bin/python"));
-    run.arg(root.join("tests/fakes/python/llm.py")).arg(format!("http://{}", fakes.address())).arg(client);
-    output(run, DONE).await.lines().map(str::to_owned).collect()
-}
-
-async fn output(mut command: Command, within: Duration) -> String {
-    let run = command.stdin(Stdio::null()).kill_on_drop(true).output();
-    let output = timeout(within, run).await.expect("it ends").expect("it starts");
-    let [said, complained] =
-        [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
-    assert!(output.status.success(), "{said}{complained}");
-    said
+    let base = format!("http://{}", fakes.address());
+    python::run("llm.py", &[&base, client], &[]).await.lines().map(str::to_owned).collect()
 }
 
 const CHECKS: [&str; 6] = [
