@@ -319,3 +319,14 @@ async fn a_context_that_is_too_long_is_invalid_with_advice() {
     let error = ask(&*server.model("openai", "/v1", "")).await.unwrap_err();
     assert!(error.kind == ErrorKind::Invalid && error.message.contains("token budget"), "{error}");
 }
+
+#[tokio::test]
+async fn a_key_that_a_server_repeats_is_not_told() {
+    let key = "sk-0123456789abcdef";
+    let refused =
+        |message: &str| answer(401, "application/json", &json!({"error": {"message": message}}).to_string());
+    let server = Server::of(&[refused(&format!("Received API key = {key}, which is unknown"))]).await;
+    let error = ask(&*server.model("openai", "/v1", key)).await.unwrap_err();
+    assert!(error.kind == ErrorKind::Unauthorized && error.message.contains("which is unknown"), "{error}");
+    assert!(!format!("{error:?}").contains("0123"), "{error:?}");
+}
