@@ -127,6 +127,11 @@ pub trait Speaker: Send {
     /// # Errors
     /// [`crate::ErrorKind::Invalid`] for text it can't speak, such as none.
     fn speak(&mut self, text: &str, sink: Sink) -> Result<Speech, Error>;
+
+    /// Whether the next sentence is spoken by another voice after this one has failed.
+    fn has_another(&self) -> bool {
+        false
+    }
 }
 
 /// Speaks one sentence outside a call. Dropping the result cancels it.
