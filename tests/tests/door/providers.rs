@@ -150,7 +150,7 @@ async fn an_agent_may_name_a_provider_before_there_is_a_key_but_not_call_with_no
     let house = House::offline().await;
     let listening = Listening { transcribers: vec![choice("script", "")], ..Default::default() };
     let nobody = Agent { listening: Some(listening), ..agents::restaurant() };
-    let name = house.hires(Agent { name: String::new(), ..nobody }).await;
+    let name = house.hires(Agent { name: "agents/nobody".into(), ..nobody }).await;
     let refused =
         Caller::tries(house.client.voice(), typing_start(&name)).await.err().expect("nobody listens");
     assert_refused(&refused, Code::FailedPrecondition, "PROVIDER_MISSING");
@@ -159,7 +159,7 @@ async fn an_agent_may_name_a_provider_before_there_is_a_key_but_not_call_with_no
 
     let transcribers = vec![choice("script", ""), choice("pocketsphinx", "")];
     let listening = Some(Listening { transcribers, ..Default::default() });
-    let name = house.hires(Agent { name: String::new(), listening, ..agents::restaurant() }).await;
+    let name = house.hires(Agent { name: "agents/somebody".into(), listening, ..agents::restaurant() }).await;
     let caller = Caller::dials(&house, typing_start(&name)).await;
     assert!(caller.ready.providers.starts_with("pocketsphinx, flow"), "{}", caller.ready.providers);
 }

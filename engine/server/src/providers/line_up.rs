@@ -140,10 +140,10 @@ impl Services {
             Ok(Meant::NotConfigured(_)) | Err(_) => None,
         };
         let mut wanted: Vec<(&'static str, String, Option<String>)> = Vec::new();
+        let model = Some(voice.model.clone()).filter(|model| !model.is_empty());
         if voice.voice_id.is_empty() {
-            wanted.extend(defaults(&self.tts).next().map(|it| (it.name, String::new(), None)));
+            wanted.extend(defaults(&self.tts).next().map(|it| (it.name, String::new(), model)));
         } else {
-            let model = Some(voice.model.clone()).filter(|model| !model.is_empty());
             wanted.extend(named(&voice.voice_id).map(|(provider, id)| (provider, id, model)));
         }
         let fallbacks = voice.fallback_voice_ids.iter().filter_map(named);
