@@ -1,21 +1,22 @@
 //! Answers: from a decided turn to a reply with its text in segments (E6, A2, A4).
 //!
-//! A flow answers at once with a [`Step`]; a model is asked and streams its text. Also takes an
-//! answer back when the turn was not over. Does not decide when it may be heard. Enter at
-//! [`Conversation::turn_ended`].
+//! A flow answers at once with a [`Step`]; a model is asked and streams its text, or has begun already
+//! (`speculation`). Also takes an answer back when the turn was not over. Does not decide when it may be
+//! heard. Enter at [`Conversation::turn_ended`].
 
 use std::time::Duration;
 
 use crate::agent::Agent;
 use crate::caller::{Token, join};
 use crate::conversation::Call;
-use crate::flow::{self, Step, Then, normalize_for_speech, segments::Segmenter};
+use crate::flow::{Step, Then, normalize_for_speech, segments::Segmenter};
+use crate::guide::{Ended, Guide};
 use crate::listening::caller_entry;
 use crate::reply::{After, Reply, Source};
+use crate::speculation::{Flight, FlightEnd};
 use crate::{
-    Action, CallTime, Conversation, Deadline, DropReason, Effect, Event, Expectation, HoldReason,
-    InvocationId, Message, Policy, ReplyId, ReplyKind, ReplyOutcome, Responder, ToolOutcome, TurnEndReason,
-    TurnId, Waterfall,
+    Action, CallTime, Conversation, Deadline, DropReason, Effect, Event, Expectation, HoldReason, Message,
+    Policy, ReplyId, ReplyKind, ReplyOutcome, Responder, SpeculationDrop, TurnEndReason, TurnId, Waterfall,
 };
 
 /// E6: with at most this much of the reply heard, the turn can be opened again.
@@ -58,53 +59,6 @@ pub(crate) struct Decided {
     pub effect_started: bool,
 }
 
-/// The flow's run, and the tool it waits for.
-#[derive(Debug, Clone)]
-pub(crate) struct Guide {
-    pub run: flow::Run,
-    pub awaiting: Option<InvocationId>,
-    /// It has come to its end; the caller may still go on (A6).
-    ended: bool,
-    told: Option<(String, serde_json::Value)>,
-    pub first: FirstStep,
-}
-
-/// What a run does first.
-#[derive(Debug, Clone, Default)]
-pub(crate) enum FirstStep {
-    /// The flow's first words.
-    #[default]
-    Begin,
-    /// It goes on with a call that another process began: the open question.
-    GoOn,
-    /// The same, with the outcome of the tool that was waited for.
-    ToolFinished(ToolOutcome),
-}
-
-impl Guide {
-    pub(crate) fn new(policy: &Policy) -> Option<Self> {
-        match &policy.responder {
-            Responder::Flow { flow } => Some(Self {
-                run: flow::Run::new(flow.clone(), &policy.scene),
-                awaiting: None,
-                ended: false,
-                told: None,
-                first: FirstStep::Begin,
-            }),
-            Responder::Model { .. } => None,
-        }
-    }
-
-    /// The first step of the call, or of its rest.
-    pub(crate) fn begin(&mut self) -> Step {
-        match std::mem::take(&mut self.first) {
-            FirstStep::Begin => self.run.begin(),
-            FirstStep::GoOn => self.run.go_on(),
-            FirstStep::ToolFinished(outcome) => self.run.tool_finished(&outcome),
-        }
-    }
-}
-
 impl Conversation {
     /// A turn is decided: told, remembered, and answered now or when the floor is free (B6).
     pub(crate) fn turn_ended(&mut self, turn: CallerTurn) {
@@ -121,6 +75,18 @@ impl Conversation {
             self.queue(turn);
             self.act(Action::Expect(self.expectation.clone()));
         }
+    }
+
+    /// Nothing but thanks and goodbyes wait to be answered: they go with the agent's own goodbye (A6).
+    pub(crate) fn take_queued_closing(&mut self) -> bool {
+        let waits = self.queued.as_ref().map(|turn| join(&turn.tokens));
+        if self.speech.is_some() || !waits.is_some_and(|text| self.is_closing_word(&text)) {
+            return false;
+        }
+        if let Some(turn) = self.queued.take() {
+            self.history.caller(turn.id, join(&turn.tokens));
+        }
+        true
     }
 
     fn queue(&mut self, mut turn: CallerTurn) {
@@ -154,6 +120,7 @@ impl Conversation {
         }
         self.start_flow_again();
         let text = join(&turn.tokens);
+        let begun = self.take_speculation(turn.id, &text);
         self.history.caller(turn.id, text.clone()); // after the reply it waited for (H4)
         let waterfall = Waterfall {
             turn: Some(turn.id),
@@ -168,21 +135,16 @@ impl Conversation {
         self.decided = Some(Decided { turn, reply: None, guide, expectation, owed, effect_started: false });
         match self.guide.as_mut().map(|guide| guide.run.answer(&text)) {
             Some(step) => self.take_step(step, ReplyKind::Answer, Some(waterfall)),
-            None => self.ask_model(ReplyKind::Answer, Some(waterfall)),
+            None => self.ask_model(Some(waterfall), begun),
         }
     }
 
-    /// A6: the flow had ended, but the caller goes on: it begins again, without its first words.
-    fn start_flow_again(&mut self) {
-        if self.guide.as_ref().is_some_and(|guide| guide.ended) {
-            self.guide = Guide::new(&self.policy);
-            self.guide.as_mut().map(|guide| guide.run.begin());
-        }
-    }
-
-    fn ask_model(&mut self, kind: ReplyKind, waterfall: Option<Waterfall>) {
+    fn ask_model(&mut self, waterfall: Option<Waterfall>, begun: Option<Box<Flight>>) {
         self.expect(Expectation::default());
-        let reply = self.begin_reply(kind, Source::Model, waterfall);
+        if let Some(flight) = begun {
+            return self.keep_speculation(*flight, waterfall);
+        }
+        let reply = self.begin_reply(ReplyKind::Answer, Source::Model, waterfall);
         let owed = std::mem::take(&mut self.owed);
         self.speak(&owed);
         self.start_model(reply, None);
@@ -194,7 +156,7 @@ impl Conversation {
             // A flow took over in the middle of the reply: no more comes of the model.
             return self.agent.on(reply).into_iter().for_each(|reply| reply.source = Source::Complete);
         };
-        let mut context = self.history.messages(system_prompt);
+        let mut context = self.history.messages(system_prompt, self.policy.budgets.context_tokens);
         context.extend(nudge.map(|text| Message::System { text: text.to_owned() }));
         self.act(Action::StartReply { reply, context, speculative: false });
         self.deadlines.set(Deadline::FirstToken, self.after(self.policy.budgets.first_token));
@@ -231,7 +193,7 @@ impl Conversation {
                 self.run_flow_tool(tool, arguments);
             }
             Then::End(reason) => {
-                self.guide.iter_mut().for_each(|guide| guide.ended = true);
+                self.guide.iter_mut().for_each(|guide| guide.ended = Some(Ended::Said));
                 self.expect(Expectation::default());
                 self.begin_ending(reason);
             }
@@ -245,10 +207,18 @@ impl Conversation {
         source: Source,
         waterfall: Option<Waterfall>,
     ) -> ReplyId {
+        self.drop_speculation(SpeculationDrop::Overtaken);
         let id = self.ids.reply();
         let turn = waterfall.as_ref().and_then(|waterfall| waterfall.turn);
         let mut reply = Reply::new(id, kind, turn, source);
         reply.waterfall = waterfall.map(|waterfall| Waterfall { reply: Some(id), ..waterfall });
+        self.enter_reply(reply);
+        id
+    }
+
+    /// The agent is on this reply from now on.
+    pub(crate) fn enter_reply(&mut self, reply: Reply) {
+        let (id, kind, turn) = (reply.id, reply.kind, reply.turn);
         if let (ReplyKind::Answer, Some(decided)) = (kind, &mut self.decided) {
             decided.reply = Some(id);
         }
@@ -256,7 +226,6 @@ impl Conversation {
         self.remainder = None;
         self.tell(Event::ReplyStarted { reply: id, kind, turn });
         self.watch_for_filler(kind);
-        id
     }
 
     /// Says all of this text in the current reply.
@@ -267,7 +236,7 @@ impl Conversation {
         segments.into_iter().for_each(|segment| self.synthesize(segment));
     }
 
-    fn synthesize(&mut self, text: String) {
+    pub(crate) fn synthesize(&mut self, text: String) {
         let now = self.now.clock;
         let Some(reply) = self.agent.reply_mut() else { return };
         if let Some(waterfall) = &mut reply.waterfall {
@@ -278,7 +247,7 @@ impl Conversation {
         if spoken.trim().is_empty() {
             return; // only marks
         }
-        let silent = !reply.has_audio();
+        let silent = !reply.has_audio() || reply.drained;
         let (id, segment) = (reply.id, reply.add_segment(text, spoken.clone()));
         self.act(Action::Synthesize { reply: id, segment, text: spoken });
         if silent && self.deadlines.get(Deadline::FirstAudio).is_none() {
@@ -287,6 +256,9 @@ impl Conversation {
     }
 
     pub(crate) fn reply_text(&mut self, id: ReplyId, text: &str) {
+        if self.speculation.is_on(id) {
+            return self.speculative_text(id, text);
+        }
         let now = self.now.clock;
         let Some(reply) = self.agent.on(id).filter(|reply| reply.source == Source::Model) else {
             return self.dropped("reply text", DropReason::OldReply);
@@ -300,6 +272,9 @@ impl Conversation {
     }
 
     pub(crate) fn reply_finished(&mut self, id: ReplyId) {
+        if self.speculation.is_on(id) {
+            return self.speculative_end(id, FlightEnd::Finished);
+        }
         let Some(reply) = self.agent.on(id).filter(|reply| reply.source == Source::Model) else {
             return self.dropped("end of reply", DropReason::OldReply);
         };
@@ -372,6 +347,7 @@ impl Conversation {
 
     /// New policy, from the next decision on. A run goes on with its flow; another flow begins anew.
     pub(crate) fn change_settings(&mut self, policy: Policy) {
+        self.drop_speculation(SpeculationDrop::Overtaken); // it was asked by the old ones
         if policy.responder != self.policy.responder {
             self.guide = Guide::new(&policy);
             if self.call != Call::Opening {
@@ -379,16 +355,6 @@ impl Conversation {
             }
         }
         self.policy = policy;
-    }
-
-    /// Tells where the flow is, if it moved.
-    pub(crate) fn tell_flow(&mut self) {
-        let Some(guide) = &mut self.guide else { return };
-        let at = (guide.run.node().to_owned(), guide.run.slots());
-        if guide.told.as_ref() != Some(&at) {
-            guide.told = Some(at.clone());
-            self.tell(Event::FlowMoved { node: at.0, slots: at.1 });
-        }
     }
 
     /// The reply is over without a word.

@@ -10,17 +10,23 @@ use crate::heard::{Place, text_of};
 use crate::reply::{Reply, Source};
 use crate::{
     Action, Conversation, Deadline, EndReason, Event, HoldOutcome, HoldReason, ProviderKind, ReplyId,
-    ReplyKind, ReplyOutcome,
+    ReplyKind, ReplyOutcome, SpeculationDrop,
 };
 
 impl Conversation {
     pub(crate) fn first_token_missed(&mut self) {
+        if self.speculation.is_in_flight() {
+            return self.drop_speculation(SpeculationDrop::TooSlow);
+        }
         if self.model_writes() {
             self.wait_missed(Deadline::FirstToken, self.policy.budgets.first_token);
         }
     }
 
     pub(crate) fn audio_missed(&mut self, deadline: Deadline) {
+        if self.speculation.is_in_flight() {
+            return self.drop_speculation(SpeculationDrop::TooSlow);
+        }
         let wait = match deadline {
             Deadline::FirstAudio => self.policy.budgets.first_audio,
             _ => self.policy.budgets.stalled_audio,
@@ -85,6 +91,12 @@ impl Conversation {
         fallback_left: bool,
     ) {
         self.tell(Event::ProviderFailed { kind, message });
+        if reply.is_some_and(|id| self.speculation.is_on(id)) {
+            if kind == ProviderKind::TextToSpeech || !fallback_left {
+                self.drop_speculation(SpeculationDrop::Failed);
+            }
+            return;
+        }
         let current = reply.is_none_or(|id| self.agent.on(id).is_some());
         match kind {
             ProviderKind::TextToSpeech if fallback_left && current => self.voice_again(),

@@ -1,10 +1,12 @@
 //! The context: what a model is shown of the call so far.
 //!
 //! Callers' turns as they were decided, replies as far as they were heard (H2), tools that ran with
-//! their results whatever was heard (H5). Enter at [`History::messages`].
+//! their results whatever was heard (H5). Calls that were made together stand in a row, their results behind them.
+//! What is too long is shortened in `shortening`. Enter at [`History::messages`].
 
 use serde_json::{Value, json};
 
+use crate::shortening::shortened;
 use crate::{InvocationId, Message, ReplyId, ToolOutcome, ToolRequest, TurnId};
 
 /// What happened, in order.
@@ -12,6 +14,7 @@ use crate::{InvocationId, Message, ReplyId, ToolOutcome, ToolRequest, TurnId};
 pub(crate) struct History {
     items: Vec<Item>,
     batch: u32,
+    revision: u64,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -42,17 +45,25 @@ struct ToolItem {
 }
 
 impl History {
+    /// Grows with every change, so that a context once given can be known for old.
+    pub(crate) fn revision(&self) -> u64 {
+        self.revision
+    }
+
     pub(crate) fn caller(&mut self, turn: TurnId, text: String) {
+        self.revision += 1;
         self.items.push(Item::Caller { turn, text });
     }
 
     /// E6: the turn is open again; it comes back as one message.
     pub(crate) fn reopen(&mut self, reopened: TurnId) {
+        self.revision += 1;
         self.items.retain(|item| !matches!(item, Item::Caller { turn, .. } if *turn == reopened));
     }
 
     /// Sets a part of a reply; an empty one is taken out.
     pub(crate) fn agent(&mut self, reply: ReplyId, part: usize, text: String) {
+        self.revision += 1;
         let same =
             |item: &Item| matches!(item, Item::Agent { reply: r, part: p, .. } if *r == reply && *p == part);
         match (self.items.iter().position(same), text.is_empty()) {
@@ -78,6 +89,7 @@ impl History {
     }
 
     pub(crate) fn tool_called(&mut self, invocation: InvocationId, call: &ToolRequest) {
+        self.revision += 1;
         self.items.push(Item::Tool(ToolItem {
             invocation,
             batch: self.batch,
@@ -90,6 +102,7 @@ impl History {
     }
 
     pub(crate) fn tool_ended(&mut self, ended: InvocationId, outcome: &ToolOutcome) {
+        self.revision += 1;
         for item in &mut self.items {
             if let Item::Tool(call) = item
                 && call.invocation == ended
@@ -99,14 +112,19 @@ impl History {
         }
     }
 
-    /// The context for a model. A tool that still runs is shown as running.
-    pub(crate) fn messages(&self, system: &str) -> Vec<Message> {
-        let mut messages = vec![Message::System { text: system.to_owned() }];
+    /// The context for a model, in at most about so many tokens (0: any). A tool that still runs is shown as running.
+    pub(crate) fn messages(&self, system: &str, tokens_max: u32) -> Vec<Message> {
+        let mut turns = vec![Vec::new()];
         for together in self.items.chunk_by(together) {
-            messages.extend(together.iter().map(Item::message));
-            messages.extend(together.iter().filter_map(Item::result));
+            if let [Item::Caller { .. }] = together {
+                turns.push(Vec::new());
+            }
+            if let Some(turn) = turns.last_mut() {
+                turn.extend(together.iter().map(Item::message));
+                turn.extend(together.iter().filter_map(Item::result));
+            }
         }
-        messages
+        shortened(system, turns, tokens_max)
     }
 }
 

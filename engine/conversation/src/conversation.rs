@@ -11,16 +11,18 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::agent::Agent;
-use crate::answer::{CallerTurn, Decided, Guide};
+use crate::answer::{CallerTurn, Decided};
 use crate::caller::{Caller, Hearing, Speech};
 use crate::context::History;
 use crate::deadlines::Deadlines;
 use crate::echo::Playing;
+use crate::guide::Guide;
 use crate::reply::Reply;
+use crate::speculation::Speculation;
 use crate::tools::ToolRun;
 use crate::{
     Action, CallState, CallTime, CallerState, Control, Deadline, DropReason, EndReason, Event, Expectation,
-    HoldReason, Input, InvocationId, Now, Policy, ReplyId, StateView, TurnId,
+    HoldReason, Input, InvocationId, Now, Policy, ReplyId, SpeculationDrop, StateView, TurnId,
 };
 
 /// One call's conversation.
@@ -46,6 +48,8 @@ pub struct Conversation {
     /// The reply before: what was heard of it may still be answered (B4).
     pub(crate) previous: Option<Box<Reply>>,
     pub(crate) filler: Option<Box<Reply>>,
+    /// An answer begun before the decision (S).
+    pub(crate) speculation: Speculation,
     pub(crate) fillers_said: usize,
     pub(crate) guide: Option<Guide>,
     pub(crate) tools: Vec<ToolRun>,
@@ -145,6 +149,7 @@ impl Conversation {
             agent: Agent::Listening,
             previous: None,
             filler: None,
+            speculation: Speculation::default(),
             fillers_said: 0,
             tools: Vec::new(),
             history: History::default(),
@@ -240,7 +245,7 @@ impl Conversation {
             Deadline::Begin => self.begin(),
             Deadline::EndOfTurn => self.end_of_turn_due(),
             Deadline::Finalize => self.finalize(),
-            Deadline::Speculate => {} // never set: S is not built
+            Deadline::Speculate => {} // the review that follows begins it
             Deadline::Hold => self.hold(),
             Deadline::HoldOutcome => self.hold_outcome_due(),
             Deadline::Release => self.release(),
@@ -264,6 +269,7 @@ impl Conversation {
         }
         self.judge_speech();
         self.watch_turn_end();
+        self.watch_speculation();
         self.release_when_ready();
         self.end_reply_when_played();
         self.take_the_floor();
@@ -327,6 +333,7 @@ impl Conversation {
         if self.is_over() {
             return;
         }
+        self.drop_speculation(SpeculationDrop::CallEnded);
         self.cut(HoldReason::CallEnded);
         self.tell_undecided_words();
         self.call = Call::Over;

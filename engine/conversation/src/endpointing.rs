@@ -113,7 +113,7 @@ impl Conversation {
     }
 
     /// E1: the table. Value complete wins; else the most patient row that fits.
-    fn wait(&self, speech: &Speech, settled: bool) -> (Duration, WaitReason) {
+    pub(crate) fn wait(&self, speech: &Speech, settled: bool) -> (Duration, WaitReason) {
         let (text, asked) = (speech.text(), self.asked());
         let (given, asks) = (asked.judge(&text), !asked.slots.is_empty() || !asked.options.is_empty());
         let (factor, why) = if asks && settled && given == Completeness::Complete {
@@ -165,6 +165,7 @@ impl Conversation {
     /// E5.
     pub(crate) fn provider_turn(&mut self, signal: TurnSignal) {
         self.tell(Event::ProviderTurn { signal });
+        self.note_provider_turn(signal);
         let is_turn = self.speech.as_ref().is_some_and(|speech| speech.is_turn() && speech.has_words());
         match signal {
             TurnSignal::Start => self.provider_hears_voice(),

@@ -4,8 +4,8 @@
 //! a whole call runs in a test in microseconds and any real call can be replayed from its journal
 //! with the same decisions. Enter at [`Conversation::handle`].
 //!
-//! The vocabulary is four pages: [`Input`] (facts), [`Action`] (commands), [`Deadline`] (every
-//! wait), [`Policy`] (the agent's settings). What the words mean is in the project's
+//! The vocabulary is five pages: [`Input`] (facts), [`Action`] (commands), [`Event`] (what is told),
+//! [`Deadline`] (every wait), [`Policy`] (the agent's settings). What the words mean is in the project's
 //! `ARCHITECTURE.md`; the rules E, B, H and A are named where they are kept.
 
 mod action;
@@ -20,7 +20,9 @@ mod conversation;
 mod deadlines;
 mod echo;
 mod endpointing;
+mod event;
 pub mod flow;
+mod guide;
 mod heard;
 mod ids;
 mod input;
@@ -29,7 +31,9 @@ mod past;
 mod playout;
 mod policy;
 mod reply;
+mod shortening;
 mod silence;
+mod speculation;
 mod state;
 mod timer;
 mod tools;
@@ -38,6 +42,7 @@ mod words;
 
 pub use action::*;
 pub use conversation::Conversation;
+pub use event::*;
 pub use ids::*;
 pub use input::*;
 pub use past::{Past, PastRun};

@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::answer::FirstStep;
 use crate::conversation::Ids;
 use crate::flow::Node;
+use crate::guide::FirstStep;
 use crate::{
     Conversation, Entry, Event, InvocationId, Policy, ReplyId, Responder, Speaker, ToolOutcome, ToolRequest,
     TurnId,
@@ -66,7 +66,7 @@ impl Past {
     pub fn learn(&mut self, told: &Event) {
         match told {
             Event::TurnStarted { turn, .. } | Event::TurnEnded { turn, .. } => self.turn(*turn),
-            Event::ReplyStarted { reply, .. } => self.reply(*reply),
+            Event::ReplyStarted { reply, .. } | Event::SpeculationStarted { reply, .. } => self.reply(*reply),
             Event::Said(entry) => {
                 if self.said.insert(entry.sequence, entry.clone()).is_none() {
                     self.items.push(Item::Said(entry.sequence));

@@ -29,6 +29,9 @@ impl Conversation {
         words: Vec<WordTime>,
         finished: bool,
     ) {
+        if self.speculation.is_on(id) {
+            return self.speculative_audio(id, segment, length, words, finished);
+        }
         let now = self.now.clock;
         let filler = self.filler.as_deref_mut().filter(|filler| filler.id == id);
         let is_filler = filler.is_some();
@@ -38,15 +41,7 @@ impl Conversation {
             }
             return;
         };
-        let Some(segment) = reply.segment_mut(segment) else { return };
-        let grown = length > segment.length;
-        segment.length = segment.length.max(length);
-        segment.finished |= finished;
-        if words.len() >= segment.words.len() {
-            segment.words = words;
-        }
-        reply.drained &= !grown;
-        reply.missed = if grown { 0 } else { reply.missed };
+        let grown = reply.voiced(segment, length, words, finished);
         if let (true, Some(waterfall)) = (grown, &mut reply.waterfall) {
             waterfall.first_audio.get_or_insert(now);
         }

@@ -112,14 +112,17 @@ pub struct Transcriber {
     pub lag_p95: Duration,
 }
 
-/// A3.
+/// A3: how long is waited for providers. The defaults are those of one provider.
+///
+/// A chain of providers keeps the budget of each by itself and goes to the next. What the conversation is given must
+/// be longer than all of that, or it gives a reply up while a fallback could still answer: see [`Budgets::around`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Budgets {
-    /// First token of the model. Default 2.5 s.
+    /// First token of the model, fallbacks included. Default 2.5 s.
     pub first_token: Duration,
-    /// First audio of the voice. Default 1.5 s.
+    /// First audio of the voice, fallbacks included. Default 1.5 s.
     pub first_audio: Duration,
-    /// Audio stalled within a reply. Default 800 ms.
+    /// Audio stalled within a reply, fallbacks included. Default 800 ms.
     pub stalled_audio: Duration,
     /// Silence before a filler. Default 1.2 s.
     pub filler_after: Duration,
@@ -252,6 +255,25 @@ impl Default for Budgets {
             failures_max: 2,
             context_tokens: context_tokens(),
         }
+    }
+}
+
+/// What going from a provider to the next takes, all together.
+const SWITCH_GRACE: Duration = Duration::from_millis(500);
+
+impl Budgets {
+    /// The budgets around chains of so many models and voices, each with the budgets of one. A single provider (or
+    /// none) leaves them as they are.
+    #[must_use]
+    pub fn around(mut self, models: u32, voices: u32) -> Self {
+        if models > 1 {
+            self.first_token = self.first_token * models + SWITCH_GRACE;
+        }
+        if voices > 1 {
+            self.stalled_audio += self.first_audio * (voices - 1) + SWITCH_GRACE;
+            self.first_audio = self.first_audio * voices + SWITCH_GRACE;
+        }
+        self
     }
 }
 

@@ -133,8 +133,24 @@ impl Reply {
         id
     }
 
-    pub(crate) fn segment_mut(&mut self, id: SegmentId) -> Option<&mut Segment> {
-        self.segments.iter_mut().find(|segment| segment.id == id)
+    /// Takes a report of the voice on a segment. True if there is more audio than before.
+    pub(crate) fn voiced(
+        &mut self,
+        id: SegmentId,
+        length: Duration,
+        words: Vec<WordTime>,
+        finished: bool,
+    ) -> bool {
+        let Some(segment) = self.segments.iter_mut().find(|segment| segment.id == id) else { return false };
+        let grown = length > segment.length;
+        segment.length = segment.length.max(length);
+        segment.finished |= finished;
+        if words.len() >= segment.words.len() {
+            segment.words = words;
+        }
+        self.drained &= !grown;
+        self.missed = if grown { 0 } else { self.missed };
+        grown
     }
 
     /// Another voice goes on: the broken segment ends where its audio ends, later ones come again.

@@ -12,6 +12,7 @@ use crate::past::RESUMED;
 use crate::reply::{After, Source};
 use crate::{
     Begin, CallTime, Conversation, Deadline, DropReason, EndReason, Expectation, HoldReason, ReplyKind,
+    SpeculationDrop,
 };
 
 /// A6: the goodbye may take this much longer than its audio.
@@ -196,6 +197,7 @@ impl Conversation {
 
     /// The engine itself ends the call: last words of its own, then the end.
     pub(crate) fn close(&mut self, reason: EndReason) {
+        self.drop_speculation(SpeculationDrop::CallEnded);
         self.cut(HoldReason::CallEnded);
         self.drop_speech(DropReason::CallOver);
         self.queued = None;

@@ -7,8 +7,11 @@
 use serde_json::Value;
 
 use crate::conversation::Call;
+use crate::flow::segments::Segmenter;
 use crate::flow::{Step, Then};
-use crate::reply::{After, Source};
+use crate::guide::Guide;
+use crate::reply::{After, Reply, Source};
+use crate::speculation::FlightEnd;
 use crate::{
     Action, CallTime, Conversation, Deadline, DropReason, Effect, EndReason, Event, InvocationId, ReplyId,
     ReplyKind, ToolOutcome, ToolPolicy, ToolRequest,
@@ -18,6 +21,8 @@ use crate::{
 const SIDE_BY_SIDE: usize = 4;
 /// For a tool the agent does not describe.
 const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
+/// Told to a model that gave anything but an object; nothing was run.
+const NOT_AN_OBJECT: &str = "not run: the arguments must be a JSON object";
 /// The model's way to hang up (A6); not a tool that runs.
 const END_CALL: &str = "end_call";
 
@@ -50,6 +55,9 @@ impl ToolRun {
 
 impl Conversation {
     pub(crate) fn reply_wants_tools(&mut self, id: ReplyId, calls: Vec<ToolRequest>) {
+        if self.speculation.is_on(id) {
+            return self.speculative_end(id, FlightEnd::Tools(calls));
+        }
         let Some(reply) = self.agent.on(id).filter(|reply| reply.source == Source::Model) else {
             return self.dropped("tool request", DropReason::OldReply);
         };
@@ -63,6 +71,7 @@ impl Conversation {
         if !calls.is_empty() {
             self.await_tools();
         }
+        let asked = !calls.is_empty();
         self.history.begin_batch();
         for call in calls {
             self.ask_for_tool(id, call);
@@ -70,6 +79,9 @@ impl Conversation {
         self.launch_tools();
         if !endings.is_empty() {
             self.begin_ending(EndReason::AgentEnded);
+        }
+        if asked && !self.is_over() && !self.tools.iter().any(|run| run.reply == id) {
+            self.model_goes_on(id); // all of them were mistakes
         }
     }
 
@@ -120,10 +132,19 @@ impl Conversation {
         self.policy.tools.iter().find(|tool| tool.name == name)
     }
 
-    fn ask_for_tool(&mut self, reply: ReplyId, call: ToolRequest) -> InvocationId {
+    fn ask_for_tool(&mut self, reply: ReplyId, mut call: ToolRequest) -> InvocationId {
         let invocation = self.ids.invocation();
+        if call.arguments.is_null() {
+            call.arguments = Value::Object(serde_json::Map::new()); // some write "no arguments" so
+        }
         self.history.tool_called(invocation, &call);
         let ToolRequest { tool, arguments, .. } = call;
+        if !arguments.is_object() {
+            let outcome = ToolOutcome::Failed { reason: NOT_AN_OBJECT.into() };
+            self.history.tool_ended(invocation, &outcome);
+            self.tell(Event::ToolEnded { invocation, tool, outcome });
+            return invocation;
+        }
         let effect = self.tool_policy(&tool).map_or(Effect::Effect, |tool| tool.effect);
         self.tools.push(ToolRun { invocation, reply, tool, arguments, effect, stage: Stage::Waiting });
         invocation
@@ -176,7 +197,8 @@ impl Conversation {
         let Some(at) = self.tools.iter().position(|run| run.invocation == invocation) else { return };
         let run = self.tools.remove(at);
         self.history.tool_ended(invocation, &outcome);
-        self.tell(Event::ToolEnded { invocation, tool: run.tool, outcome: outcome.clone() });
+        self.tell(Event::ToolEnded { invocation, tool: run.tool.clone(), outcome: outcome.clone() });
+        self.say_after(&run, &outcome);
         self.launch_tools();
         if self.tools.iter().any(|other| other.reply == run.reply) || self.is_over() {
             return;
@@ -188,6 +210,17 @@ impl Conversation {
             self.flow_goes_on(run.reply, step);
         } else if let Some(reply) = self.agent.on(run.reply) {
             reply.source = Source::Complete; // the flow was taken back to before this tool, or is another
+        }
+    }
+
+    /// Words for a tool that succeeded, at once and before its reply goes on; without that reply the result is told
+    /// by whoever answers next.
+    fn say_after(&mut self, run: &ToolRun, outcome: &ToolOutcome) {
+        let text = self.tool_policy(&run.tool).and_then(|tool| tool.say_after.clone());
+        let (Some(text), ToolOutcome::Succeeded { .. }) = (text, outcome) else { return };
+        let waits = |reply: &mut Reply| reply.source == Source::Tools && reply.after == After::Listen;
+        if !self.caller_has_turn() && self.agent.on(run.reply).is_some_and(waits) {
+            self.speak(&text);
         }
     }
 
@@ -220,16 +253,18 @@ impl Conversation {
 
     fn flow_goes_on(&mut self, asked: ReplyId, step: Step) {
         let alive = self.agent.on(asked).is_some();
-        if self.caller_has_turn() {
+        let ends = matches!(step.then, Then::End(_));
+        if self.caller_has_turn() && !(ends && self.take_queued_closing()) {
             self.give_up_waiting_reply(asked);
-            self.owe(&step.say);
+            let say = if ends { self.without_closings(&step.say) } else { step.say.clone() };
+            self.owe(&say);
             self.tell_flow();
             match step.then {
                 Then::RunTool { .. } => {
                     self.take_step(Step { say: String::new(), ..step }, ReplyKind::AfterTool, None)
                 }
                 Then::Listen(expectation) => self.expect(expectation),
-                Then::End(_) => {} // the caller's words would have cancelled it (A6)
+                Then::End(_) => self.guide.iter_mut().for_each(Guide::is_overtaken), // as words cancel it (A6)
             }
         } else if alive {
             self.continue_step(step);
@@ -239,6 +274,15 @@ impl Conversation {
             self.owe(&step.say);
             self.go_on_unsaid(step.then);
         }
+    }
+
+    /// The words without the sentences that only say goodbye: the call goes on.
+    fn without_closings(&self, text: &str) -> String {
+        let mut segmenter = Segmenter::new();
+        let mut sentences = segmenter.push(text);
+        sentences.extend(segmenter.finish());
+        sentences.retain(|sentence| !self.is_closing_word(sentence));
+        sentences.join(" ")
     }
 
     /// Another reply has the floor: only what comes after the words is done.
@@ -259,6 +303,7 @@ impl Conversation {
                 return;
             }
             reply.source = Source::Model;
+            self.record_so_far();
             return self.start_model(asked, None);
         }
         let free = self.agent.is_listening() && self.call == Call::Live && self.speech.is_none();

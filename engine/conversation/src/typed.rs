@@ -23,7 +23,7 @@ impl Conversation {
     }
 
     /// A6: "thanks, bye" goes with a goodbye.
-    fn is_closing_word(&self, text: &str) -> bool {
+    pub(crate) fn is_closing_word(&self, text: &str) -> bool {
         let closings = self.policy.call_handling.closings.iter().chain(&self.policy.turn_taking.backchannels);
         classify(&normal(text), closings.map(String::as_str)) != Kind::Words
     }

@@ -3,6 +3,8 @@
 //! Decides whether words take the floor, only accompany, or ask for more; knows no time and no
 //! state. Enter at [`classify`] and [`ends_open`].
 
+use crate::flow::normalize_for_speech;
+
 /// What words do to the floor; the gentlest reading comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
@@ -56,6 +58,29 @@ fn normal_word(word: &str) -> String {
         }
     }
     plain.trim_matches('\'').to_owned()
+}
+
+/// Sounds that say nothing. "oh" is not one: it is a digit, too.
+const EMPTY: &[&str] = &["uh", "um", "er", "erm", "ah", "hm", "hmm"];
+
+/// What words say, for comparing (S2): without case, marks and sounds that say nothing, numbers spelled out.
+pub(crate) fn telling(text: &str) -> Vec<String> {
+    let spelled = normalize_for_speech(text);
+    let words = spelled.split(|c: char| c.is_whitespace() || c == '-' || c == '–').map(telling_word);
+    words.filter(|word| !word.is_empty() && !EMPTY.contains(&word.as_str())).collect()
+}
+
+fn telling_word(word: &str) -> String {
+    let small = word.chars().flat_map(char::to_lowercase).map(|c| if c == '’' { '\'' } else { c });
+    // Signs that belong to a letter of their script are no marks.
+    let kept: String = small.filter(|c| c.is_alphanumeric() || *c == '\'' || is_sign(*c)).collect();
+    kept.trim_matches('\'').to_owned()
+}
+
+/// Combining signs that count as no letter: accents, and the viramas and nuktas of Indic scripts.
+fn is_sign(c: char) -> bool {
+    let brahmic = ('\u{0900}'..='\u{0dff}').contains(&c) && !matches!(c, '।' | '॥' | '॰');
+    ('\u{0300}'..='\u{036f}').contains(&c) || brahmic
 }
 
 /// Judges words against the phrases that do not take the floor.
@@ -129,6 +154,28 @@ mod tests {
             assert_eq!(kind(text), Kind::Words, "{text}");
         }
         assert_eq!(kind(" ."), Kind::Nothing);
+    }
+
+    #[test]
+    fn words_that_say_the_same_are_told_from_those_that_do_not() {
+        for (one, other) in [
+            ("A table for 4, please.", "um a table for four please"),
+            ("At 7:30?", "at seven thirty"),
+            ("My number is 555-0198", "my number is five five five zero one nine eight"),
+            ("It’s me", "it's me"),
+            ("कल शाम।", "कल शाम"),
+        ] {
+            assert_eq!(telling(one), telling(other), "{one} | {other}");
+        }
+        for (one, other) in [
+            ("five one", "five oh one"),
+            ("I can", "I can't"),
+            ("turn it off", "turn it of"),
+            ("Friday", "Friday or Saturday"),
+            ("क्या", "कया"),
+        ] {
+            assert_ne!(telling(one), telling(other), "{one} | {other}");
+        }
     }
 
     #[test]

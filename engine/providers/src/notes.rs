@@ -8,7 +8,7 @@ use crate::llm::Usage;
 use crate::registry::Kind;
 
 /// A step of a provider's work whose time is measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
     /// Opening a connection: DNS, TCP, TLS, upgrade.

@@ -17,7 +17,7 @@ use crate::tts::flite::{self, Flite};
 use crate::{Error, ErrorKind, soname};
 
 /// What a provider does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// Speech to text.

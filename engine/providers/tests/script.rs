@@ -115,7 +115,7 @@ async fn the_model_tells_its_line_word_by_word_and_no_word_before_its_time() {
     let events = answer(lines(), &second).await;
     let texts: Vec<_> = events.iter().map(|(_, event)| event.clone()).collect();
     let text = |text: &str| llm::Event::Text(text.to_owned());
-    let usage = llm::Usage { input_tokens: Some(4), output_tokens: Some(3) };
+    let usage = llm::Usage { input_tokens: Some(4), output_tokens: Some(3), ..llm::Usage::default() };
     let finished = llm::Event::Finished { usage };
     assert_eq!(texts, [text("At "), text("nine, "), text("sir."), finished]);
     for (index, (at, _)) in events[..3].iter().enumerate() {
@@ -140,7 +140,9 @@ async fn a_model_with_nothing_to_say_finishes() {
     let events = answer(Answers::Lines([].into()), &[(Role::Caller, "hello")]).await;
     assert_eq!(
         events[0].1,
-        llm::Event::Finished { usage: llm::Usage { input_tokens: Some(1), output_tokens: Some(0) } }
+        llm::Event::Finished {
+            usage: llm::Usage { input_tokens: Some(1), output_tokens: Some(0), ..llm::Usage::default() }
+        }
     );
 }
 

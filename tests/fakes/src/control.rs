@@ -5,15 +5,10 @@ use std::sync::Arc;
 use axum::extract::{Query, State as Of};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use hyper::StatusCode;
+use serde_json::Value;
 
-use crate::{Plan, Seen, Service, State};
-
-#[derive(serde::Deserialize)]
-struct Wanted {
-    service: Service,
-    #[serde(flatten)]
-    plan: Plan,
-}
+use crate::{Seen, Service, State};
 
 #[derive(serde::Deserialize)]
 struct Looked {
@@ -25,8 +20,12 @@ pub fn routes() -> Router<Arc<State>> {
 }
 
 /// `{"service": "openai_chat", "fault": {"fault": "drop", "after": 3}, "times": 1}`.
-async fn plan(Of(state): Of<Arc<State>>, Json(wanted): Json<Wanted>) {
-    state.plan(wanted.service, wanted.plan);
+async fn plan(Of(state): Of<Arc<State>>, Json(mut wanted): Json<Value>) -> Result<(), (StatusCode, String)> {
+    let wrong = |error: serde_json::Error| (StatusCode::BAD_REQUEST, error.to_string());
+    let service = wanted.as_object_mut().and_then(|wanted| wanted.remove("service"));
+    let service = serde_json::from_value(service.unwrap_or_default()).map_err(wrong)?;
+    state.plan(service, serde_json::from_value(wanted).map_err(wrong)?);
+    Ok(())
 }
 
 async fn seen(Of(state): Of<Arc<State>>, Query(looked): Query<Looked>) -> Json<Vec<Seen>> {

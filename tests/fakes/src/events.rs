@@ -84,8 +84,14 @@ enum What {
 impl Wire {
     /// Takes an accepted socket over.
     pub fn new(socket: Socket, turn: Turn, dialect: Dialect) -> Self {
+        Self::with_room(socket, turn, dialect, WAITING_MAX)
+    }
+
+    /// The same, but writing to it waits while so many messages wait to be sent: for who may have to take back what
+    /// was not sent yet.
+    pub fn with_room(socket: Socket, turn: Turn, dialect: Dialect, waiting_max: usize) -> Self {
         let (sink, incoming) = socket.split();
-        let (sender, items) = mpsc::channel(WAITING_MAX);
+        let (sender, items) = mpsc::channel(waiting_max);
         let (line_is, line) = watch::channel(Line::Open);
         let writer = Writer {
             sink,

@@ -13,12 +13,17 @@ pub mod code;
 mod control;
 pub mod events;
 pub mod http;
+pub mod llm;
 pub mod plan;
-mod serve;
+pub mod serve;
 pub mod socket;
+pub mod sse;
+pub mod stt;
+mod tts;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -49,6 +54,9 @@ pub struct State {
     plans: Mutex<HashMap<Service, Plan>>,
     connections: Mutex<HashMap<Service, u32>>,
     seen: Mutex<Vec<Seen>>,
+    seed: AtomicU64,
+    /// Lines of the plan that were heard in whole recordings.
+    lines: AtomicUsize,
 }
 
 /// One connection or request, with what is planned for it.
@@ -69,11 +77,16 @@ impl State {
             plans: Mutex::default(),
             connections: Mutex::default(),
             seen: Mutex::default(),
+            seed: AtomicU64::default(),
+            lines: AtomicUsize::new(0),
         }
     }
 
     /// Plans what the next connections of a service do.
-    pub fn plan(&self, service: Service, plan: Plan) {
+    pub fn plan(&self, service: Service, mut plan: Plan) {
+        if plan.seed == 0 {
+            plan.seed = self.seed.load(Ordering::Relaxed);
+        }
         locked(&self.plans).insert(service, plan);
     }
 
@@ -89,6 +102,16 @@ impl State {
         let turn = Turn { service, connection, plan, state: Arc::clone(self) };
         turn.note("open", path);
         turn
+    }
+
+    /// How many lines were heard in whole recordings.
+    fn lines(&self) -> usize {
+        self.lines.load(Ordering::Relaxed)
+    }
+
+    /// So many were, by now.
+    fn heard_lines(&self, lines: usize) {
+        self.lines.store(lines, Ordering::Relaxed);
     }
 
     /// Everything that came at a service, in order.
@@ -146,6 +169,11 @@ impl Fakes {
         format!("http://{}/{vendor}", self.address)
     }
 
+    /// The seed of later plans that have none (or 0).
+    pub fn seed(&self, seed: u64) {
+        self.state.seed.store(seed, Ordering::Relaxed);
+    }
+
     /// Plans what the next connections of a service do.
     pub fn plan(&self, service: Service, plan: Plan) {
         self.state.plan(service, plan);
@@ -165,7 +193,12 @@ impl Drop for Fakes {
 
 /// Every path of every vendor. A vendor is one line.
 fn routes(state: Arc<State>) -> Router {
-    Router::new().merge(control::routes()).with_state(state)
+    Router::new()
+        .merge(control::routes())
+        .merge(stt::routes())
+        .merge(llm::routes())
+        .merge(tts::routes())
+        .with_state(state)
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -89,7 +89,7 @@ pub enum Fault {
 
 /// What the connections of a service do.
 #[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct Plan {
     /// How they fail.
     pub fault: Option<Fault>,
@@ -108,7 +108,8 @@ pub struct Plan {
     /// Seed of the jitter.
     pub seed: u64,
     /// Transcribers: what each voiced stretch without a code (`code`) is heard as, in turn, from the first again after
-    /// the last. Models: what they answer, in turn (by the count of assistant messages in the request). Empty:
+    /// the last; each connection begins with the first, while recordings that are posted go on where the last one ended.
+    /// Where codes were heard, or only `words` are planned, a stretch under 600 ms is what is left of a code, and nothing. Models: what they answer, in turn (by the count of assistant messages in the request). Empty:
     /// transcribers hear `hello`, models answer `You said: ` and the last user message.
     pub lines: Vec<String>,
     /// Transcribers: the word for each code that is heard in the audio; a code beyond the list is `word` and its number.
@@ -119,7 +120,7 @@ pub struct Plan {
 
 /// A tool call a model makes.
 #[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct ToolPlan {
     /// Made in answer to a user message that contains this and has no tool result after it. Empty: to any.
     pub when: String,

@@ -112,6 +112,42 @@ fn a3_the_call_ends_for_the_kind_of_provider_that_failed() {
 }
 
 #[test]
+fn a3_no_reply_is_given_up_while_a_fallback_may_still_answer() {
+    let mut policy = model();
+    policy.budgets = Budgets::default().around(3, 1);
+    let mut call = Session::new(policy);
+    call.answer(7_400, "At nine.").answer(7_400, "On Sunday at ten.");
+    let failed = |left| Input::ProviderFailed {
+        kind: ProviderKind::LanguageModel,
+        reply: Some(ReplyId(1)),
+        message: "no first token".into(),
+        fallback_left: left,
+    };
+    let switched = Input::ProviderSwitched {
+        kind: ProviderKind::LanguageModel,
+        from: "one".into(),
+        to: "two".into(),
+        reason: "no first token".into(),
+    };
+    call.says(1_000, 1_500, "when do you open").says(14_000, 14_500, "and on Sunday");
+    call.post(4_400, failed(true)).post(4_410, switched).run(40_000);
+    call.in_order(&[
+        "failed language_model",
+        "switched language_model one two",
+        "say r1 At nine.",
+        "over r1 heard",
+        "over r2 heard",
+    ]);
+    call.never("missed first_token").never("reply r3 apology");
+    assert_eq!(Budgets::default().around(1, 1), Budgets::default());
+    let voices = Budgets::default().around(1, 2);
+    assert_eq!(
+        (voices.first_audio, voices.stalled_audio),
+        (Duration::from_millis(3_500), Duration::from_millis(2_800))
+    );
+}
+
+#[test]
 fn a7_silence_of_a_caller_whose_audio_never_came_has_a_reason_of_its_own() {
     let ends = |came: Option<Input>| {
         let mut policy = model();

@@ -31,6 +31,13 @@ pub fn model() -> Policy {
     }
 }
 
+/// An agent with a model that begins its answers early.
+pub fn eager() -> Policy {
+    let mut policy = model();
+    policy.turn_taking.speculation = true;
+    policy
+}
+
 /// An agent with a model that greets with these words.
 pub fn greeting(words: &str) -> Policy {
     let mut policy = model();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parlance_conversation::*;
 use serde_json::json;
 
-use crate::agents::{booking, greeting, model};
+use crate::agents::{booking, eager, greeting, model};
 use crate::session::{Answer, Session};
 
 /// What a journal keeps of a call: its decisions, as JSON and back.
@@ -198,4 +198,14 @@ fn of_an_empty_past_comes_a_new_call() {
     call.run(2_000);
     call.in_order(&["reply r1 greeting", "say r1 Hello."]);
     assert!(Past::default().is_empty() && model().tools.len() == 2);
+}
+
+#[test]
+fn an_answer_that_was_begun_and_dropped_before_the_engine_was_lost_leaves_its_number_unused() {
+    let mut call = Session::new(eager());
+    call.says(1_000, 1_500, "book a table").run(1_700);
+    call.in_order(&["guess r1 t1"]).never("ended t1");
+    let mut again = goes_on(eager(), &past(&call), 5_000);
+    again.answer(100, "Sorry, where were we?").run(9_000);
+    again.in_order(&["reply r2 answer", "over r2 heard"]);
 }

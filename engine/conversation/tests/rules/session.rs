@@ -48,6 +48,8 @@ pub struct Session {
     pub actions: Vec<(u64, Action)>,
     pub facts: Vec<(Now, Input)>,
     pub answers: VecDeque<Answer>,
+    /// Instead of these: what the model answers to a context, always the same.
+    pub answers_by: Option<fn(&[Message]) -> Answer>,
     /// From text to audio.
     pub voice_delay: Option<u64>,
     /// How much later each further segment of a reply is.
@@ -87,6 +89,7 @@ impl Session {
             actions: Vec::new(),
             facts: Vec::new(),
             answers: VecDeque::new(),
+            answers_by: None,
             voice_delay: Some(200),
             voice_gap: 0,
             per_letter: 60,
@@ -244,7 +247,7 @@ impl Session {
 
     fn carry_out(&mut self, now: u64, action: Action) {
         match action {
-            Action::StartReply { reply, .. } => self.ask_model(now, reply),
+            Action::StartReply { reply, context, .. } => self.ask_model(now, reply, &context),
             Action::Synthesize { reply, segment, text } => self.voice_text(now, reply, segment, &text),
             Action::ReleaseReply { reply } => self.playouts.entry(reply).or_default().released = true,
             Action::HoldPlayout { reply } => self.playouts.entry(reply).or_default().held = true,
@@ -267,8 +270,9 @@ impl Session {
         }
     }
 
-    fn ask_model(&mut self, now: u64, reply: ReplyId) {
-        let Some(answer) = self.answers.pop_front() else { return };
+    fn ask_model(&mut self, now: u64, reply: ReplyId, context: &[Message]) {
+        let answer = self.answers_by.map(|answer| answer(context)).or_else(|| self.answers.pop_front());
+        let Some(answer) = answer else { return };
         let at = now + answer.delay;
         if !answer.text.is_empty() {
             self.post(at, Input::ReplyText { reply, text: answer.text });
@@ -280,7 +284,7 @@ impl Session {
                 call_id: format!("c{i}"),
                 tool,
                 arguments,
-                signature: None,
+                signature: Some(format!("sig{i}")),
             };
             let calls = answer.tools.into_iter().enumerate().map(call).collect();
             self.post(at, Input::ReplyWantsTools { reply, calls });
@@ -402,7 +406,8 @@ fn name(value: impl Serialize) -> String {
 /// An action as one line.
 pub fn show(action: &Action) -> String {
     match action {
-        Action::StartReply { reply, .. } => format!("ask {reply}"),
+        Action::StartReply { reply, speculative: false, .. } => format!("ask {reply}"),
+        Action::StartReply { reply, speculative: true, .. } => format!("ask early {reply}"),
         Action::CancelReply { reply } => format!("cancel {reply}"),
         Action::ReleaseReply { reply } => format!("release {reply}"),
         Action::Synthesize { reply, text, .. } => format!("say {reply} {text}"),

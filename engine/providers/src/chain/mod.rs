@@ -4,6 +4,13 @@
 //! at [`stt`], [`llm`] and [`tts`].
 
 mod health;
+mod joint;
+mod llm;
+mod order;
+mod phrases;
+mod replay;
+mod stt;
+mod tts;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +19,7 @@ use crate::audio::Converters;
 use crate::llm::LanguageModel;
 use crate::notes::Notes;
 use crate::stt::SpeechToText;
-use crate::tts::{self, Speaker, TextToSpeech};
+use crate::tts::{Settings, Speaker, TextToSpeech};
 use crate::{Error, ErrorKind};
 
 pub use health::{Health, Latency, Look, State};
@@ -28,7 +35,7 @@ pub struct Budgets {
     pub first_audio: Duration,
     /// Between two pieces of a voice's audio, while less has come than was played. Default 800 ms.
     pub stalled_audio: Duration,
-    /// A transcriber that is fed voice and tells nothing. Default 3 s.
+    /// A transcriber that is fed voice and tells nothing. Default 2 s.
     pub mute: Duration,
     /// Starts a second model or voice beside one that is slower than it usually is. Default off.
     pub hedging: bool,
@@ -41,7 +48,7 @@ impl Default for Budgets {
             stalled_token: Duration::from_millis(2_500),
             first_audio: Duration::from_millis(1_500),
             stalled_audio: Duration::from_millis(800),
-            mute: Duration::from_secs(3),
+            mute: Duration::from_secs(2),
             hedging: false,
         }
     }
@@ -99,31 +106,33 @@ fn nobody_left(of: &str) -> Error {
 /// [`ErrorKind::NotInstalled`] when there is no candidate.
 pub fn stt(
     candidates: Vec<Listening>,
-    _converters: Converters,
-    _setup: Setup,
+    converters: Converters,
+    setup: Setup,
 ) -> Result<Arc<dyn SpeechToText>, Error> {
-    let first = candidates.into_iter().next().ok_or_else(|| nobody_left("transcriber"))?;
-    Ok(first.provider)
+    if candidates.is_empty() {
+        return Err(nobody_left("transcriber"));
+    }
+    Ok(Arc::new(stt::Chain::new(candidates, converters, setup)))
 }
 
 /// A model of `candidates`, best first. A request's own model is not looked at.
 ///
 /// # Errors
 /// [`ErrorKind::NotInstalled`] when there is no candidate.
-pub fn llm(candidates: Vec<Thinking>, _setup: Setup) -> Result<Arc<dyn LanguageModel>, Error> {
-    let first = candidates.into_iter().next().ok_or_else(|| nobody_left("language model"))?;
-    Ok(first.provider)
+pub fn llm(candidates: Vec<Thinking>, setup: Setup) -> Result<Arc<dyn LanguageModel>, Error> {
+    if candidates.is_empty() {
+        return Err(nobody_left("language model"));
+    }
+    Ok(Arc::new(llm::Chain::new(candidates, setup)))
 }
 
 /// A voice of `candidates`, best first, ready for a call. The settings' own voice and model are not looked at.
 ///
 /// # Errors
 /// [`ErrorKind::NotInstalled`] when there is no candidate.
-pub fn tts(
-    candidates: Vec<Speaking>,
-    settings: tts::Settings,
-    _setup: Setup,
-) -> Result<Box<dyn Speaker>, Error> {
-    let first = candidates.into_iter().next().ok_or_else(|| nobody_left("voice"))?;
-    first.provider.open(tts::Settings { voice: first.voice, model: first.model, ..settings })
+pub fn tts(candidates: Vec<Speaking>, settings: Settings, setup: Setup) -> Result<Box<dyn Speaker>, Error> {
+    if candidates.is_empty() {
+        return Err(nobody_left("voice"));
+    }
+    Ok(Box::new(tts::Chain::open(candidates, settings, setup)?))
 }

@@ -1,4 +1,18 @@
 //! Language models: a context in, text and tool calls out.
+//!
+//! Here is what all of them have in common for those who ask; a vendor's folder knows how it is asked. What vendors
+//! share: [`answering`] runs an answer over HTTP, [`telling`] passes it on, [`context`] and [`calls`] put right what
+//! goes in and what comes out.
+
+mod answering;
+mod anthropic;
+mod bodies;
+mod calls;
+mod context;
+mod gemini;
+mod openai;
+mod telling;
+mod thinking;
 
 use std::sync::Arc;
 
@@ -6,7 +20,8 @@ use crate::Error;
 use crate::registry::Service;
 
 /// The language models with a vendor behind them. One line each.
-pub const SERVICES: &[Service] = &[];
+pub const SERVICES: &[Service] =
+    &[openai::chat::SERVICE, openai::responses::SERVICE, anthropic::SERVICE, gemini::SERVICE];
 
 /// Who said a message of the context.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -42,7 +57,8 @@ pub struct ToolCall {
     pub id: String,
     /// The tool's name.
     pub name: String,
-    /// Arguments as the model gave them.
+    /// Arguments as the model gave them: an object. A string holds what is none, as where the model was cut off in
+    /// the middle of them: the tool is not to be run, and the model to be told.
     pub arguments: serde_json::Value,
     /// What the vendor wants back with the call, opaque (Gemini's thought signature). Absent: nothing.
     #[serde(default)]
@@ -81,9 +97,11 @@ pub struct Request {
 /// Tokens of one answer, where the vendor counts them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Tokens read.
+    /// Tokens read, those from the vendor's cache among them.
     pub input_tokens: Option<u32>,
-    /// Tokens written.
+    /// Tokens of those that came from the vendor's cache, which cost less.
+    pub cached_tokens: Option<u32>,
+    /// Tokens written, those of thoughts among them.
     pub output_tokens: Option<u32>,
 }
 

@@ -71,7 +71,7 @@ impl LanguageModel for ScriptedLlm {
             if tokens == 0 {
                 sleep_until(first).await;
             }
-            let usage = Usage { input_tokens: Some(read), output_tokens: Some(tokens) };
+            let usage = Usage { input_tokens: Some(read), output_tokens: Some(tokens), ..Usage::default() };
             sink(Event::Finished { usage });
         });
         Ok(Box::new(Running(tell)))

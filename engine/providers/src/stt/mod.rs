@@ -39,6 +39,9 @@ pub struct Transcript {
 /// What a transcriber tells. Delivered through the [`Sink`] in the order it happened.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
+    /// The vendor has accepted the stream; told at most once, before anything else. Providers on this machine don't
+    /// tell it.
+    Opened,
     /// The best guess so far for audio that is not yet settled. May be shed when the call is busy.
     Interim(Transcript),
     /// Settled words, to be appended to the turn. Never shed.

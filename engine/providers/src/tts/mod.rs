@@ -1,16 +1,34 @@
 //! Text to speech: a sentence in, audio and word times out.
 
+pub mod cartesia;
+pub mod deepgram;
+pub mod elevenlabs;
 pub mod espeak;
 pub mod flite;
+pub mod openai;
+pub mod voices;
+
+mod letters;
+mod line;
+mod requested;
+mod sentence;
 
 use std::sync::Arc;
+
+use futures_util::future::{BoxFuture, FutureExt, ready};
 
 use crate::Error;
 use crate::audio::AudioFormat;
 use crate::registry::Service;
 
 /// The voices with a vendor behind them. One line each.
-pub const SERVICES: &[Service] = &[];
+pub const SERVICES: &[Service] = &[
+    elevenlabs::multi::SERVICE,
+    elevenlabs::http::SERVICE,
+    cartesia::SERVICE,
+    deepgram::SERVICE,
+    openai::SERVICE,
+];
 
 /// Where a spoken word lies in its sentence's audio.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -111,6 +129,14 @@ pub trait TextToSpeech: Send + Sync {
         false
     }
 
+    /// The voices it has for this account, asked of it; within 5 s. One that can't be asked gives [`Self::voices`].
+    ///
+    /// # Errors
+    /// Any kind, when the vendor refuses or does not answer.
+    fn list(&self) -> BoxFuture<'_, Result<Vec<VoiceInfo>, Error>> {
+        ready(Ok(self.voices())).boxed()
+    }
+
     /// Gets ready for a call: opens what it needs in the background, so that the first sentence waits for no
     /// handshake. Trouble shows when a sentence is spoken.
     ///
@@ -128,7 +154,7 @@ pub trait Speaker: Send {
     /// [`crate::ErrorKind::Invalid`] for text it can't speak, such as none.
     fn speak(&mut self, text: &str, sink: Sink) -> Result<Speech, Error>;
 
-    /// Whether the next sentence is spoken by another voice after this one has failed.
+    /// Whether the next sentence would be spoken although this one failed: by another voice, or this one again.
     fn has_another(&self) -> bool {
         false
     }
@@ -162,6 +188,15 @@ pub(crate) struct EachAlone<F> {
 }
 
 impl Sound {
+    /// How long it is, microseconds.
+    pub fn length_us(&self) -> u64 {
+        let (samples, rate) = match self {
+            Self::Pcm16 { sample_rate_hz, samples } => (samples.len(), *sample_rate_hz),
+            Self::MuLaw(bytes) => (bytes.len(), 8_000),
+        };
+        samples as u64 * 1_000_000 / u64::from(rate.max(1))
+    }
+
     /// PCM at this rate.
     pub fn pcm16(sample_rate_hz: u32, samples: impl Into<Vec<i16>>) -> Self {
         Self::Pcm16 { sample_rate_hz, samples: samples.into() }

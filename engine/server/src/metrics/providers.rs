@@ -139,7 +139,7 @@ mod tests {
         }
         let error = Error::new("elevenlabs", ErrorKind::RateLimited, "too many");
         metrics.providers.noted(&Note::Failed { kind: Kind::Tts, provider: "elevenlabs", error });
-        let usage = Usage { input_tokens: Some(7), output_tokens: None };
+        let usage = Usage { input_tokens: Some(7), ..Usage::default() };
         metrics.providers.noted(&Note::ThrownAway {
             kind: Kind::Llm,
             provider: "openai",

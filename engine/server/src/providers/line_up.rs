@@ -167,8 +167,9 @@ impl Services {
 
     fn default_voice(&self, opened: &Opened<dyn parlance_providers::tts::TextToSpeech>) -> String {
         let set = self.settings.voice(opened.name).map(str::to_owned);
+        // A vendor's own default depends on the language; it is left to it.
         let own = || opened.provider.voices().into_iter().next().map(|voice| voice.id);
-        set.or_else(own).unwrap_or_default()
+        set.or_else(|| own().filter(|_| opened.vendor.is_none())).unwrap_or_default()
     }
 }
 

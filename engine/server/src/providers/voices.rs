@@ -2,15 +2,12 @@
 
 use std::sync::Arc;
 
-use parlance_providers::registry::{Kind, services};
-use parlance_providers::tts::TextToSpeech;
+use parlance_providers::tts::{TextToSpeech, voices};
 
 use super::services::Opened;
 
 /// Voices named in the message about an unknown one.
 const NAMED_MAX: usize = 40;
-/// Names of the voices' providers that need no account.
-const LOCAL: [&str; 3] = ["flite", "espeak-ng", "script"];
 
 /// The voices that can be named.
 #[derive(Clone, Default)]
@@ -38,46 +35,48 @@ impl Voices {
         Self { providers: opened.iter().map(|it| (it.name, it.provider.clone())).collect() }
     }
 
-    /// What `id` means.
+    /// What `id` means: a listed voice, or what names, aliases and the look of ids tell.
     ///
     /// # Errors
     /// What is wrong with it, completing a field's name.
     pub fn resolve(&self, id: &str) -> Result<Meant, String> {
-        if let Some((name, voice)) = id.split_once('/').or_else(|| id.split_once(':'))
-            && let Some(known) = known_providers().find(|known| *known == name)
-        {
-            let Some((provider, voices)) = self.providers.iter().find(|(name, _)| *name == known) else {
-                return Ok(Meant::NotConfigured(known.to_owned()));
-            };
-            let fits = voice.is_empty() || voices.takes_unlisted_voices() || lists(voices, voice);
-            let found = Meant::Voice { provider, voice: voice.to_owned() };
-            return if fits { Ok(found) } else { Err(self.unknown(id)) };
+        let (prefix, rest) = id.split_once(['/', ':']).unwrap_or_default();
+        let own = |name: &str, voices: &Arc<dyn TextToSpeech>| match prefix == name {
+            true if rest.is_empty() || lists(voices, rest) => Some(rest),
+            _ => lists(voices, id).then_some(id),
+        };
+        let listed = self.providers.iter().find_map(|(name, voices)| Some((*name, own(name, voices)?)));
+        if let Some((provider, voice)) = listed {
+            return Ok(Meant::Voice { provider, voice: voice.to_owned() });
         }
-        let listed = self.providers.iter().find(|(_, voices)| lists(voices, id));
-        let any = || self.providers.iter().find(|(_, voices)| voices.takes_unlisted_voices());
-        match listed.or_else(any) {
-            Some((provider, _)) => Ok(Meant::Voice { provider, voice: id.to_owned() }),
-            None => Err(self.unknown(id)),
+        let names: Vec<&str> = self.providers.iter().map(|(name, _)| *name).collect();
+        let found = if names.is_empty() { None } else { voices::resolve(id, &names).ok() };
+        if let Some(choice) = found
+            && let Some((provider, voices)) = self.providers.iter().find(|(name, _)| *name == choice.service)
+            && (voices.takes_unlisted_voices() || lists(voices, &choice.voice))
+        {
+            return Ok(Meant::Voice { provider, voice: choice.voice });
+        }
+        let elsewhere = voices::resolve(id, &[]);
+        let is_there = |service: &str| names.contains(&service);
+        match elsewhere {
+            Ok(choice) if !is_there(&choice.service) => Ok(Meant::NotConfigured(choice.service)),
+            Ok(_) => Err(self.unknown(id, &[])),
+            Err(unknown) => Err(self.unknown(id, &unknown.nearest)),
         }
     }
 
-    fn unknown(&self, id: &str) -> String {
-        let known: Vec<String> = self
-            .providers
-            .iter()
-            .flat_map(|(_, voices)| voices.voices())
-            .map(|voice| voice.id)
-            .take(NAMED_MAX)
-            .collect();
-        format!("`{id}` is not known; known are: {}", known.join(", "))
+    fn unknown(&self, id: &str, nearest: &[String]) -> String {
+        let known = self.providers.iter().flat_map(|(_, voices)| voices.voices());
+        let known: Vec<String> = known.map(|voice| voice.id).take(NAMED_MAX).collect();
+        let near = match nearest {
+            [] => String::new(),
+            names => format!("near it are {}; ", names.join(", ")),
+        };
+        format!("`{id}` is not known; {near}known are: {}", known.join(", "))
     }
 }
 
 fn lists(voices: &Arc<dyn TextToSpeech>, id: &str) -> bool {
     voices.voices().iter().any(|voice| voice.id == id)
-}
-
-fn known_providers() -> impl Iterator<Item = &'static str> {
-    let vendors = services().filter(|service| service.kind() == Kind::Tts).map(|service| service.name);
-    vendors.chain(LOCAL)
 }

@@ -72,12 +72,12 @@ impl Session {
             return;
         };
         let post = self.post.clone();
-        let sink: llm::Sink = std::sync::Arc::new(move |event| post.post(Posted::Model { reply, event }));
+        let id = self.requests.make_id();
+        let sink: llm::Sink =
+            std::sync::Arc::new(move |event| post.post(Posted::Model { reply, request: id, event }));
         let request = llm::Request { messages: model_messages(context), ..self.asking.clone() };
         match model.respond(request, sink) {
-            Ok(response) => {
-                self.responses.insert(reply, response);
-            }
+            Ok(response) => self.requests.begun(reply, id, response),
             Err(error) => self.model_failed(reply, error.to_string()),
         }
     }
@@ -98,7 +98,7 @@ impl Session {
     }
 
     fn cancel_reply(&mut self, reply: ReplyId) {
-        self.responses.remove(&reply);
+        self.requests.cancel(reply);
         let failure = self.voice.cancel(reply);
         self.voice_failed(failure);
         let now = self.clock.now();

@@ -6,9 +6,11 @@ use parlance_conversation::{
 use parlance_providers::registry::Kind;
 use parlance_providers::{Error, llm, stt, tts};
 
-/// A transcriber's event. Its times count samples of the call's audio from `audio_start`.
-pub fn heard(event: stt::Event, audio_start: CallTime) -> Input {
-    match event {
+/// A transcriber's event, if it is one for the conversation. Its times count samples of the call's audio from
+/// `audio_start`.
+pub fn heard(event: stt::Event, audio_start: CallTime) -> Option<Input> {
+    Some(match event {
+        stt::Event::Opened => return None,
         stt::Event::Interim(transcript) => words(TranscriptKind::Interim, transcript, audio_start),
         stt::Event::Slice(transcript) => words(TranscriptKind::Slice, transcript, audio_start),
         stt::Event::Turn(signal) => Input::ProviderTurn { signal: turn_signal(signal) },
@@ -18,7 +20,7 @@ pub fn heard(event: stt::Event, audio_start: CallTime) -> Input {
             message: error.to_string(),
             fallback_left: false,
         },
-    }
+    })
 }
 
 /// A model's event for a reply.

@@ -12,6 +12,8 @@ use parlance_providers::notes::{Note, Notes};
 use parlance_providers::{llm, stt, tts};
 use tokio::sync::mpsc;
 
+use super::requests::RequestId;
+
 /// Items the inbox holds. A call posts about 30 a second at its busiest, so this is many seconds' worth.
 const CAPACITY: usize = 1_024;
 /// Interims are shed when fewer places than this are left.
@@ -34,6 +36,8 @@ pub enum Posted {
     Model {
         /// The reply.
         reply: ReplyId,
+        /// Which request for it.
+        request: RequestId,
         /// What the model told.
         event: llm::Event,
     },

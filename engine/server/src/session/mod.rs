@@ -23,6 +23,7 @@ pub mod playout;
 pub mod record;
 pub mod rehearsal;
 mod reply_audio;
+pub mod requests;
 pub mod run;
 pub mod telling;
 pub mod usage;

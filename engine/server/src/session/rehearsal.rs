@@ -24,6 +24,7 @@ use super::carry_out::model_messages;
 use super::clock::Clock;
 use super::facts;
 use super::inbox::{Inbox, Posted};
+use super::requests::Requests;
 use crate::convert::{event, json};
 use crate::tools::TestRuns;
 
@@ -60,7 +61,7 @@ pub struct Rehearsal {
     inbox: Inbox,
     model: Option<Arc<dyn llm::LanguageModel>>,
     asking: llm::Request,
-    responses: HashMap<ReplyId, llm::Response>,
+    requests: Requests,
     runs: Option<TestRuns>,
     tools: HashMap<InvocationId, (String, Value)>,
     audio: HashMap<ReplyId, Audio>,
@@ -98,7 +99,7 @@ impl Rehearsal {
             inbox: Inbox::default(),
             model,
             asking,
-            responses: HashMap::new(),
+            requests: Requests::default(),
             runs,
             tools: HashMap::new(),
             audio: HashMap::new(),
@@ -150,7 +151,7 @@ impl Rehearsal {
             self.facts.push_back(fact);
             return true;
         }
-        if !self.responses.is_empty() || !self.tools.is_empty() {
+        if !self.requests.is_empty() || !self.tools.is_empty() {
             self.wait().await;
             return true;
         }
@@ -183,11 +184,10 @@ impl Rehearsal {
 
     fn posted(&mut self, posted: Posted) {
         match posted {
-            Posted::Model { reply, event } => {
-                if matches!(event, llm::Event::Finished { .. } | llm::Event::Failed(_)) {
-                    self.responses.remove(&reply);
+            Posted::Model { reply, request, event } => {
+                if self.requests.told(reply, request, &event) {
+                    self.facts.push_back(facts::modelled(reply, event));
                 }
-                self.facts.push_back(facts::modelled(reply, event));
             }
             Posted::Tool { invocation, outcome } => self.tool_ended(invocation, outcome, true),
             Posted::Provider(_)
@@ -231,7 +231,7 @@ impl Rehearsal {
         match action {
             Action::StartReply { reply, context, .. } => self.start_reply(reply, context),
             Action::CancelReply { reply } | Action::FlushPlayout { reply } => {
-                self.responses.remove(&reply);
+                self.requests.cancel(reply);
                 self.audio.remove(&reply);
             }
             Action::ReleaseReply { reply } => {
@@ -259,16 +259,15 @@ impl Rehearsal {
 
     fn start_reply(&mut self, reply: ReplyId, context: Vec<Message>) {
         let post = self.inbox.post();
-        let sink: llm::Sink = Arc::new(move |event| post.post(Posted::Model { reply, event }));
+        let id = self.requests.make_id();
+        let sink: llm::Sink = Arc::new(move |event| post.post(Posted::Model { reply, request: id, event }));
         let request = llm::Request { messages: model_messages(context), ..self.asking.clone() };
         let started = match &self.model {
             Some(model) => model.respond(request, sink).map_err(|error| error.to_string()),
             None => Err("the engine has no language model".to_owned()),
         };
         match started {
-            Ok(response) => {
-                self.responses.insert(reply, response);
-            }
+            Ok(response) => self.requests.begun(reply, id, response),
             Err(message) => self.facts.push_back(Input::ProviderFailed {
                 kind: ProviderKind::LanguageModel,
                 reply: Some(reply),

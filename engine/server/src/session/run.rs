@@ -3,7 +3,7 @@
 //! Never awaits what it starts: everybody answers through the inbox. One look round each turn of the loop
 //! sends the frames that are due and tells how far the far end has played.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +29,7 @@ use super::inbox::{Inbox, Post, Posted};
 use super::journal::{CLOSE_WAIT, Closing, Record};
 use super::playout::{Playout, Progress};
 use super::record::Recording;
+use super::requests::Requests;
 use super::telling::CallJournal;
 use super::usage::{Names, Tally};
 use super::voice::Voice;
@@ -69,7 +70,7 @@ pub struct Session {
     pub(super) playout: Playout,
     pub(super) voice: Voice,
     pub(super) model: Option<Arc<dyn llm::LanguageModel>>,
-    pub(super) responses: HashMap<ReplyId, llm::Response>,
+    pub(super) requests: Requests,
     pub(super) toolbox: Toolbox,
     pub(super) journal: CallJournal,
     pub(super) recording: Option<Recording>,
@@ -142,7 +143,7 @@ impl Session {
             playout: parts.playout,
             voice: parts.voice,
             model: parts.model,
-            responses: HashMap::new(),
+            requests: Requests::default(),
             toolbox: parts.toolbox,
             journal: parts.journal,
             recording: parts.recording,
@@ -289,15 +290,18 @@ impl Session {
 
     fn posted(&mut self, posted: Posted) {
         match posted {
-            Posted::Heard(event) => self.feed(facts::heard(event, self.caller_audio.start())),
-            Posted::Model { reply, event } => {
+            Posted::Heard(event) => {
+                if let Some(fact) = facts::heard(event, self.caller_audio.start()) {
+                    self.feed(fact);
+                }
+            }
+            Posted::Model { reply, request, event } => {
                 if let llm::Event::Finished { usage } = &event {
                     self.tally.answered(*usage);
                 }
-                if matches!(event, llm::Event::Finished { .. } | llm::Event::Failed(_)) {
-                    self.responses.remove(&reply);
+                if self.requests.told(reply, request, &event) {
+                    self.feed(facts::modelled(reply, event));
                 }
-                self.feed(facts::modelled(reply, event));
             }
             Posted::Voice { reply, segment, event } => self.voiced(reply, segment, event),
             Posted::Provider(note) => self.noted(note),

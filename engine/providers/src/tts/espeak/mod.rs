@@ -4,7 +4,7 @@
 //! from its standard output. It tells no word times; the engine estimates them. Dropping a
 //! sentence kills its program. Enter at [`Espeak`]; the stream's head is read in `wav`.
 
-mod wav;
+pub(super) mod wav;
 
 use std::process::Stdio;
 use std::sync::Arc;

@@ -5,19 +5,19 @@
 
 /// What the stream holds and where its samples begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Head {
+pub(in crate::tts) struct Head {
     /// Bytes before the first sample.
-    pub(super) length: usize,
-    pub(super) sample_rate_hz: u32,
-    pub(super) channels: u16,
-    pub(super) bits: u16,
+    pub(in crate::tts) length: usize,
+    pub(in crate::tts) sample_rate_hz: u32,
+    pub(in crate::tts) channels: u16,
+    pub(in crate::tts) bits: u16,
 }
 
 /// A stream without samples after so many bytes is no WAV.
 const HEAD_MAX: usize = 4096;
 
 /// The head, or `None` while more bytes are needed.
-pub(super) fn head(bytes: &[u8]) -> Result<Option<Head>, String> {
+pub(in crate::tts) fn head(bytes: &[u8]) -> Result<Option<Head>, String> {
     if bytes.len() < 12 {
         return Ok(None);
     }
@@ -51,7 +51,7 @@ fn format_in(body: &[u8]) -> Option<(u32, u16, u16)> {
 }
 
 /// Little-endian 16-bit samples.
-pub(super) fn samples(bytes: &[u8]) -> Vec<i16> {
+pub(in crate::tts) fn samples(bytes: &[u8]) -> Vec<i16> {
     bytes.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect()
 }
 

@@ -1,0 +1,368 @@
+//! Language models one after another: first useful output within its budget, or the next is asked (A3).
+//!
+//! Before anything was said the next model simply answers instead. When an answer breaks after it has begun, the next
+//! one is told what was said and goes on from there. With hedging a second model starts beside one that is slower than
+//! it usually is; who says something first answers, the other is cancelled.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::{Instant, sleep_until};
+
+use super::joint::{self, Joint, Words};
+use super::{Setup, Thinking};
+use crate::llm::{Event, LanguageModel, Request, Response, Sink, Usage};
+use crate::notes::{Note, Stage};
+use crate::registry::Kind;
+use crate::running::Running;
+use crate::{Error, ErrorKind};
+
+/// A hedge starts no sooner than this.
+const HEDGE_MIN: Duration = Duration::from_millis(200);
+/// A rate limit is waited for so long when nobody else is left.
+const WAIT_MAX: Duration = Duration::from_millis(500);
+
+pub(super) struct Chain {
+    candidates: Vec<Thinking>,
+    setup: Setup,
+}
+
+impl Chain {
+    /// `candidates` is not empty.
+    pub(super) fn new(candidates: Vec<Thinking>, setup: Setup) -> Self {
+        Self { candidates, setup }
+    }
+}
+
+impl LanguageModel for Chain {
+    fn name(&self) -> &'static str {
+        self.candidates[0].provider.name()
+    }
+
+    fn warm(&self) {
+        // The fallbacks too: their first turn is one that is late already.
+        self.candidates.iter().for_each(|candidate| candidate.provider.warm());
+    }
+
+    fn respond(&self, request: Request, sink: Sink) -> Result<Response, Error> {
+        let runtime = tokio::runtime::Handle::try_current()
+            .map_err(|error| Error::new(self.name(), ErrorKind::Unavailable, error.to_string()))?;
+        let names: Vec<_> = self.candidates.iter().map(|candidate| candidate.provider.name()).collect();
+        let order = self.setup.order(Kind::Llm, &names);
+        let (told, events) = unbounded_channel();
+        let answer = Answer {
+            candidates: self.candidates.clone(),
+            setup: self.setup.clone(),
+            waiting: order.into(),
+            running: Vec::new(),
+            attempts: 0,
+            again: self.candidates.len() == 1,
+            request,
+            told,
+            events,
+            sink,
+            said: String::new(),
+            failed: None,
+        };
+        Ok(Box::new(Running(runtime.spawn(answer.give()))))
+    }
+}
+
+/// An attempt under way.
+struct Attempt {
+    number: u32,
+    candidate: usize,
+    since: Instant,
+    words: Words,
+    joint: Joint,
+    bill: Bill,
+    /// In a lock that nobody takes, so that a task may look at an attempt between waits.
+    _response: Mutex<Response>,
+}
+
+/// What an attempt costs, told also when it is dropped.
+struct Bill {
+    setup: Setup,
+    provider: &'static str,
+    model: String,
+    asked: usize,
+    given: usize,
+    used: bool,
+}
+
+impl Bill {
+    /// A token is about four characters.
+    fn estimate(&self) -> Usage {
+        let tokens = |characters: usize| u32::try_from(characters.div_ceil(4)).ok();
+        Usage { input_tokens: tokens(self.asked), output_tokens: tokens(self.given), ..Usage::default() }
+    }
+}
+
+impl Drop for Bill {
+    fn drop(&mut self) {
+        if !self.used {
+            let (kind, provider, usage) = (Kind::Llm, self.provider, self.estimate());
+            (self.setup.notes)(Note::ThrownAway { kind, provider, usage, characters: 0 });
+        }
+    }
+}
+
+struct Answer {
+    candidates: Vec<Thinking>,
+    setup: Setup,
+    waiting: std::collections::VecDeque<usize>,
+    running: Vec<Attempt>,
+    attempts: u32,
+    /// The only candidate may be asked once more.
+    again: bool,
+    request: Request,
+    told: UnboundedSender<(u32, Event)>,
+    events: UnboundedReceiver<(u32, Event)>,
+    sink: Sink,
+    said: String,
+    /// The last failure, and whose.
+    failed: Option<(usize, Error)>,
+}
+
+impl Answer {
+    async fn give(mut self) {
+        loop {
+            if self.running.is_empty() && !self.start().await {
+                let (_, error) =
+                    self.failed.take().unwrap_or_else(|| (0, super::nobody_left("language model")));
+                return (self.sink)(Event::Failed(error));
+            }
+            if self.first_useful().await && self.rest().await {
+                return;
+            }
+        }
+    }
+
+    /// Asks the next candidate. `false` when none is left.
+    async fn start(&mut self) -> bool {
+        while let Some(candidate) = self.waiting.pop_front() {
+            let Thinking { provider, model } = self.candidates[candidate].clone();
+            if let Some((from, error)) = &self.failed {
+                let from = self.candidates[*from].provider.name();
+                let (kind, to, error) = (Kind::Llm, provider.name(), error.clone());
+                (self.setup.notes)(Note::Switched { kind, from, to, error });
+            }
+            let messages = if self.said.is_empty() {
+                self.request.messages.clone()
+            } else {
+                joint::go_on(&self.request.messages, &self.said)
+            };
+            let asked = messages.iter().map(|message| message.text.chars().count()).sum();
+            let request = Request { messages, model: model.clone(), ..self.request.clone() };
+            self.attempts += 1;
+            let (number, told) = (self.attempts, self.told.clone());
+            let sink: Sink = Arc::new(move |event| drop(told.send((number, event))));
+            let since = Instant::now();
+            match provider.respond(request, sink) {
+                Ok(response) => {
+                    let model = model.unwrap_or_default();
+                    let (setup, provider) = (self.setup.clone(), provider.name());
+                    self.running.push(Attempt {
+                        number,
+                        candidate,
+                        since,
+                        words: Words::default(),
+                        joint: Joint::new(&self.said),
+                        bill: Bill { setup, provider, model, asked, given: 0, used: false },
+                        _response: Mutex::new(response),
+                    });
+                    return true;
+                }
+                Err(error) => self.note_failure(candidate, error).await,
+            }
+        }
+        false
+    }
+
+    /// Until one attempt has said something useful; all others are cancelled then. `false` when all have failed.
+    async fn first_useful(&mut self) -> bool {
+        let mut hedge = self.hedge_at();
+        loop {
+            let Some(due) =
+                self.running.iter().map(|attempt| attempt.since + self.setup.budgets.first_token).min()
+            else {
+                return false;
+            };
+            let at = hedge.map_or(due, |hedge| hedge.min(due));
+            tokio::select! {
+                biased;
+                told = self.events.recv() => {
+                    let Some((number, event)) = told else { return false };
+                    let Some(index) = self.running.iter().position(|attempt| attempt.number == number) else { continue };
+                    match event {
+                        Event::Failed(error) => {
+                            let candidate = self.running.remove(index).candidate;
+                            self.note_failure(candidate, error).await;
+                        }
+                        Event::Text(text) if text.trim().is_empty() => {
+                            self.running[index].words.push(&text);
+                        }
+                        event => {
+                            self.choose(index);
+                            if self.forward(event) {
+                                return true;
+                            }
+                            return !self.running.is_empty();
+                        }
+                    }
+                }
+                () = sleep_until(at) => {
+                    if hedge.take().is_some_and(|hedge| hedge <= Instant::now()) {
+                        self.hedge().await;
+                    } else {
+                        self.give_up_late().await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// When a second one starts beside the first.
+    fn hedge_at(&self) -> Option<Instant> {
+        let attempt = self.running.first().filter(|_| self.setup.budgets.hedging && self.said.is_empty())?;
+        self.waiting.front()?;
+        let name = self.candidates[attempt.candidate].provider.name();
+        let half = self.setup.budgets.first_token / 2;
+        let usual = self.setup.health.usual(&self.setup.organisation, Kind::Llm, name, Stage::FirstOutput);
+        Some(attempt.since + usual.unwrap_or(half).clamp(HEDGE_MIN.min(half), half))
+    }
+
+    async fn hedge(&mut self) {
+        // Not a switch: the first may still win.
+        let failed = self.failed.take();
+        self.start().await;
+        self.failed = failed;
+    }
+
+    async fn give_up_late(&mut self) {
+        let (now, budget) = (Instant::now(), self.setup.budgets.first_token);
+        while let Some(index) = self.running.iter().position(|attempt| attempt.since + budget <= now) {
+            let candidate = self.running.remove(index).candidate;
+            let name = self.candidates[candidate].provider.name();
+            let message = format!("nothing said within {} ms", budget.as_millis());
+            self.note_failure(candidate, Error::new(name, ErrorKind::TimedOut, message)).await;
+        }
+    }
+
+    /// This attempt answers.
+    fn choose(&mut self, index: usize) {
+        let chosen = self.running.swap_remove(index);
+        let winner = self.candidates[chosen.candidate].provider.name();
+        for loser in self.running.drain(..) {
+            let loser = self.candidates[loser.candidate].provider.name();
+            (self.setup.notes)(Note::Hedged { kind: Kind::Llm, winner, loser });
+        }
+        self.took(winner, Stage::FirstOutput, chosen.since.elapsed());
+        self.running.push(chosen);
+    }
+
+    /// The rest of the chosen answer. `true` when it is complete; `false` when another attempt must go on.
+    async fn rest(&mut self) -> bool {
+        while let Some(attempt) = self.running.first() {
+            let (number, candidate) = (attempt.number, attempt.candidate);
+            let budget = self.setup.budgets.stalled_token;
+            let event = tokio::select! {
+                biased;
+                told = self.events.recv() => match told {
+                    Some((of, event)) if of == number => event,
+                    Some(_) => continue,
+                    None => return false,
+                },
+                () = sleep_until(Instant::now() + budget) => {
+                    let name = self.candidates[candidate].provider.name();
+                    let message = format!("silent for {} ms in mid-answer", budget.as_millis());
+                    Event::Failed(Error::new(name, ErrorKind::TimedOut, message))
+                }
+            };
+            if let Event::Failed(error) = event {
+                self.running.clear();
+                self.note_failure(candidate, error).await;
+                return false;
+            }
+            if self.forward(event) {
+                return true;
+            }
+        }
+        true
+    }
+
+    /// Gives an event of the chosen attempt on. `true` when the answer is complete.
+    fn forward(&mut self, event: Event) -> bool {
+        let Some(attempt) = self.running.first_mut() else { return true };
+        match event {
+            Event::Text(text) => {
+                attempt.bill.given += text.chars().count();
+                let whole = attempt.words.push(&text);
+                let new = attempt.joint.push(&whole);
+                self.say(new);
+                false
+            }
+            Event::ToolCalls(calls) => {
+                self.say_held();
+                (self.sink)(Event::ToolCalls(calls));
+                // The tools run now; if the rest of the answer breaks, nothing of it is missing.
+                self.waiting.clear();
+                self.again = false;
+                false
+            }
+            Event::Finished { usage } => {
+                self.say_held();
+                if let Some(mut attempt) = self.running.pop() {
+                    attempt.bill.used = true;
+                    let name = self.candidates[attempt.candidate].provider.name();
+                    let told = usage.input_tokens.is_some() || usage.output_tokens.is_some();
+                    let usage = if told { usage } else { attempt.bill.estimate() };
+                    let (kind, provider, model) = (Kind::Llm, name, std::mem::take(&mut attempt.bill.model));
+                    (self.setup.notes)(Note::Used { kind, provider, model, usage, characters: 0 });
+                    self.took(name, Stage::Whole, attempt.since.elapsed());
+                    self.setup.health.succeeded(&self.setup.organisation, Kind::Llm, name);
+                }
+                (self.sink)(Event::Finished { usage });
+                true
+            }
+            Event::Failed(error) => {
+                (self.sink)(Event::Failed(error));
+                true
+            }
+        }
+    }
+
+    fn say_held(&mut self) {
+        let Some(attempt) = self.running.first_mut() else { return };
+        let last = attempt.words.finish();
+        let mut new = attempt.joint.push(&last);
+        new.push_str(&attempt.joint.finish());
+        self.say(new);
+    }
+
+    fn say(&mut self, text: String) {
+        if !text.is_empty() {
+            self.said.push_str(&text);
+            (self.sink)(Event::Text(text));
+        }
+    }
+
+    fn took(&self, provider: &'static str, stage: Stage, time: Duration) {
+        self.setup.health.took(&self.setup.organisation, Kind::Llm, provider, stage, time);
+        (self.setup.notes)(Note::Took { kind: Kind::Llm, provider, stage, time, in_turn: true });
+    }
+
+    async fn note_failure(&mut self, candidate: usize, error: Error) {
+        let provider = self.candidates[candidate].provider.name();
+        self.setup.health.failed(&self.setup.organisation, Kind::Llm, provider, &error);
+        (self.setup.notes)(Note::Failed { kind: Kind::Llm, provider, error: error.clone() });
+        let wait = error.retry_after.unwrap_or_default();
+        let worth_it = !error.kind.is_permanent() && wait <= WAIT_MAX;
+        if self.waiting.is_empty() && self.running.is_empty() && worth_it && std::mem::take(&mut self.again) {
+            tokio::time::sleep(wait).await;
+            self.waiting.push_back(candidate);
+        }
+        self.failed = Some((candidate, error));
+    }
+}

@@ -1,0 +1,416 @@
+//! Voices one after another: first audio within its budget, or the next one says the sentence (A3).
+//!
+//! Before any audio came another voice takes a sentence over unnoticed. One that breaks in the middle is told as failed:
+//! only the conversation knows which words are missing, and asks for them as a sentence of their own, which the next
+//! voice speaks. With hedging a second voice starts beside one that is slower than it usually is.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::{Instant, sleep_until};
+
+use super::phrases::Key;
+use super::{Setup, Speaking};
+use crate::llm::Usage;
+use crate::notes::{Note, Stage};
+use crate::registry::Kind;
+use crate::running::Running;
+use crate::tts::{Event, Settings, Sink, Speaker, Speech};
+use crate::{Error, ErrorKind};
+
+/// A hedge starts no sooner than this.
+const HEDGE_MIN: Duration = Duration::from_millis(150);
+/// A voice that broke is not asked again for so long in this call, while there is another.
+const LEFT_ALONE: Duration = Duration::from_secs(30);
+/// Sentences that may break in a row before the call has no voice.
+const BROKEN_MAX: u32 = 4;
+/// Audio is asked of the next voice so long before what there is has been played.
+const BEFORE_GAP: Duration = Duration::from_millis(300);
+
+pub(super) struct Chain {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    setup: Setup,
+    settings: Settings,
+    candidates: Vec<Speaking>,
+    states: Mutex<States>,
+}
+
+struct States {
+    speakers: Vec<Option<Box<dyn Speaker>>>,
+    left_alone_until: Vec<Option<Instant>>,
+    given_up: Vec<bool>,
+    /// Sentences in a row that broke.
+    broken: u32,
+}
+
+impl Chain {
+    /// `candidates` is not empty. The first that may be asked opens what it needs now.
+    pub(super) fn open(candidates: Vec<Speaking>, settings: Settings, setup: Setup) -> Result<Self, Error> {
+        let count = candidates.len();
+        let states = States {
+            speakers: (0..count).map(|_| None).collect(),
+            left_alone_until: vec![None; count],
+            given_up: vec![false; count],
+            broken: 0,
+        };
+        let shared = Arc::new(Shared { setup, settings, candidates, states: Mutex::new(states) });
+        let mut last = None;
+        for index in shared.order() {
+            match shared.ready(index) {
+                Ok(()) => return Ok(Self { shared }),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.unwrap_or_else(|| super::nobody_left("voice")))
+    }
+}
+
+impl Speaker for Chain {
+    fn speak(&mut self, text: &str, sink: Sink) -> Result<Speech, Error> {
+        let name = self.shared.name(0);
+        if text.trim().is_empty() {
+            return Err(Error::new(name, ErrorKind::Invalid, "there is no text to speak"));
+        }
+        let runtime = tokio::runtime::Handle::try_current()
+            .map_err(|error| Error::new(name, ErrorKind::Unavailable, error.to_string()))?;
+        let (told, events) = unbounded_channel();
+        let mut sentence = Sentence {
+            waiting: self.shared.order().into(),
+            shared: Arc::clone(&self.shared),
+            text: text.to_owned(),
+            sink,
+            running: Vec::new(),
+            attempts: 0,
+            again: true,
+            told,
+            events,
+            failed: None,
+        };
+        if sentence.say_kept() {
+            return Ok(Box::new(()));
+        }
+        // Now, not when the task is first run: a request that is under way sooner is heard sooner.
+        sentence.start();
+        Ok(Box::new(Running(runtime.spawn(sentence.say()))))
+    }
+
+    fn has_another(&self) -> bool {
+        let states = self.shared.states();
+        states.broken < BROKEN_MAX && states.given_up.iter().any(|given_up| !given_up)
+    }
+}
+
+impl Shared {
+    fn name(&self, index: usize) -> &'static str {
+        self.candidates[index].provider.name()
+    }
+
+    fn settings_of(&self, index: usize) -> Settings {
+        let Speaking { voice, model, .. } = &self.candidates[index];
+        Settings { voice: voice.clone(), model: model.clone(), ..self.settings.clone() }
+    }
+
+    fn states(&self) -> MutexGuard<'_, States> {
+        self.states.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whom to ask: as listed, without those given up; those left alone last.
+    fn order(&self) -> Vec<usize> {
+        let names: Vec<_> = (0..self.candidates.len()).map(|index| self.name(index)).collect();
+        let order = self.setup.order(Kind::Tts, &names);
+        let now = Instant::now();
+        let states = self.states();
+        let usable = order.into_iter().filter(|index| !states.given_up[*index]);
+        let alone = |index: &usize| states.left_alone_until[*index].is_some_and(|until| now < until);
+        let (last, mut first): (Vec<_>, Vec<_>) = usable.partition(alone);
+        first.extend(last);
+        first
+    }
+
+    fn ready(&self, index: usize) -> Result<(), Error> {
+        if self.states().speakers[index].is_some() {
+            return Ok(());
+        }
+        match self.candidates[index].provider.open(self.settings_of(index)) {
+            Ok(speaker) => {
+                self.states().speakers[index] = Some(speaker);
+                Ok(())
+            }
+            Err(error) => {
+                self.note_failure(index, &error);
+                Err(error)
+            }
+        }
+    }
+
+    fn speak(&self, index: usize, text: &str, sink: Sink) -> Result<Speech, Error> {
+        self.ready(index)?;
+        match &mut self.states().speakers[index] {
+            Some(speaker) => speaker.speak(text, sink),
+            None => Err(super::nobody_left("voice")),
+        }
+    }
+
+    fn note_failure(&self, index: usize, error: &Error) {
+        let provider = self.name(index);
+        self.setup.health.failed(&self.setup.organisation, Kind::Tts, provider, error);
+        (self.setup.notes)(Note::Failed { kind: Kind::Tts, provider, error: error.clone() });
+        let mut states = self.states();
+        states.left_alone_until[index] = Some(Instant::now() + LEFT_ALONE);
+        // Text that can't be spoken says nothing about the voice.
+        states.given_up[index] |= error.kind.is_permanent() && error.kind != ErrorKind::Invalid;
+    }
+}
+
+struct Attempt {
+    number: u32,
+    candidate: usize,
+    since: Instant,
+    /// Word times that came before the first audio.
+    early: Vec<Event>,
+    /// In a lock that nobody takes, so that a task may look at an attempt between waits.
+    _speech: Mutex<Speech>,
+}
+
+struct Sentence {
+    shared: Arc<Shared>,
+    text: String,
+    sink: Sink,
+    waiting: VecDeque<usize>,
+    running: Vec<Attempt>,
+    attempts: u32,
+    /// A voice that failed may be asked once more when nobody else is left.
+    again: bool,
+    told: UnboundedSender<(u32, Event)>,
+    events: UnboundedReceiver<(u32, Event)>,
+    failed: Option<(usize, Error)>,
+}
+
+impl Sentence {
+    /// Says it from what is kept, if it is.
+    fn say_kept(&self) -> bool {
+        let Some(&first) = self.waiting.front() else { return false };
+        let kept = self.shared.setup.health.phrases().find(&self.key(first));
+        kept.inspect(|events| events.iter().cloned().for_each(|event| (self.sink)(event))).is_some()
+    }
+
+    fn key(&self, candidate: usize) -> Key {
+        let (setup, name) = (&self.shared.setup, self.shared.name(candidate));
+        Key::new(&setup.organisation, name, &self.shared.settings_of(candidate), &self.text)
+    }
+
+    async fn say(mut self) {
+        loop {
+            if self.running.is_empty() && !self.start() {
+                self.shared.states().broken += 1;
+                let (_, error) = self.failed.take().unwrap_or_else(|| (0, super::nobody_left("voice")));
+                return (self.sink)(Event::Failed(error));
+            }
+            if let Some(first) = self.first_audio().await {
+                return self.rest(first).await;
+            }
+        }
+    }
+
+    /// Asks the next voice. `false` when none is left.
+    fn start(&mut self) -> bool {
+        while let Some(candidate) = self.waiting.pop_front() {
+            let provider = self.shared.name(candidate);
+            if let Some((from, error)) = &self.failed {
+                let (kind, from, error) = (Kind::Tts, self.shared.name(*from), error.clone());
+                (self.shared.setup.notes)(Note::Switched { kind, from, to: provider, error });
+            }
+            self.attempts += 1;
+            let (number, told) = (self.attempts, self.told.clone());
+            let sink: Sink = Arc::new(move |event| drop(told.send((number, event))));
+            let since = Instant::now();
+            match self.shared.speak(candidate, &self.text, sink) {
+                Ok(speech) => {
+                    let speech = Mutex::new(speech);
+                    self.running.push(Attempt {
+                        number,
+                        candidate,
+                        since,
+                        early: Vec::new(),
+                        _speech: speech,
+                    });
+                    return true;
+                }
+                Err(error) => self.note_failure(candidate, error),
+            }
+        }
+        false
+    }
+
+    /// Until one attempt has given audio; all others are cancelled then. `None` when all have failed.
+    async fn first_audio(&mut self) -> Option<Event> {
+        let budgets = self.shared.setup.budgets;
+        let mut hedge = self.hedge_at();
+        loop {
+            let due = self.running.iter().map(|attempt| attempt.since + budgets.first_audio).min()?;
+            let at = hedge.map_or(due, |hedge| hedge.min(due));
+            tokio::select! {
+                biased;
+                told = self.events.recv() => {
+                    let (number, event) = told?;
+                    let Some(index) = self.running.iter().position(|attempt| attempt.number == number) else { continue };
+                    match event {
+                        Event::Audio(sound) if sound.length_us() > 0 => {
+                            self.choose(index);
+                            return Some(Event::Audio(sound));
+                        }
+                        Event::Audio(_) => {}
+                        Event::Words(words) => self.running[index].early.push(Event::Words(words)),
+                        Event::Finished => {
+                            let candidate = self.running.remove(index).candidate;
+                            let error = Error::new(self.shared.name(candidate), ErrorKind::Empty, "it gave no audio");
+                            self.note_failure(candidate, error);
+                        }
+                        Event::Failed(error) => {
+                            let candidate = self.running.remove(index).candidate;
+                            self.note_failure(candidate, error);
+                        }
+                    }
+                }
+                () = sleep_until(at) => {
+                    if hedge.take().is_some_and(|hedge| hedge <= Instant::now()) {
+                        // Not a switch: the first may still win.
+                        let failed = self.failed.take();
+                        self.start();
+                        self.failed = failed;
+                    } else {
+                        self.give_up_late(budgets.first_audio);
+                    }
+                }
+            }
+        }
+    }
+
+    fn hedge_at(&self) -> Option<Instant> {
+        let setup = &self.shared.setup;
+        let attempt = self.running.first().filter(|_| setup.budgets.hedging)?;
+        self.waiting.front()?;
+        let name = self.shared.name(attempt.candidate);
+        let half = setup.budgets.first_audio / 2;
+        let usual = setup.health.usual(&setup.organisation, Kind::Tts, name, Stage::FirstOutput);
+        Some(attempt.since + usual.unwrap_or(half).clamp(HEDGE_MIN.min(half), half))
+    }
+
+    fn give_up_late(&mut self, budget: Duration) {
+        let now = Instant::now();
+        while let Some(index) = self.running.iter().position(|attempt| attempt.since + budget <= now) {
+            let candidate = self.running.remove(index).candidate;
+            let message = format!("no audio within {} ms", budget.as_millis());
+            self.note_failure(
+                candidate,
+                Error::new(self.shared.name(candidate), ErrorKind::TimedOut, message),
+            );
+        }
+    }
+
+    /// This attempt speaks.
+    fn choose(&mut self, index: usize) {
+        let mut chosen = self.running.swap_remove(index);
+        let winner = self.shared.name(chosen.candidate);
+        let characters = self.text.chars().count() as u64;
+        for loser in self.running.drain(..) {
+            let (kind, loser) = (Kind::Tts, self.shared.name(loser.candidate));
+            (self.shared.setup.notes)(Note::Hedged { kind, winner, loser });
+            let usage = Usage::default();
+            (self.shared.setup.notes)(Note::ThrownAway { kind, provider: loser, usage, characters });
+        }
+        let (kind, usage) = (Kind::Tts, Usage::default());
+        let model = self.shared.candidates[chosen.candidate].model.clone().unwrap_or_default();
+        (self.shared.setup.notes)(Note::Used { kind, provider: winner, model, usage, characters });
+        self.took(winner, Stage::FirstOutput, chosen.since.elapsed());
+        for early in std::mem::take(&mut chosen.early) {
+            (self.sink)(early.clone());
+            chosen.early.push(early);
+        }
+        self.running.push(chosen);
+    }
+
+    /// The rest of the chosen attempt.
+    async fn rest(&mut self, first: Event) {
+        let Some(attempt) = self.running.first_mut() else { return };
+        let (number, candidate, since) = (attempt.number, attempt.candidate, attempt.since);
+        let mut spoken = std::mem::take(&mut attempt.early);
+        let name = self.shared.name(candidate);
+        let key = self.key(candidate);
+        let phrases = self.shared.setup.health.phrases();
+        let mut keeps = phrases.shall_keep(&key);
+        let (began, mut last) = (Instant::now(), Instant::now());
+        let mut length = Duration::ZERO;
+        let mut event = first;
+        let stalled = self.shared.setup.budgets.stalled_audio;
+        loop {
+            if let Event::Audio(sound) = &event {
+                length += Duration::from_micros(sound.length_us());
+            }
+            match event {
+                Event::Failed(error) => {
+                    self.note_failure(candidate, error.clone());
+                    self.shared.states().broken += 1;
+                    return (self.sink)(Event::Failed(error));
+                }
+                Event::Finished => {
+                    if keeps {
+                        spoken.push(Event::Finished);
+                        phrases.keep(key, spoken);
+                    }
+                    self.took(name, Stage::Whole, since.elapsed());
+                    self.shared.setup.health.succeeded(&self.shared.setup.organisation, Kind::Tts, name);
+                    self.shared.states().broken = 0;
+                    return (self.sink)(Event::Finished);
+                }
+                event => {
+                    if keeps {
+                        keeps = length < Duration::from_secs(20);
+                        spoken.push(event.clone());
+                    }
+                    (self.sink)(event);
+                }
+            }
+            // What there is may be played on while nothing comes.
+            let gap = began + length.saturating_sub(BEFORE_GAP);
+            event = loop {
+                tokio::select! {
+                    biased;
+                    told = self.events.recv() => match told {
+                        Some((of, event)) if of == number => {
+                            last = Instant::now();
+                            break event;
+                        }
+                        Some(_) => {}
+                        None => return,
+                    },
+                    () = sleep_until((last + stalled).max(gap)) => {
+                        let message = format!("silent for {} ms in mid-sentence", stalled.as_millis());
+                        break Event::Failed(Error::new(name, ErrorKind::TimedOut, message));
+                    }
+                }
+            };
+        }
+    }
+
+    fn took(&self, provider: &'static str, stage: Stage, time: Duration) {
+        let setup = &self.shared.setup;
+        setup.health.took(&setup.organisation, Kind::Tts, provider, stage, time);
+        (setup.notes)(Note::Took { kind: Kind::Tts, provider, stage, time, in_turn: true });
+    }
+
+    fn note_failure(&mut self, candidate: usize, error: Error) {
+        self.shared.note_failure(candidate, &error);
+        let nobody_else = self.waiting.is_empty() && self.running.is_empty();
+        if nobody_else && !error.kind.is_permanent() && std::mem::take(&mut self.again) {
+            let best = self.shared.order().first().copied();
+            self.waiting.extend(best);
+        }
+        self.failed = Some((candidate, error));
+    }
+}

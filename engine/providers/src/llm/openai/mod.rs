@@ -1,0 +1,198 @@
+//! OpenAI and everything that speaks like it: where it is, how one is known there, and what its errors mean.
+//!
+//! Source of the wire facts: the types of openai-python 3.52, and `providers.md`, 2.
+
+pub(super) mod chat;
+pub(super) mod responses;
+
+use reqwest::Url;
+use serde_json::Value;
+
+use super::bodies::{is_too_long, of_kind, said, too_long, unwrapped};
+use crate::account::Account;
+use crate::wire::http::{Http, Refused};
+use crate::{Error, ErrorKind};
+
+/// Whose account it is.
+const VENDOR: &str = "openai";
+/// Where OpenAI itself is.
+const PUBLIC: &str = "https://api.openai.com/v1";
+/// The header with the id of a request.
+const ID_HEADER: &str = "x-request-id";
+
+/// Who serves at an address, as far as requests differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Server {
+    /// OpenAI itself.
+    OpenAi,
+    /// Microsoft's: the key has a header of its own.
+    Azure,
+    /// Google's Gemini behind OpenAI's paths: signatures of thoughts go back.
+    Gemini,
+    /// Any other: only what all of them take is sent.
+    Other,
+}
+
+/// A server's address.
+#[derive(Debug, Clone)]
+struct Endpoint {
+    base: String,
+    /// With its question mark; Azure's deployments have one.
+    query: String,
+    server: Server,
+}
+
+impl Endpoint {
+    fn of(account: &Account) -> Self {
+        let (base, query) = match account.base(PUBLIC).split_once('?') {
+            Some((base, query)) => (base.trim_end_matches('/'), format!("?{query}")),
+            None => (account.base(PUBLIC), String::new()),
+        };
+        let host =
+            Url::parse(base).ok().and_then(|url| url.host_str().map(str::to_lowercase)).unwrap_or_default();
+        let server = match host.as_str() {
+            "api.openai.com" => Server::OpenAi,
+            "generativelanguage.googleapis.com" => Server::Gemini,
+            host if host.ends_with(".openai.azure.com") => Server::Azure,
+            _ => Server::Other,
+        };
+        Self { base: base.to_owned(), query, server }
+    }
+
+    fn at(&self, path: &str) -> String {
+        format!("{}{path}{}", self.base, self.query)
+    }
+
+    /// A pool of connections to it.
+    fn http(&self, name: &'static str, account: &Account) -> Result<Http, Error> {
+        let key = account.key.reveal();
+        let headers = match self.server {
+            _ if account.key.is_empty() && self.server != Server::Other => {
+                let message = "no key; set OPENAI_API_KEY, or the organisation's key";
+                return Err(Error::new(name, ErrorKind::Unauthorized, message));
+            }
+            _ if account.key.is_empty() => Vec::new(),
+            Server::Azure => vec![("api-key", key.to_owned())],
+            _ => vec![("authorization", format!("Bearer {key}"))],
+        };
+        Http::new(name, &headers)
+    }
+
+    /// How hard the model shall think: not at all where it can be told so, because thoughts cost the caller seconds
+    /// of silence. `None` where it does not think, or nobody knows.
+    fn effort(&self, model: &str) -> Option<&'static str> {
+        if !matches!(self.server, Server::OpenAi | Server::Azure) {
+            return None;
+        }
+        let chats = model.contains("-chat");
+        match model.strip_prefix("gpt-")? {
+            version if chats || version.starts_with('4') || version.starts_with('3') => None,
+            version if version == "5" || version.starts_with("5-") => Some("minimal"),
+            _ => Some("none"),
+        }
+    }
+}
+
+/// What an HTTP refusal means.
+fn refused(name: &'static str, refused: &Refused) -> Error {
+    let parsed = refused.json();
+    let said = said(&refused.body, &parsed);
+    let error = meaning(name, refused.status, &unwrapped(&parsed)["error"], &said);
+    error.retry_after(refused.retry_after()).with_request_id(refused.header(ID_HEADER))
+}
+
+/// What an error told within an answer means.
+fn inside(name: &'static str, error: &Value) -> Error {
+    let text = error.as_str().or_else(|| error["message"].as_str()).unwrap_or("an error without a message");
+    let code = error["code"].as_u64().or_else(|| error["code"].as_str()?.parse().ok());
+    let status = code.and_then(|code| u16::try_from(code).ok()).filter(|code| (400..600).contains(code));
+    let by_type = match error["type"].as_str().unwrap_or_default() {
+        "invalid_request_error" => 400,
+        "authentication_error" => 401,
+        "rate_limit_error" | "rate_limit_exceeded" | "requests" | "tokens" => 429,
+        _ if error["code"] == "rate_limit_exceeded" => 429,
+        _ => 500,
+    };
+    meaning(name, status.unwrap_or(by_type), error, text)
+}
+
+fn meaning(name: &'static str, status: u16, error: &Value, said: &str) -> Error {
+    let is = |sign: &str| error["code"] == sign || error["type"] == sign;
+    if is("insufficient_quota") || is("billing_hard_limit_reached") || is("billing_not_active") {
+        return of_kind(name, ErrorKind::OutOfCredit, said, "top up the account; a retry does not help");
+    }
+    if is("context_length_exceeded") || status == 413 || status == 400 && is_too_long(said) {
+        return too_long(name, said);
+    }
+    if is("content_filter") || is("content_policy_violation") {
+        return of_kind(name, ErrorKind::Empty, said, "the vendor's filter refused the context");
+    }
+    if is("model_not_found") {
+        return of_kind(name, ErrorKind::Invalid, said, "name a model that the account may use");
+    }
+    if status == 404 {
+        return of_kind(
+            name,
+            ErrorKind::Invalid,
+            &format!("HTTP 404: {said}"),
+            "check the base URL and the model",
+        );
+    }
+    Error::of_status(name, status, said)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::account::Secret;
+
+    fn at(base: &str) -> Endpoint {
+        Endpoint::of(&Account { key: Secret::new("k"), base_url: Some(base.to_owned()) })
+    }
+
+    #[test]
+    fn a_server_is_known_by_its_host_and_a_query_stays_behind_the_path() {
+        let azure = at("https://us.openai.azure.com/openai/deployments/d?api-version=2024-10-21");
+        assert_eq!(azure.server, Server::Azure);
+        let expected =
+            "https://us.openai.azure.com/openai/deployments/d/chat/completions?api-version=2024-10-21";
+        assert_eq!(azure.at("/chat/completions"), expected);
+        assert_eq!(at("http://localhost:11434/v1/").at("/models"), "http://localhost:11434/v1/models");
+        assert_eq!(at("https://openai.azure.com.example.org/v1").server, Server::Other);
+        assert_eq!(Endpoint::of(&Account::default()).server, Server::OpenAi);
+    }
+
+    #[test]
+    fn a_key_is_needed_at_openai_and_not_at_a_server_of_ones_own() {
+        let missing = Endpoint::of(&Account::default()).http("openai", &Account::default());
+        assert_eq!(missing.err().map(|error| error.kind), Some(ErrorKind::Unauthorized));
+        assert!(at("http://localhost:8000/v1").http("openai", &Account::default()).is_ok());
+    }
+
+    #[test]
+    fn models_that_think_are_told_not_to() {
+        let openai = Endpoint::of(&Account::default());
+        let efforts =
+            ["gpt-4.1-mini", "gpt-5-mini", "gpt-5.4-mini", "gpt-6-luna", "gpt-5.2-chat-latest", "llama"];
+        let expected = [None, Some("minimal"), Some("none"), Some("none"), None, None];
+        assert_eq!(efforts.map(|model| openai.effort(model)), expected);
+        assert_eq!(at("http://localhost:8000/v1").effort("gpt-5.4-mini"), None);
+    }
+
+    #[test]
+    fn errors_mean_what_their_codes_say() {
+        let kind =
+            |status, code: &str, said: &str| meaning("openai", status, &json!({"code": code}), said).kind;
+        assert_eq!(kind(429, "insufficient_quota", "no"), ErrorKind::OutOfCredit);
+        assert_eq!(kind(429, "rate_limit_exceeded", "slow down"), ErrorKind::RateLimited);
+        assert_eq!(kind(400, "context_length_exceeded", "no"), ErrorKind::Invalid);
+        assert_eq!(kind(401, "invalid_api_key", "no"), ErrorKind::Unauthorized);
+        assert_eq!(kind(503, "", "overloaded"), ErrorKind::Unavailable);
+        let long = meaning("openai", 400, &json!({}), "This model's maximum context length is 8192 tokens");
+        assert!(long.message.contains("token budget"), "{long}");
+        assert_eq!(inside("openai", &json!("model crashed")).kind, ErrorKind::Unavailable);
+        assert_eq!(inside("openai", &json!({"code": 429, "message": "x"})).kind, ErrorKind::RateLimited);
+    }
+}

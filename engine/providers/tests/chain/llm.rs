@@ -1,0 +1,138 @@
+//! Language models in a chain.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use parlance_providers::ErrorKind;
+use parlance_providers::chain::{self, Budgets, Thinking};
+use parlance_providers::llm::{Event, LanguageModel, Message, Request, Role};
+use parlance_providers::notes::Note;
+use tokio::sync::mpsc::unbounded_channel;
+
+use crate::puppets::{Puppet, Step, setup, short, switches};
+use Step::{Call, End, Fail, Say, Wait};
+
+struct Answered {
+    text: String,
+    events: Vec<Event>,
+    notes: Arc<Mutex<Vec<Note>>>,
+}
+
+async fn answer_with(budgets: Budgets, puppets: &[Arc<Puppet>]) -> Answered {
+    let (setup, notes) = setup(budgets);
+    let thinking = |puppet: &Arc<Puppet>| Thinking { provider: puppet.clone(), model: None };
+    let chain = chain::llm(puppets.iter().map(thinking).collect(), setup).unwrap();
+    answer_of(chain.as_ref(), notes).await
+}
+
+async fn answer_of(chain: &dyn LanguageModel, notes: Arc<Mutex<Vec<Note>>>) -> Answered {
+    let (told, mut events) = unbounded_channel();
+    let asked = Message { role: Role::Caller, text: "hi".into(), tool_calls: Vec::new(), tool_call_id: None };
+    let request = Request { messages: vec![asked], ..Request::default() };
+    let _response = chain.respond(request, Arc::new(move |event| drop(told.send(event)))).unwrap();
+    let mut all = Answered { text: String::new(), events: Vec::new(), notes };
+    loop {
+        let event = tokio::time::timeout(Duration::from_secs(20), events.recv()).await.unwrap().unwrap();
+        if let Event::Text(text) = &event {
+            all.text.push_str(text);
+        }
+        let is_last = matches!(event, Event::Finished { .. } | Event::Failed(_));
+        all.events.push(event);
+        if is_last {
+            return all;
+        }
+    }
+}
+
+async fn answer(puppets: &[Arc<Puppet>]) -> Answered {
+    answer_with(short(), puppets).await
+}
+
+fn well() -> Arc<Puppet> {
+    Puppet::new("second", &[&[Say("Fine, "), Say("thanks."), End]])
+}
+
+#[tokio::test]
+async fn before_a_word_is_said_the_next_model_answers_instead() {
+    for first in [
+        &[Fail(ErrorKind::Unauthorized)] as &[Step],
+        &[Fail(ErrorKind::RateLimited)],
+        &[Wait(10_000)],
+        &[Say(" "), Fail(ErrorKind::Unavailable)],
+    ] {
+        let answered = answer(&[Puppet::new("first", &[first]), well()]).await;
+        assert_eq!(answered.text, "Fine, thanks.", "{first:?}");
+        assert_eq!(switches(&answered.notes), [("first", "second")], "{first:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_goes_on_without_a_word_lost_or_doubled() {
+    let broken: &[&[Step]] = &[
+        &[Say("one two "), Say("thr"), Fail(ErrorKind::Unavailable)],
+        &[Say("one two "), Say("thr"), Wait(10_000)],
+    ];
+    for first in broken {
+        for rest in ["three four", "one two three four", "two three four"] {
+            let second = Puppet::new("second", &[&[Say(rest), End]]);
+            let answered = answer(&[Puppet::new("first", &[first]), second.clone()]).await;
+            let words: Vec<&str> = answered.text.split_whitespace().collect();
+            assert_eq!(words, ["one", "two", "three", "four"], "{first:?} then {rest}");
+            let asked = second.asked.lock().unwrap()[0].clone();
+            assert!(asked.starts_with("You were cut off") && asked.contains("«one two»"), "{asked}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_only_model_is_asked_once_more_but_not_when_only_a_person_can_help() {
+    let once = Puppet::new("only", &[&[Fail(ErrorKind::Unavailable)], &[Say("Here."), End]]);
+    assert_eq!(answer(std::slice::from_ref(&once)).await.text, "Here.");
+    let always = Puppet::new("only", &[&[Fail(ErrorKind::Unavailable)]]);
+    let answered = answer(std::slice::from_ref(&always)).await;
+    assert!(matches!(answered.events.last(), Some(Event::Failed(_))));
+    assert_eq!(always.times_asked(), 2);
+    let broke = Puppet::new("only", &[&[Fail(ErrorKind::OutOfCredit)]]);
+    let answered = answer(std::slice::from_ref(&broke)).await;
+    assert!(matches!(&answered.events[..], [Event::Failed(error)] if error.kind == ErrorKind::OutOfCredit));
+    assert_eq!(broke.times_asked(), 1);
+}
+
+#[tokio::test]
+async fn a_tool_call_counts_as_output_and_is_not_asked_for_twice() {
+    let first = Puppet::new("first", &[&[Call("book"), Fail(ErrorKind::Unavailable)]]);
+    let second = well();
+    let answered = answer(&[first, second.clone()]).await;
+    let calls = answered.events.iter().filter(|event| matches!(event, Event::ToolCalls(_))).count();
+    assert_eq!((calls, second.times_asked()), (1, 0));
+}
+
+#[tokio::test]
+async fn with_hedging_the_quicker_of_two_answers_and_the_other_is_cancelled_and_counted() {
+    let budgets = Budgets { hedging: true, first_token: Duration::from_secs(1), ..short() };
+    let slow = Puppet::new("first", &[&[Wait(10_000), Say("late"), End]]);
+    let answered = answer_with(budgets, &[slow, well()]).await;
+    assert_eq!(answered.text, "Fine, thanks.");
+    let notes = answered.notes.lock().unwrap();
+    let hedged = |note: &&Note| matches!(note, Note::Hedged { winner: "second", loser: "first", .. });
+    let thrown = |note: &&Note| matches!(note, Note::ThrownAway { provider: "first", .. });
+    assert_eq!(
+        (notes.iter().filter(hedged).count(), notes.iter().filter(thrown).count()),
+        (1, 1),
+        "{notes:?}"
+    );
+    assert!(!notes.iter().any(|note| matches!(note, Note::Failed { .. })), "slow is not broken: {notes:?}");
+}
+
+#[tokio::test]
+async fn a_model_that_fails_three_times_is_left_alone_and_not_waited_for() {
+    let (setup, notes) = setup(short());
+    let first = Puppet::new("first", &[&[Fail(ErrorKind::Unavailable)]]);
+    let providers: [Arc<Puppet>; 2] = [first.clone(), well()];
+    let thinking = providers.map(|provider| Thinking { provider, model: None });
+    let chain = chain::llm(thinking.to_vec(), setup).unwrap();
+    for _ in 0..5 {
+        assert_eq!(answer_of(chain.as_ref(), notes.clone()).await.text, "Fine, thanks.");
+    }
+    assert_eq!(first.times_asked(), 3);
+}

@@ -1,0 +1,161 @@
+//! Providers that do what a test says, and a setup that keeps notes.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use parlance_providers::chain::{Budgets, Health, Setup};
+use parlance_providers::llm::{self, LanguageModel};
+use parlance_providers::notes::Note;
+use parlance_providers::tts::{self, Sound, Speaker, TextToSpeech, VoiceInfo};
+use parlance_providers::{Error, ErrorKind};
+use tokio::task::JoinHandle;
+
+/// What a puppet does next.
+#[derive(Debug, Clone)]
+pub enum Step {
+    /// Nothing for so many milliseconds.
+    Wait(u64),
+    /// A model: these words. A voice: so many milliseconds of audio, one for each letter.
+    Say(&'static str),
+    /// A model asks for this tool.
+    Call(&'static str),
+    /// It fails.
+    Fail(ErrorKind),
+    /// The end, in order.
+    End,
+}
+
+/// A model and a voice in one, with a script for each request; after the last it does the last again.
+pub struct Puppet {
+    name: &'static str,
+    scripts: Mutex<VecDeque<Vec<Step>>>,
+    pub asked: Mutex<Vec<String>>,
+}
+
+impl Puppet {
+    pub fn new(name: &'static str, scripts: &[&[Step]]) -> Arc<Self> {
+        let scripts = Mutex::new(scripts.iter().map(|script| script.to_vec()).collect());
+        Arc::new(Self { name, scripts, asked: Mutex::default() })
+    }
+
+    fn next(&self, asked: String) -> Vec<Step> {
+        self.asked.lock().unwrap().push(asked);
+        let mut scripts = self.scripts.lock().unwrap();
+        let script = scripts.pop_front().expect("a puppet has a script");
+        if scripts.is_empty() {
+            scripts.push_back(script.clone());
+        }
+        script
+    }
+
+    pub fn times_asked(&self) -> usize {
+        self.asked.lock().unwrap().len()
+    }
+}
+
+struct Running(JoinHandle<()>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl LanguageModel for Puppet {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn respond(&self, request: llm::Request, sink: llm::Sink) -> Result<llm::Response, Error> {
+        let script =
+            self.next(request.messages.last().map(|message| message.text.clone()).unwrap_or_default());
+        let name = self.name;
+        Ok(Box::new(Running(tokio::spawn(async move {
+            for step in script {
+                match step {
+                    Step::Wait(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
+                    Step::Say(words) => sink(llm::Event::Text(words.to_owned())),
+                    Step::Call(tool) => {
+                        let (id, name, arguments) = ("1".to_owned(), tool.to_owned(), serde_json::json!({}));
+                        let call = llm::ToolCall { id, name, arguments, signature: None };
+                        sink(llm::Event::ToolCalls(vec![call]));
+                    }
+                    Step::Fail(kind) => return sink(llm::Event::Failed(Error::new(name, kind, "as told"))),
+                    Step::End => return sink(llm::Event::Finished { usage: llm::Usage::default() }),
+                }
+            }
+            std::future::pending::<()>().await;
+        }))))
+    }
+}
+
+impl TextToSpeech for Puppet {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn voices(&self) -> Vec<VoiceInfo> {
+        Vec::new()
+    }
+
+    fn open(&self, _: tts::Settings) -> Result<Box<dyn Speaker>, Error> {
+        let scripts = Mutex::new(self.scripts.lock().unwrap().clone());
+        // One queue for the voice and its calls would need a share; a test opens a voice once.
+        Ok(Box::new(PuppetSpeaker(Puppet { name: self.name, scripts, asked: Mutex::default() })))
+    }
+}
+
+struct PuppetSpeaker(Puppet);
+
+impl Speaker for PuppetSpeaker {
+    fn speak(&mut self, text: &str, sink: tts::Sink) -> Result<tts::Speech, Error> {
+        let script = self.0.next(text.to_owned());
+        let name = self.0.name;
+        Ok(Box::new(Running(tokio::spawn(async move {
+            for step in script {
+                match step {
+                    Step::Wait(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
+                    // The first letter is the sample, so that a test knows whose audio it is.
+                    Step::Say(letters) => {
+                        let sample = i16::from(letters.as_bytes()[0]);
+                        let samples = vec![sample; letters.len() * 16];
+                        sink(tts::Event::Audio(Sound::pcm16(16_000, samples)));
+                    }
+                    Step::Call(_) => {}
+                    Step::Fail(kind) => return sink(tts::Event::Failed(Error::new(name, kind, "as told"))),
+                    Step::End => return sink(tts::Event::Finished),
+                }
+            }
+            std::future::pending::<()>().await;
+        }))))
+    }
+}
+
+/// A setup with these budgets and the notes that were taken.
+pub fn setup(budgets: Budgets) -> (Setup, Arc<Mutex<Vec<Note>>>) {
+    let notes = Arc::new(Mutex::new(Vec::new()));
+    let taken = Arc::clone(&notes);
+    let take = Arc::new(move |note| taken.lock().unwrap().push(note));
+    (Setup { organisation: String::new(), health: Arc::<Health>::default(), notes: take, budgets }, notes)
+}
+
+/// Budgets short enough for a test and long enough for a slow machine's scheduler.
+pub fn short() -> Budgets {
+    Budgets {
+        first_token: Duration::from_millis(150),
+        stalled_token: Duration::from_millis(150),
+        first_audio: Duration::from_millis(150),
+        stalled_audio: Duration::from_millis(150),
+        mute: Duration::from_millis(150),
+        hedging: false,
+    }
+}
+
+pub fn switches(notes: &Mutex<Vec<Note>>) -> Vec<(&'static str, &'static str)> {
+    let switch = |note: &Note| match note {
+        Note::Switched { from, to, .. } => Some((*from, *to)),
+        _ => None,
+    };
+    notes.lock().unwrap().iter().filter_map(switch).collect()
+}

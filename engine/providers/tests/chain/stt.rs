@@ -1,0 +1,258 @@
+//! Transcribers in a chain. The caller's audio is a count: the sample of each frame is the number of the word in it, so
+//! that what a stream was fed tells which words it can hear.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use parlance_providers::audio::{Audio, AudioFormat, Convert, OwnedAudio};
+use parlance_providers::chain::{self, Budgets, Listening};
+use parlance_providers::notes::Note;
+use parlance_providers::stt::{
+    Capabilities, Control, Event, Expectation, Listener, Settings, Sink, SpeechToText, Transcript, Word,
+};
+use parlance_providers::{Error, ErrorKind};
+
+use crate::puppets::{setup, short, switches};
+
+const FRAME_US: u64 = 20_000;
+
+/// What becomes of a stream after so many words.
+#[derive(Clone, Copy)]
+enum Fate {
+    Well,
+    Breaks(usize),
+    Mute(usize),
+    Refused(ErrorKind),
+}
+
+/// Hears each word when its frame comes and settles them two by two.
+struct Counting {
+    name: &'static str,
+    fates: Mutex<Vec<Fate>>,
+    opened: Mutex<usize>,
+}
+
+impl Counting {
+    fn new(name: &'static str, fates: &[Fate]) -> Arc<Self> {
+        Arc::new(Self { name, fates: Mutex::new(fates.to_vec()), opened: Mutex::new(0) })
+    }
+}
+
+impl SpeechToText for Counting {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        let formats = &[AudioFormat::PCM_16K];
+        Capabilities { formats, interims: true, watermark: true, turns: false, lag_ms_p95: 0 }
+    }
+
+    fn open(&self, _: Settings, sink: Sink) -> Result<Box<dyn Listener>, Error> {
+        *self.opened.lock().unwrap() += 1;
+        let mut fates = self.fates.lock().unwrap();
+        let fate = if fates.len() > 1 { fates.remove(0) } else { fates[0] };
+        if let Fate::Refused(kind) = fate {
+            let (name, told) = (self.name, sink.clone());
+            tokio::spawn(async move { told(Event::Failed(Error::new(name, kind, "as told"))) });
+        }
+        Ok(Box::new(Stream { name: self.name, fate, sink, at_us: 0, words: Vec::new(), heard: 0 }))
+    }
+}
+
+struct Stream {
+    name: &'static str,
+    fate: Fate,
+    sink: Sink,
+    at_us: u64,
+    words: Vec<Word>,
+    heard: usize,
+}
+
+impl Listener for Stream {
+    fn hear(&mut self, audio: Audio<'_>) {
+        let Audio::Pcm16(samples) = audio else { panic!("it declares PCM") };
+        for frame in samples.chunks(320) {
+            let start_us = self.at_us;
+            self.at_us += FRAME_US;
+            if frame[0] == 0 || matches!(self.fate, Fate::Refused(_)) {
+                continue;
+            }
+            match self.fate {
+                Fate::Mute(after) if self.heard >= after => continue,
+                Fate::Breaks(after) if self.heard >= after => {
+                    (self.sink)(Event::Failed(Error::new(self.name, ErrorKind::Unavailable, "as told")));
+                    continue;
+                }
+                _ => {}
+            }
+            self.heard += 1;
+            self.words.push(Word { text: frame[0].to_string(), start_us, end_us: self.at_us });
+            let text = self.words.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" ");
+            let covers_until_us = Some(self.at_us);
+            let transcript = Transcript { text, words: self.words.clone(), covers_until_us };
+            if self.words.len() == 2 {
+                self.words.clear();
+                (self.sink)(Event::Slice(transcript));
+            } else {
+                (self.sink)(Event::Interim(transcript));
+            }
+        }
+    }
+
+    fn control(&mut self, control: Control) {
+        if matches!(control, Control::Finalize) && matches!(self.fate, Fate::Well) {
+            let words = std::mem::take(&mut self.words);
+            let text = words.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" ");
+            (self.sink)(Event::Slice(Transcript { text, words, covers_until_us: Some(self.at_us) }));
+        }
+    }
+}
+
+struct Same;
+
+impl Convert for Same {
+    fn convert(&mut self, audio: Audio<'_>) -> OwnedAudio {
+        match audio {
+            Audio::Pcm16(samples) => OwnedAudio::Pcm16(samples.to_vec()),
+            Audio::MuLaw(bytes) => OwnedAudio::MuLaw(bytes.to_vec()),
+        }
+    }
+}
+
+struct Call {
+    listener: Box<dyn Listener>,
+    told: Arc<Mutex<Vec<Event>>>,
+    notes: Arc<Mutex<Vec<Note>>>,
+    at_us: u64,
+}
+
+impl Call {
+    fn open(providers: &[Arc<Counting>]) -> Self {
+        let (setup, notes) = setup(Budgets { ..short() });
+        let listening = |provider: &Arc<Counting>| Listening { provider: provider.clone(), model: None };
+        let candidates = providers.iter().map(listening).collect();
+        let chain = chain::stt(candidates, Arc::new(|_, _| Box::new(Same)), setup).unwrap();
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let telling = Arc::clone(&told);
+        let sink = Arc::new(move |event| telling.lock().unwrap().push(event));
+        let listener = chain.open(Settings::default(), sink).unwrap();
+        Self { listener, told, notes, at_us: 0 }
+    }
+
+    fn frame(&mut self, sample: i16) {
+        self.listener.hear(Audio::Pcm16(&[sample; 320]));
+        self.at_us += FRAME_US;
+    }
+
+    /// Says the words, one in each second frame, a few milliseconds apart, then is silent and asks for what there is.
+    async fn say(&mut self, words: std::ops::RangeInclusive<i16>) {
+        self.listener.control(Control::VoiceStarted(self.at_us));
+        for word in words {
+            self.frame(word);
+            self.frame(0);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        self.listener.control(Control::VoiceEnded(self.at_us));
+        self.frame(0);
+        self.listener.control(Control::Finalize);
+    }
+
+    /// Silent until all these words are settled, each once and in order.
+    async fn hears(&mut self, words: std::ops::RangeInclusive<i16>) {
+        let wanted: Vec<String> = words.map(|word| word.to_string()).collect();
+        let began = Instant::now();
+        while self.settled() != wanted {
+            assert!(began.elapsed() < Duration::from_secs(20), "{:?} of {wanted:?}", self.settled());
+            self.frame(0);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    fn settled(&self) -> Vec<String> {
+        let words = |event: &Event| match event {
+            Event::Slice(slice) => slice.words.iter().map(|word| word.text.clone()).collect(),
+            _ => Vec::new(),
+        };
+        self.told.lock().unwrap().iter().flat_map(words).collect()
+    }
+
+    /// Every word lies where it was said.
+    fn times_are_right(&self, first: i16) {
+        for event in self.told.lock().unwrap().iter() {
+            let Event::Slice(slice) = event else { continue };
+            for word in &slice.words {
+                let index = (word.text.parse::<i16>().unwrap() - first) as u64;
+                assert_eq!(word.start_us, index * 2 * FRAME_US, "{word:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_or_goes_mute_is_replaced_and_no_word_is_lost_or_doubled() {
+    for fate in [
+        Fate::Breaks(0),
+        Fate::Breaks(3),
+        Fate::Breaks(6),
+        Fate::Mute(0),
+        Fate::Mute(5),
+        Fate::Refused(ErrorKind::Unavailable),
+        Fate::Refused(ErrorKind::RateLimited),
+        Fate::Refused(ErrorKind::Unauthorized),
+    ] {
+        let mut call = Call::open(&[Counting::new("first", &[fate]), Counting::new("second", &[Fate::Well])]);
+        call.say(1..=12).await;
+        call.hears(1..=12).await;
+        call.times_are_right(1);
+        assert!(!switches(&call.notes).is_empty(), "it was noted");
+        assert!(!call.told.lock().unwrap().iter().any(|event| matches!(event, Event::Failed(_))));
+    }
+}
+
+#[tokio::test]
+async fn a_fresh_stream_of_the_same_provider_is_the_first_remedy() {
+    let first = Counting::new("first", &[Fate::Breaks(5), Fate::Well]);
+    let mut call = Call::open(&[first.clone(), Counting::new("second", &[Fate::Well])]);
+    call.say(1..=12).await;
+    call.hears(1..=12).await;
+    assert_eq!(switches(&call.notes), [("first", "first")]);
+}
+
+#[tokio::test]
+async fn the_first_provider_listens_again_at_the_next_turn_once_it_may_be_asked() {
+    let first = Counting::new("first", &[Fate::Breaks(0), Fate::Breaks(0), Fate::Well]);
+    let mut call = Call::open(&[first.clone(), Counting::new("second", &[Fate::Well])]);
+    call.say(1..=4).await;
+    call.hears(1..=4).await;
+    assert_eq!(*first.opened.lock().unwrap(), 2);
+    call.listener.control(Control::NextTurn(Expectation::default()));
+    assert_eq!(*first.opened.lock().unwrap(), 3, "two failures leave its breaker closed");
+    call.say(5..=8).await;
+    call.hears(1..=8).await;
+}
+
+#[tokio::test]
+async fn when_only_a_person_can_help_the_call_is_told_that_nobody_listens() {
+    let refused = |kind| Counting::new("only", &[Fate::Refused(kind)]);
+    let mut call = Call::open(&[refused(ErrorKind::Unauthorized)]);
+    let began = Instant::now();
+    let failed =
+        |call: &Call| call.told.lock().unwrap().iter().any(|event| matches!(event, Event::Failed(_)));
+    while !failed(&call) {
+        assert!(began.elapsed() < Duration::from_secs(10));
+        call.frame(0);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn silence_is_not_taken_for_a_mute_stream() {
+    let first = Counting::new("first", &[Fate::Well]);
+    let mut call = Call::open(std::slice::from_ref(&first));
+    for _ in 0..100 {
+        call.frame(0);
+        tokio::time::sleep(Duration::from_millis(4)).await;
+    }
+    assert_eq!(*first.opened.lock().unwrap(), 1);
+}

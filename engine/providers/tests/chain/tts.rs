@@ -1,0 +1,119 @@
+//! Voices in a chain.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use parlance_providers::ErrorKind;
+use parlance_providers::chain::{self, Budgets, Speaking};
+use parlance_providers::notes::Note;
+use parlance_providers::tts::{Event, Settings, Sound, Speaker};
+use tokio::sync::mpsc::unbounded_channel;
+
+use crate::puppets::{Puppet, Step, setup, short, switches};
+use Step::{End, Fail, Say, Wait};
+
+type Notes = Arc<Mutex<Vec<Note>>>;
+
+fn chain_of(budgets: Budgets, puppets: &[Arc<Puppet>]) -> (Box<dyn Speaker>, Notes) {
+    let (setup, notes) = setup(budgets);
+    let speaking =
+        |puppet: &Arc<Puppet>| Speaking { provider: puppet.clone(), voice: String::new(), model: None };
+    (chain::tts(puppets.iter().map(speaking).collect(), Settings::default(), setup).unwrap(), notes)
+}
+
+/// Which letters' audio came, once for each stretch, and how it ended.
+async fn spoken(chain: &mut dyn Speaker, text: &str) -> (String, Result<(), ErrorKind>) {
+    let (told, mut events) = unbounded_channel();
+    let _speech = chain.speak(text, Arc::new(move |event| drop(told.send(event)))).unwrap();
+    let mut letters = String::new();
+    loop {
+        match tokio::time::timeout(Duration::from_secs(20), events.recv()).await.unwrap().unwrap() {
+            Event::Audio(Sound::Pcm16 { samples, .. }) => letters.push(samples[0] as u8 as char),
+            Event::Audio(_) | Event::Words(_) => {}
+            Event::Finished => return (letters, Ok(())),
+            Event::Failed(error) => return (letters, Err(error.kind)),
+        }
+    }
+}
+
+fn well() -> Arc<Puppet> {
+    Puppet::new("second", &[&[Say("bbbb"), Say("bbbb"), End]])
+}
+
+#[tokio::test]
+async fn before_any_audio_the_next_voice_takes_the_sentence_over_unnoticed() {
+    for first in [
+        &[Fail(ErrorKind::Unauthorized)] as &[Step],
+        &[Fail(ErrorKind::Blocked)],
+        &[Wait(10_000)],
+        &[End],
+        &[Fail(ErrorKind::Unavailable)],
+    ] {
+        let (mut chain, notes) = chain_of(short(), &[Puppet::new("first", &[first]), well()]);
+        assert_eq!(spoken(chain.as_mut(), "hello").await, ("bb".into(), Ok(())), "{first:?}");
+        assert_eq!(switches(&notes), [("first", "second")], "{first:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_voice_that_breaks_in_mid_sentence_is_told_and_the_next_sentence_is_another_ones() {
+    for first in [&[Say("a"), Fail(ErrorKind::Unavailable)] as &[Step], &[Say("a"), Wait(10_000)]] {
+        let (mut chain, _) = chain_of(short(), &[Puppet::new("first", &[first]), well()]);
+        let (letters, end) = spoken(chain.as_mut(), "hello").await;
+        assert_eq!((letters.as_str(), end.is_err()), ("a", true), "{first:?}");
+        assert!(chain.has_another());
+        assert_eq!(spoken(chain.as_mut(), "the rest").await, ("bb".into(), Ok(())), "{first:?}");
+    }
+}
+
+#[tokio::test]
+async fn silence_is_no_stall_while_there_is_audio_left_to_be_played() {
+    let long = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+    // Eight tenths of a second at once, then nothing for more than the budget, then the rest.
+    let script = [
+        Say(long),
+        Say(long),
+        Say(long),
+        Say(long),
+        Say(long),
+        Say(long),
+        Say(long),
+        Say(long),
+        Wait(300),
+        Say("a"),
+        End,
+    ];
+    let (mut chain, _) = chain_of(short(), &[Puppet::new("first", &[&script]), well()]);
+    assert_eq!(spoken(chain.as_mut(), "hello").await, ("aaaaaaaaa".into(), Ok(())));
+}
+
+#[tokio::test]
+async fn the_only_voice_is_asked_once_more_and_a_call_without_any_says_so() {
+    let once = Puppet::new("only", &[&[Fail(ErrorKind::Unavailable)], &[Say("a"), End]]);
+    let (mut chain, _) = chain_of(short(), &[once]);
+    assert_eq!(spoken(chain.as_mut(), "hello").await, ("a".into(), Ok(())));
+    let (mut chain, _) = chain_of(short(), &[Puppet::new("only", &[&[Fail(ErrorKind::Blocked)]])]);
+    assert_eq!(spoken(chain.as_mut(), "hello").await, (String::new(), Err(ErrorKind::Blocked)));
+    assert!(!chain.has_another());
+}
+
+#[tokio::test]
+async fn a_sentence_that_is_said_again_is_kept_as_audio_and_not_asked_for_a_third_time() {
+    let script = [Say("a"), End];
+    let (mut chain, notes) = chain_of(short(), &[Puppet::new("first", &[&script])]);
+    for _ in 0..4 {
+        assert_eq!(spoken(chain.as_mut(), "One moment.").await, ("a".into(), Ok(())));
+    }
+    let used = notes.lock().unwrap().iter().filter(|note| matches!(note, Note::Used { .. })).count();
+    assert_eq!(used, 2);
+}
+
+#[tokio::test]
+async fn with_hedging_the_quicker_of_two_voices_speaks() {
+    let budgets = Budgets { hedging: true, first_audio: Duration::from_secs(1), ..short() };
+    let slow = Puppet::new("first", &[&[Wait(10_000), Say("a"), End]]);
+    let (mut chain, notes) = chain_of(budgets, &[slow, well()]);
+    assert_eq!(spoken(chain.as_mut(), "hello").await, ("bb".into(), Ok(())));
+    assert!(notes.lock().unwrap().iter().any(|note| matches!(note, Note::Hedged { winner: "second", .. })));
+    assert!(switches(&notes).is_empty());
+}
