@@ -133,15 +133,6 @@ impl House {
         Self::on(database_url, &flags, None).await
     }
 
-    /// With the vendors that `flags` name.
-    ///
-    /// # Panics
-    /// When the engine does not start.
-    pub async fn with_vendors(flags: &[&str]) -> Self {
-        let flags: Vec<&str> = ["--providers", "auto"].into_iter().chain(flags.iter().copied()).collect();
-        Self::open(&flags, None).await
-    }
-
     async fn open(more: &[&str], ca_file: Option<PathBuf>) -> Self {
         Self::on(database::url(), more, ca_file).await
     }

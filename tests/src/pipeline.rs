@@ -7,8 +7,11 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use parlance::config::vendors::Vendors;
 use parlance_fakes::{Fakes, Plan, Service, code};
 use parlance_proto::v1::{Agent, CallHandling, LanguageModel, Listening, ProviderChoice, TurnTaking, Voice};
+
+use parlance_providers::account::{Account, Secret};
 
 use crate::caller::Caller;
 use crate::{House, agents, clips};
@@ -18,8 +21,8 @@ pub const ECHO: &str = "You said: ";
 /// Words of one turn, at most: the stand-in for the transcriber knows so many.
 pub const WORDS: usize = 64;
 
-/// The keys and addresses of every vendor, as flags of the engine.
-pub fn flags(fakes: &Fakes) -> Vec<String> {
+/// Accounts with all vendors, whose place the stand-ins take.
+pub fn accounts(fakes: &Fakes) -> Vendors {
     let vendors = [
         ("deepgram", "deepgram"),
         ("openai", "openai/v1"),
@@ -28,15 +31,11 @@ pub fn flags(fakes: &Fakes) -> Vec<String> {
         ("elevenlabs", "elevenlabs"),
         ("cartesia", "cartesia"),
     ];
-    let flag = |(vendor, path): (&str, &str)| {
-        [
-            format!("--{vendor}-api-key"),
-            format!("{vendor}-key-of-the-tests"),
-            format!("--{vendor}-base-url"),
-            fakes.base(path),
-        ]
+    let with = |all: Vendors, (vendor, path): (&'static str, &str)| {
+        let key = Secret::new(format!("key-of-the-tests-at-{vendor}"));
+        all.with_account(vendor, Account { key, base_url: Some(fakes.base(path)) })
     };
-    vendors.into_iter().flat_map(flag).collect()
+    vendors.into_iter().fold(Vendors::default(), with)
 }
 
 /// An engine and the vendors it speaks with.
@@ -57,9 +56,7 @@ impl Pipeline {
         for service in TRANSCRIBERS {
             fakes.plan(service, hearing(Plan::default()));
         }
-        let flags = flags(&fakes);
-        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-        Self { house: House::with_vendors(&flags).await, fakes }
+        Self { house: House::with_vendors(accounts(&fakes)).await, fakes }
     }
 }
 

@@ -30,7 +30,10 @@ async fn main() {
             continue;
         }
         println!("{} (stated budget {:.1} s)", kind.word(), kind.budget().as_secs_f64());
-        println!("  {:<26}{:>10}{:>7}{:>9}  {:<10}who took over", "fault", "silence", "lost", "doubled", "goes on");
+        println!(
+            "  {:<26}{:>10}{:>7}{:>9}  {:<10}who took over",
+            "fault", "silence", "lost", "doubled", "goes on"
+        );
         let trials: Vec<Trial> =
             trial::all_of(kind).into_iter().filter(|trial| trial.name.contains(&flags.fault)).collect();
         for (trial, outcome) in all(trials, flags.at_once.max(1)).await {
