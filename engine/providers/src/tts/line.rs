@@ -91,7 +91,15 @@ struct Job {
     asked: Instant,
     is_second_try: bool,
     /// Counts as long as it is not done.
-    _counted: Counted,
+    counted: Counted,
+}
+
+impl Job {
+    /// It is done: no longer counted when its end is told, because the next sentence may be asked for right then.
+    fn done(self) -> Sentence {
+        drop(self.counted);
+        self.sentence
+    }
 }
 
 struct Active {
@@ -160,8 +168,8 @@ impl Line {
     pub fn speak(&mut self, text: String, sentence: Sentence) -> Result<Speech, Error> {
         self.next_id += 1;
         let (id, cancelled) = (self.next_id, sentence.cancelled());
-        let _counted = Counted::new(&self.load);
-        let job = Job { id, text, sentence, asked: Instant::now(), is_second_try: false, _counted };
+        let counted = Counted::new(&self.load);
+        let job = Job { id, text, sentence, asked: Instant::now(), is_second_try: false, counted };
         if self.orders.try_send(Order::Speak(Box::new(job))).is_err() {
             let message = format!("{ORDERS_MAX} sentences wait already");
             return Err(Error::new(self.provider, ErrorKind::RateLimited, message));
@@ -264,7 +272,7 @@ impl<D: Dialect> Task<D> {
                     self.take(order).await;
                 }
                 while let Some(job) = self.waiting.pop_front_if(|job| job.asked <= failed) {
-                    job.sentence.fail(error.clone());
+                    job.done().fail(error.clone());
                 }
             }
         }
@@ -331,12 +339,12 @@ impl<D: Dialect> Task<D> {
                 }
                 Told::Finished(id) => {
                     if let Some(job) = self.ended(id) {
-                        job.sentence.finish();
+                        job.done().finish();
                     }
                 }
                 Told::Failed(id, error) => {
                     if let Some(job) = self.ended(id) {
-                        job.sentence.fail(error);
+                        job.done().fail(error);
                     }
                 }
                 Told::Broken(error) => self.broke(&error),
@@ -367,7 +375,7 @@ impl<D: Dialect> Task<D> {
         );
         for mut job in active {
             if job.sentence.has_sounded() || job.is_second_try || !may_help {
-                job.sentence.fail(error.clone());
+                job.done().fail(error.clone());
             } else {
                 job.is_second_try = true;
                 self.waiting.push_front(job);
@@ -400,7 +408,7 @@ impl<D: Dialect> Task<D> {
             } else {
                 format!("no audio within {} s", FIRST_AUDIO.as_secs())
             };
-            job.sentence.fail(Error::new(self.dialect.provider(), ErrorKind::TimedOut, message));
+            job.done().fail(Error::new(self.dialect.provider(), ErrorKind::TimedOut, message));
             self.cancel(id).await;
             if self.last_heard <= began {
                 let message = "it answers pings but nothing else";

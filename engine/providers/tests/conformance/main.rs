@@ -4,3 +4,4 @@
 mod compatible;
 mod llm;
 mod stt;
+mod tts;
