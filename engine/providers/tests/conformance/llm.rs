@@ -240,6 +240,12 @@ async fn calls_made_together_are_told_and_their_results_are_answered() {
         let answer = stage.answer(request.clone()).await;
         assert_eq!(answer.words, "Cold, and late.", "{name}: {:?}", answer.failed);
 
+        if let Some(signature) =
+            request.messages.iter().flat_map(|it| &it.tool_calls).find_map(|it| it.signature.as_ref())
+        {
+            assert!(stage.bodies()[1].to_string().contains(signature), "{name} got its call back unsigned");
+        }
+
         // Another vendor's call has no signature of this one, and one that was interrupted has no result.
         for message in &mut request.messages {
             message.tool_calls.iter_mut().for_each(|call| call.signature = None);
