@@ -147,6 +147,8 @@ pub async fn hold(trial: &Trial) -> Outcome {
         heard(&caller).iter().map(|heard| heard.word).filter(|word| AFTER.contains(word)).collect();
     let switched = caller.switches().join(", ");
     caller.hangs_up();
+    drop(caller);
+    pipeline.house.closes().await;
     Outcome {
         silence: silence(end_ms, &first),
         lost: WORDS.filter(|word| count(&first, *word) == 0).count(),
