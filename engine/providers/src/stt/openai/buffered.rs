@@ -153,7 +153,9 @@ async fn answer(
     sink: Sink,
 ) {
     let poster = Arc::new(poster);
-    poster.http.warm(&poster.warm_url).await;
+    let warmed = Arc::clone(&poster);
+    // Beside the questions, none of which waits for it.
+    let _warming = Running(tokio::spawn(async move { warmed.http.warm(&warmed.warm_url).await }));
     let mut answers: FuturesOrdered<BoxFuture<'static, Result<Event, Error>>> = FuturesOrdered::new();
     loop {
         tokio::select! {
