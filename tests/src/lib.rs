@@ -16,6 +16,8 @@ pub mod json;
 pub mod loudspeaker;
 pub mod program;
 pub mod proxy;
+pub mod service;
+pub mod tools;
 pub mod watcher;
 
 pub use caller::Caller;

@@ -138,6 +138,8 @@ fn arrows_between_rooms_go_one_way() {
     for (room, may_know) in ARROWS {
         let manifest = read(&root().join(room).join("Cargo.toml"));
         let (_, dependencies) = manifest.split_once("[dependencies]").unwrap_or_default();
+        // What only its tests know is no arrow.
+        let dependencies = dependencies.split("\n[").next().unwrap_or_default();
         let known = dependencies.lines().filter_map(|line| line.trim().strip_prefix("parlance-"));
         for name in known.filter_map(|line| line.split(['.', ' ', '=']).next()) {
             if !may_know.contains(&name) {

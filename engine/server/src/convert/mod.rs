@@ -10,7 +10,9 @@ pub mod json;
 pub mod organisation;
 pub mod phone_number;
 pub mod policy;
+pub mod providers;
 pub mod resource;
+pub mod tools;
 pub mod usage;
 pub mod voice;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parlance_conversation::{Effect, ToolPolicy};
+use parlance_conversation::{Effect, ToolOutcome, ToolPolicy};
 use parlance_proto::v1;
 use parlance_proto::v1::tool::Kind as Wire;
 use parlance_providers::llm::ToolSpec;
@@ -13,10 +13,10 @@ use reqwest::{Method, Url};
 use serde_json::{Value, json};
 
 use super::{json as wire_json, length};
-use crate::status::Violations;
+use crate::status::{Refusal, Violations};
 use crate::tools::addresses::Addresses;
 use crate::tools::built_in::BuiltIn;
-use crate::tools::http::HttpTool;
+use crate::tools::http::{ANSWER_MAX, HttpTool};
 use crate::tools::mcp::Server;
 use crate::tools::{Kind, OF_FLOWS, Tool, ToolSet, schema, secrets, template};
 
@@ -56,6 +56,14 @@ pub fn set(agent: &v1::Agent) -> ToolSet {
         set.add(vec![Tool { offered: false, ..built_in(OF_FLOWS) }]);
     }
     set
+}
+
+/// The names of an agent's tools that a flow may run.
+pub fn names(agent: &v1::Agent) -> Vec<String> {
+    let mut unread = Violations::default();
+    let read = tools("tools", &agent.tools, &mut unread);
+    let names = read.into_iter().map(|tool| tool.spec.name);
+    names.filter(|name| *name != BuiltIn::EndCall.name() && *name != OF_FLOWS.name()).collect()
 }
 
 /// The tools that a client brings; what is wrong goes to `bad`.
@@ -101,6 +109,35 @@ pub fn servers(agent: &v1::Agent, bad: &mut Violations) -> Vec<Server> {
         }
     });
     read.collect()
+}
+
+/// What a client says came of its tool.
+///
+/// # Errors
+/// When that makes no sense.
+pub fn outcome(wire: v1::ToolResult) -> Result<ToolOutcome, Refusal> {
+    use v1::tool_result::Outcome;
+    match wire.outcome {
+        Some(Outcome::Result(result)) => {
+            let Some(result) = wire_json::from_struct(&result) else {
+                return Err(
+                    Violations::one("tool_result.result", "holds a number that JSON does not have").into()
+                );
+            };
+            let bytes = result.to_string().len();
+            if bytes > ANSWER_MAX {
+                let why = format!("has {bytes} bytes as JSON; at most {ANSWER_MAX} are allowed");
+                return Err(Violations::one("tool_result.result", why).into());
+            }
+            Ok(ToolOutcome::Succeeded { result })
+        }
+        Some(Outcome::Error(reason)) => {
+            let mut bad = Violations::default();
+            bad.longest("tool_result.error", &reason, TEXT_MAX);
+            bad.check().map(|()| ToolOutcome::Failed { reason })
+        }
+        None => Err(Violations::one("tool_result", "needs one of result, error").into()),
+    }
 }
 
 fn tools(field: &str, wire: &[v1::Tool], bad: &mut Violations) -> Vec<Tool> {
@@ -243,7 +280,10 @@ fn http(field: &str, wire: &v1::HttpTool, schema: &Value, bad: &mut Violations) 
     most(&at("result_fields"), wire.result_fields.len(), FIELDS_MAX, bad);
     for (index, pointer) in wire.result_fields.iter().enumerate() {
         if !pointer.starts_with('/') {
-            bad.add(format!("{}[{index}]", at("result_fields")), "must be a JSON pointer such as /data/0/price");
+            bad.add(
+                format!("{}[{index}]", at("result_fields")),
+                "must be a JSON pointer such as /data/0/price",
+            );
         }
     }
     HttpTool {

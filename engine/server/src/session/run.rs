@@ -9,13 +9,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parlance_conversation::{
-    Action, AgentState, CallTime, CallerState, Control, Conversation, EndReason, Input, Now, ReplyId,
+    Action, AgentState, CallTime, CallerState, Control, Conversation, DropReason, EndReason, Event, Input,
+    InvocationId, Now, ReplyId,
 };
 use parlance_media::g711::Law;
 use parlance_proto::v1::session_control::Control as WireControl;
 use parlance_proto::v1::voice_session_request::Request;
 use parlance_proto::v1::voice_session_response::Response;
 use parlance_proto::v1::{self, VoiceSessionRequest};
+use parlance_providers::notes::Note;
 use parlance_providers::{llm, tts};
 use tonic::{Code, Status, Streaming};
 
@@ -30,9 +32,9 @@ use super::playout::{Playout, Progress};
 use super::record::Recording;
 use super::requests::Requests;
 use super::telling::CallJournal;
-use super::usage::Tally;
+use super::usage::{Names, Tally};
 use super::voice::Voice;
-use crate::convert::{event, length};
+use crate::convert::{event, length, tools};
 use crate::metrics::Metrics;
 use crate::prices::Prices;
 use crate::status::{Refusal, Violations};
@@ -80,7 +82,9 @@ pub struct Session {
     pub(super) ended: Option<EndReason>,
     pub(super) tally: Tally,
     pub(super) prices: Arc<Prices>,
-    pub(super) transcriber: &'static str,
+    pub(super) names: Names,
+    pub(super) asking: llm::Request,
+    pub(super) key_terms: Vec<String>,
     actions: Vec<Action>,
     heard: Vec<Input>,
     allowance: Allowance,
@@ -118,8 +122,12 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// What providers cost.
     pub prices: Arc<Prices>,
-    /// The transcriber's name.
-    pub transcriber: &'static str,
+    /// What the providers are called.
+    pub names: Names,
+    /// What the model is asked beside the conversation.
+    pub asking: llm::Request,
+    /// What the agent always listens for.
+    pub key_terms: Vec<String>,
 }
 
 impl Session {
@@ -147,7 +155,9 @@ impl Session {
             ended: None,
             tally: Tally::default(),
             prices: parts.prices,
-            transcriber: parts.transcriber,
+            names: parts.names,
+            asking: parts.asking,
+            key_terms: parts.key_terms,
             actions: Vec::new(),
             heard: Vec::new(),
             allowance: Allowance::default(),
@@ -295,9 +305,22 @@ impl Session {
                 }
             }
             Posted::Voice { reply, segment, event } => self.voiced(reply, segment, event),
+            Posted::Provider(note) => self.noted(note),
             Posted::Tool { invocation, outcome } => self.feed(Input::ToolFinished { invocation, outcome }),
+            Posted::ToolCall(call) => self.far_end.tell(self.clock.now(), Response::ToolCall(call)),
             Posted::Control(control) => self.feed(Input::Control(control)),
             Posted::End(reason) => self.feed(Input::Control(Control::End { reason })),
+        }
+    }
+
+    fn noted(&mut self, note: Note) {
+        self.metrics.providers.noted(&note);
+        self.tally.noted(&note);
+        if let Some(trace) = &mut self.trace {
+            trace.noted(self.clock.now(), &note);
+        }
+        if let Note::Switched { kind, from, to, error } = note {
+            self.feed(facts::switched(kind, from, to, &error));
         }
     }
 
@@ -309,7 +332,7 @@ impl Session {
         match event {
             tts::Event::Audio(sound) => {
                 let (mut samples, rate_hz) = decoded(sound);
-                self.voice.delivered(&mut samples);
+                self.voice.raise(&mut samples);
                 let length = self.playout.collect(reply, segment, &samples, rate_hz);
                 self.feed(ready(length, Vec::new(), false));
             }
@@ -337,7 +360,11 @@ impl Session {
             Ok(Some(VoiceSessionRequest { request: Some(request) })) => self.requested(request),
             Ok(Some(VoiceSessionRequest { request: None })) => {
                 self.refuse(
-                    Violations::one("request", "is required: one of audio, text, playback, control").into(),
+                    Violations::one(
+                        "request",
+                        "is required: one of audio, text, playback, control, tool_result",
+                    )
+                    .into(),
                 );
             }
             Ok(None) => {
@@ -368,6 +395,7 @@ impl Session {
             Request::Text(typed) => self.typed(typed.text),
             Request::Playback(progress) => self.played(progress),
             Request::Control(control) => self.controlled(control),
+            Request::ToolResult(result) => self.tool_answered(result),
             Request::Start(_) => self.refuse(Refusal::WrongState {
                 reason: v1::ErrorReason::SecondStart,
                 message: "start: this session has begun; open another stream for another call".to_owned(),
@@ -454,6 +482,18 @@ impl Session {
         }
     }
 
+    fn tool_answered(&mut self, result: v1::ToolResult) {
+        let invocation = InvocationId(result.invocation_id);
+        let outcome = match tools::outcome(result) {
+            Ok(outcome) => outcome,
+            Err(refusal) => return self.refuse(refusal),
+        };
+        if !self.toolbox.answered(invocation, outcome) {
+            let what = "tool result".to_owned();
+            self.carry_out(Action::Tell(Event::Dropped { what, why: DropReason::Late }));
+        }
+    }
+
     /// The client broke the contract: the call ends, and the stream with the status that says why.
     fn refuse(&mut self, refusal: Refusal) {
         self.refuse_with(refusal.into());
@@ -467,6 +507,7 @@ impl Session {
     /// Stores the end, then tells it.
     async fn finish(mut self) {
         let (now, at) = (self.clock.now(), jiff::Timestamp::now());
+        self.toolbox.client_gone();
         self.record_played(now);
         let reason = self.ended.unwrap_or(EndReason::FarEndLost);
         let message = self.refusal.as_ref().map_or(String::new(), |status| status.message().to_owned());

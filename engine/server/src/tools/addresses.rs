@@ -130,7 +130,11 @@ impl Addresses {
         match url.scheme() {
             "https" => {}
             "http" if self.plain_http => {}
-            "http" => return Err("must begin with https://; the operator of this engine allows no http://".to_owned()),
+            "http" => {
+                return Err(
+                    "must begin with https://; the operator of this engine allows no http://".to_owned()
+                );
+            }
             _ => return Err("must begin with https://".to_owned()),
         }
         if !url.username().is_empty() || url.password().is_some() {
@@ -171,7 +175,8 @@ impl Resolve for Addresses {
 fn plain(address: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = address else { return address };
     let segments = v6.segments();
-    let embedded = |high: u16, low: u16| IpAddr::V4(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)));
+    let embedded =
+        |high: u16, low: u16| IpAddr::V4(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)));
     match segments {
         // Mapped (RFC 4291, 2.5.5.2), and compatible (2.5.5.1) but for `::` and `::1`.
         [0, 0, 0, 0, 0, 0xffff, high, low] => embedded(high, low),
@@ -195,13 +200,13 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
     let [a, b, c, _] = address.octets();
     let special = match (a, b, c) {
         (0 | 10 | 127, ..) => true,
-        (100, 64..=127, _) => true,                               // shared by carriers (RFC 6598)
-        (169, 254, _) => true,                                    // link-local; clouds tell secrets there
-        (172, 16..=31, _) | (192, 168, _) => true,                // private (RFC 1918)
+        (100, 64..=127, _) => true,                // shared by carriers (RFC 6598)
+        (169, 254, _) => true,                     // link-local; clouds tell secrets there
+        (172, 16..=31, _) | (192, 168, _) => true, // private (RFC 1918)
         (192, 0, 0 | 2) | (198, 51, 100) | (203, 0, 113) => true, // protocols and documentation
-        (192, 88, 99) => true,                                    // relays of 6to4
-        (198, 18..=19, _) => true,                                // benchmarks (RFC 2544)
-        _ => a >= 224,                                            // multicast, reserved, broadcast
+        (192, 88, 99) => true,                     // relays of 6to4
+        (198, 18..=19, _) => true,                 // benchmarks (RFC 2544)
+        _ => a >= 224,                             // multicast, reserved, broadcast
     };
     !special
 }
@@ -228,10 +233,33 @@ mod tests {
     fn nothing_of_the_own_network_is_allowed_however_it_is_written() {
         let rule = rule("");
         for address in [
-            "127.0.0.1", "127.9.9.9", "10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1", "169.254.169.254",
-            "100.64.0.1", "0.0.0.0", "224.0.0.1", "255.255.255.255", "198.18.0.1", "192.0.2.1", "::", "::1", "fe80::1",
-            "fc00::1", "fd12::1", "ff02::1", "::ffff:127.0.0.1", "::ffff:169.254.169.254", "::7f00:1", "64:ff9b::7f00:1",
-            "2002:7f00:1::", "2001:db8::1", "2001::1", "fec0::1",
+            "127.0.0.1",
+            "127.9.9.9",
+            "10.0.0.1",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.168.1.1",
+            "169.254.169.254",
+            "100.64.0.1",
+            "0.0.0.0",
+            "224.0.0.1",
+            "255.255.255.255",
+            "198.18.0.1",
+            "192.0.2.1",
+            "::",
+            "::1",
+            "fe80::1",
+            "fc00::1",
+            "fd12::1",
+            "ff02::1",
+            "::ffff:127.0.0.1",
+            "::ffff:169.254.169.254",
+            "::7f00:1",
+            "64:ff9b::7f00:1",
+            "2002:7f00:1::",
+            "2001:db8::1",
+            "2001::1",
+            "fec0::1",
         ] {
             assert!(!rule.allows(address.parse().expect("it is an address")), "{address}");
         }
@@ -244,7 +272,9 @@ mod tests {
     fn the_operator_opens_networks_or_all_of_them() {
         let some = rule("10.1.0.0/16, fd00::/8 ,127.0.0.1");
         let allowed = |address: &str| some.allows(address.parse().expect("it is an address"));
-        assert!(allowed("10.1.2.3") && allowed("fd12::1") && allowed("127.0.0.1") && allowed("::ffff:10.1.2.3"));
+        assert!(
+            allowed("10.1.2.3") && allowed("fd12::1") && allowed("127.0.0.1") && allowed("::ffff:10.1.2.3")
+        );
         assert!(!allowed("10.2.0.1") && !allowed("127.0.0.2") && !allowed("fc00::1"));
         assert!(rule("all").allows("169.254.169.254".parse().expect("it is an address")));
         assert!(rule("0.0.0.0/0").allows("10.0.0.1".parse().expect("it is an address")));
@@ -258,8 +288,15 @@ mod tests {
         let rule = rule("");
         let allows = |url: &str| rule.allows_url(&Url::parse(url).expect("it is a URL"));
         for url in [
-            "http://example.com/", "https://127.0.0.1/", "https://[::1]/", "https://[::ffff:10.0.0.1]/", "https://2130706433/",
-            "https://0x7f.1/", "https://user:word@example.com/", "ftp://example.com/", "file:///etc/passwd",
+            "http://example.com/",
+            "https://127.0.0.1/",
+            "https://[::1]/",
+            "https://[::ffff:10.0.0.1]/",
+            "https://2130706433/",
+            "https://0x7f.1/",
+            "https://user:word@example.com/",
+            "ftp://example.com/",
+            "file:///etc/passwd",
         ] {
             assert!(allows(url).is_err(), "{url}");
         }

@@ -57,7 +57,9 @@ impl BuiltIn {
     /// What a model is told of it where the agent says nothing.
     pub fn description(self) -> &'static str {
         match self {
-            Self::CurrentTime => "Gives the current date, weekday and time. Use it before you speak of today or of days from now.",
+            Self::CurrentTime => {
+                "Gives the current date, weekday and time. Use it before you speak of today or of days from now."
+            }
             Self::BookAppointment => {
                 "Books an appointment or a table. Use it once the caller has agreed to all of the details. If it fails, \
                  tell the caller why and ask for another time."
@@ -68,7 +70,9 @@ impl BuiltIn {
             Self::TransferCall => "Hands the caller over to another person or number.",
             Self::PressDigits => "Presses keys of the telephone, as in a menu.",
             Self::SendSms => "Sends the caller a text message.",
-            Self::ExtractVariables => "Keeps values that the caller has given. Use it as soon as one is known or corrected.",
+            Self::ExtractVariables => {
+                "Keeps values that the caller has given. Use it as soon as one is known or corrected."
+            }
         }
     }
 

@@ -32,13 +32,16 @@ mod tests {
     #[test]
     fn the_time_is_told_in_the_zone_that_is_asked_for_or_at_home() {
         let now: Timestamp = "2026-03-01T23:05:00Z".parse().expect("it is a time");
-        let ToolOutcome::Succeeded { result } = run(now, "Europe/Berlin", &json!({})) else { panic!("it is known") };
+        let ToolOutcome::Succeeded { result } = run(now, "Europe/Berlin", &json!({})) else {
+            panic!("it is known")
+        };
         let expected = json!({
             "iso": "2026-03-02T00:05:00+01:00", "date": "2026-03-02", "weekday": "Monday", "time": "00:05",
             "words": "Monday, March 2, 2026, 12:05 AM", "time_zone": "Europe/Berlin",
         });
         assert_eq!(result, expected);
-        let ToolOutcome::Succeeded { result } = run(now, "UTC", &json!({"time_zone": "America/New_York"})) else {
+        let ToolOutcome::Succeeded { result } = run(now, "UTC", &json!({"time_zone": "America/New_York"}))
+        else {
             panic!("it is known")
         };
         assert_eq!(result["weekday"], "Sunday");

@@ -47,7 +47,7 @@ pub struct HttpTool {
 }
 
 /// One run.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Run<'a> {
     /// Whose secrets may be used.
     pub scope: &'a Scope,
@@ -117,7 +117,13 @@ impl HttpTool {
         texts.flat_map(|text| template::secrets(text)).chain(self.signing_secret.as_deref())
     }
 
-    fn wanted(&self, reach: &Reach, key: &str, arguments: &Arguments, secrets: &Values) -> Result<Wanted, String> {
+    fn wanted(
+        &self,
+        reach: &Reach,
+        key: &str,
+        arguments: &Arguments,
+        secrets: &Values,
+    ) -> Result<Wanted, String> {
         let address = template::address(&self.url, arguments, secrets)?;
         let mut url = Url::parse(&address).map_err(|_| "the address makes no sense".to_owned())?;
         reach.addresses.allows_url(&url)?;
@@ -193,8 +199,7 @@ impl HttpTool {
             return failed("the service wants to be asked elsewhere, which is not followed");
         }
         if !status.is_success() {
-            let said: String =
-                text.chars().filter(|letter| !letter.is_control()).take(REASON_MAX).collect();
+            let said: String = text.chars().filter(|letter| !letter.is_control()).take(REASON_MAX).collect();
             let said = if said.trim().is_empty() { String::new() } else { format!(": {}", said.trim()) };
             return ToolOutcome::Failed { reason: format!("the service answered {}{said}", status.as_u16()) };
         }

@@ -110,7 +110,13 @@ impl Servers {
     }
 
     /// Runs a tool.
-    pub async fn run(&self, scope: &Scope, remote: &Remote, arguments: &Value, timeout: Duration) -> ToolOutcome {
+    pub async fn run(
+        &self,
+        scope: &Scope,
+        remote: &Remote,
+        arguments: &Value,
+        timeout: Duration,
+    ) -> ToolOutcome {
         let work = async {
             let connection = match self.connected(scope, &remote.server).await {
                 Ok(connection) => connection,
@@ -244,7 +250,9 @@ fn offered(server: &Server, tool: &rmcp::model::Tool) -> Option<Tool> {
     let own: String = tool.name.chars().map(|letter| if fits(letter) { letter } else { '_' }).collect();
     let name = format!("{}__{own}", server.name);
     let parameters = Value::Object(tool.input_schema.as_ref().clone());
-    if let Some(why) = schema::problem(&parameters).or((name.len() > NAME_MAX).then(|| "its name is too long".into())) {
+    if let Some(why) =
+        schema::problem(&parameters).or((name.len() > NAME_MAX).then(|| "its name is too long".into()))
+    {
         tracing::warn!(tool = name, why, "a tool of an MCP server can't be used");
         return None;
     }

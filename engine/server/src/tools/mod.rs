@@ -20,9 +20,12 @@ mod toolbox;
 
 use std::sync::Arc;
 
-pub use run::TestRuns;
+pub use run::{TestRuns, Worker};
 pub use set::{Kind, Tool, ToolSet};
 pub use toolbox::Toolbox;
+
+use parlance_proto::v1;
+use parlance_store::Scope;
 
 use self::addresses::Addresses;
 use self::booking_backend::BookingBackend;
@@ -59,5 +62,16 @@ impl Reach {
         let http = http::client(addresses.clone())?;
         let mcp = mcp::Servers::new(http.clone(), addresses.clone(), secrets.clone());
         Ok(Self { booking, http, addresses, secrets, mcp })
+    }
+}
+
+impl crate::engine::Engine {
+    /// The tools of a call with this agent, those of its servers included.
+    pub async fn tools_of(&self, scope: &Scope, agent: &v1::Agent) -> ToolSet {
+        let mut set = crate::convert::tools::set(agent);
+        let mut unread = crate::status::Violations::default();
+        let servers = crate::convert::tools::servers(agent, &mut unread);
+        set.add(self.reach.mcp.tools(scope, &servers).await);
+        set
     }
 }

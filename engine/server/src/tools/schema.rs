@@ -313,22 +313,31 @@ mod tests {
             wrong(json!({"day": "monday", "guests": 4})),
             r#"`day` must be one of "friday", "saturday", and is "monday""#
         );
-        assert_eq!(
-            wrong(json!({"day": "friday", "guests": 0})),
-            "`guests` must be at least 1, and is 0"
-        );
+        assert_eq!(wrong(json!({"day": "friday", "guests": 0})), "`guests` must be at least 1, and is 0");
         assert_eq!(
             wrong(json!({"day": "friday", "guests": "many"})),
             r#"`guests` must be of type integer, and is "many""#
         );
-        assert_eq!(wrong(json!({"day": "friday", "guests": 2.5})), "`guests` must be of type integer, and is 2.5");
-        assert!(wrong(json!({"day": "friday", "guests": 2, "cake": 1})).starts_with("`cake` is not known; known are:"));
+        assert_eq!(
+            wrong(json!({"day": "friday", "guests": 2.5})),
+            "`guests` must be of type integer, and is 2.5"
+        );
+        assert!(
+            wrong(json!({"day": "friday", "guests": 2, "cake": 1}))
+                .starts_with("`cake` is not known; known are:")
+        );
         assert_eq!(
             wrong(json!({"day": "friday", "guests": 2, "dishes": [{"name": "soup"}, {}]})),
             "`dishes[1].name` is missing"
         );
-        assert_eq!(wrong(json!({"day": "friday", "guests": 2, "phone": "1"})), "`phone` must have at least 3 letters, and has 1");
-        assert_eq!(wrong(json!({"day": "friday", "guests": 2, "pay": 1})), r#"`pay` must be "cash", and is 1"#);
+        assert_eq!(
+            wrong(json!({"day": "friday", "guests": 2, "phone": "1"})),
+            "`phone` must have at least 3 letters, and has 1"
+        );
+        assert_eq!(
+            wrong(json!({"day": "friday", "guests": 2, "pay": 1})),
+            r#"`pay` must be "cash", and is 1"#
+        );
         assert_eq!(wrong(json!([1])), "the whole of the arguments must be of type object, and is [1]");
     }
 
@@ -351,7 +360,9 @@ mod tests {
     #[test]
     fn a_schema_of_anything_but_an_object_is_refused() {
         assert_eq!(problem(&booking()), None);
-        for bad in [json!(1), json!({}), json!({"type": "string"}), json!({"type": "object", "properties": []})] {
+        for bad in
+            [json!(1), json!({}), json!({"type": "string"}), json!({"type": "object", "properties": []})]
+        {
             assert!(problem(&bad).is_some(), "{bad}");
         }
         let mut deep = json!({});

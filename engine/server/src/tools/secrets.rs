@@ -17,7 +17,11 @@ const SHORTEST: usize = 4;
 /// Where secrets are kept.
 pub trait Secrets: Send + Sync {
     /// The value of the organisation's secret of that name; none if it has none.
-    fn find<'a>(&'a self, scope: &'a Scope, name: &'a str) -> BoxFuture<'a, Result<Option<String>, parlance_store::Error>>;
+    fn find<'a>(
+        &'a self,
+        scope: &'a Scope,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<Option<String>, parlance_store::Error>>;
 }
 
 /// Secrets by name that the operator has set for his own organisation: `NAME=value`, a line or a comma each.
@@ -40,7 +44,8 @@ impl std::str::FromStr for OperatorSecrets {
         let mut secrets = BTreeMap::new();
         for (index, entry) in entries.enumerate() {
             // The entry may be the secret, so it is not shown.
-            let why = || format!("entry {} must be NAME=value, with a NAME of [A-Za-z0-9_]{{1,64}}", index + 1);
+            let why =
+                || format!("entry {} must be NAME=value, with a NAME of [A-Za-z0-9_]{{1,64}}", index + 1);
             let (name, value) = entry.split_once('=').ok_or_else(why)?;
             if !is_name(name) || value.is_empty() {
                 return Err(why());
@@ -52,7 +57,11 @@ impl std::str::FromStr for OperatorSecrets {
 }
 
 impl Secrets for OperatorSecrets {
-    fn find<'a>(&'a self, scope: &'a Scope, name: &'a str) -> BoxFuture<'a, Result<Option<String>, parlance_store::Error>> {
+    fn find<'a>(
+        &'a self,
+        scope: &'a Scope,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<Option<String>, parlance_store::Error>> {
         let own = scope.organisation() == OrganisationId::DEFAULT;
         Box::pin(std::future::ready(Ok(self.0.get(name).filter(|_| own).cloned())))
     }

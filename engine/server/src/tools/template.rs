@@ -229,11 +229,15 @@ mod tests {
     #[test]
     fn an_argument_that_looks_like_a_secret_is_only_text() {
         let arguments = given(json!({"note": "${secret:KEY} {id}", "id": 7}));
-        let (text, kind) = body(r#"{"a": "{note}", "b": "{id}", "c": "no {id} ${secret:KEY}"}"#, &arguments, &vault());
+        let (text, kind) =
+            body(r#"{"a": "{note}", "b": "{id}", "c": "no {id} ${secret:KEY}"}"#, &arguments, &vault());
         let json: Value = serde_json::from_str(&text).expect("it is JSON");
         assert_eq!(json, json!({"a": "${secret:KEY} {id}", "b": 7, "c": "no 7 s&cret"}));
         assert_eq!(kind, "application/json");
-        assert_eq!(body("note={note}&x={y}&id={id}", &arguments, &vault()).0, "note=%24%7Bsecret%3AKEY%7D%20%7Bid%7D&id=7");
+        assert_eq!(
+            body("note={note}&x={y}&id={id}", &arguments, &vault()).0,
+            "note=%24%7Bsecret%3AKEY%7D%20%7Bid%7D&id=7"
+        );
         assert_eq!(header("Bearer ${secret:KEY} {id}", &vault()), "Bearer s&cret {id}");
     }
 }

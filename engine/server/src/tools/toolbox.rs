@@ -149,7 +149,9 @@ impl Toolbox {
     /// Stores the end of a run. While the database is away it is tried again, a few times and without holding the
     /// call up.
     async fn finish(&self, run: parlance_store::InvocationId, state: InvocationState, result: Value) {
-        let Err(error) = invocations::finish(&self.worker.scope, run, state, result.clone()).await else { return };
+        let Err(error) = invocations::finish(&self.worker.scope, run, state, result.clone()).await else {
+            return;
+        };
         if !error.is_retryable() {
             tracing::error!(%error, %run, "the end of a tool run was not stored");
             return;
