@@ -86,6 +86,18 @@ impl Services {
         self.tts.extend(voices.map(|voice| of_this_machine(voice.name(), voice)));
     }
 
+    /// What this machine has, to stand behind other accounts too; `None` if that is not everything.
+    pub(super) fn this_machine(&self) -> Option<Stack> {
+        let mut voices = self.tts.iter().filter(|it| it.vendor.is_none()).map(|it| it.provider.clone());
+        Some(Stack {
+            stt: self.stt.iter().find(|it| it.vendor.is_none())?.provider.clone(),
+            llm: self.llm.iter().find(|it| it.vendor.is_none()).map(|it| it.provider.clone()),
+            tts: voices.next()?,
+            tts_fallback: voices.next(),
+            why: Vec::new(),
+        })
+    }
+
     /// Whether somebody listens and somebody speaks.
     pub fn can_hold_a_call(&self) -> bool {
         !self.stt.is_empty() && !self.tts.is_empty()
@@ -101,6 +113,11 @@ impl Services {
     /// Whether an agent that names no model has one.
     pub fn has_model(&self) -> bool {
         !self.llm.is_empty()
+    }
+
+    /// The model a provider uses where an agent names none: the one that is set, else the engine's choice.
+    pub fn model_of(&self, kind: Kind, name: &str) -> &str {
+        self.settings.model(kind, name).unwrap_or_else(|| super::default_model(kind, name))
     }
 
     /// The transcribers.
