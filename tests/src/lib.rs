@@ -14,10 +14,12 @@ pub mod details;
 pub mod house;
 pub mod json;
 pub mod loudspeaker;
+pub mod pipeline;
 pub mod program;
 pub mod proxy;
 pub mod service;
 pub mod tools;
+pub mod trial;
 pub mod watcher;
 
 pub use caller::Caller;

@@ -83,7 +83,7 @@ impl TextToSpeech for Deepgram {
         let has_speed = voice.starts_with("aura-2-") && (voice.ends_with("-en") || voice.ends_with("-es"));
         let template = Aura {
             base: self.account.socket_base(PUBLIC),
-            key: self.account.clone(),
+            account: self.account.clone(),
             speed: speed(&settings, SPEED.0, SPEED.1).filter(|_| has_speed),
             voice,
             format,
@@ -156,7 +156,7 @@ impl Voice {
 #[derive(Clone)]
 struct Aura {
     base: String,
-    key: Account,
+    account: Account,
     voice: String,
     format: AudioFormat,
     speed: Option<f64>,
@@ -185,7 +185,7 @@ impl Dialect for Aura {
     }
 
     fn headers(&self) -> Vec<(&'static str, String)> {
-        let key = self.key.key.reveal();
+        let key = self.account.key.reveal();
         if key.is_empty() { Vec::new() } else { vec![("authorization", format!("Token {key}"))] }
     }
 
@@ -281,7 +281,7 @@ mod tests {
     fn aura() -> Aura {
         Aura {
             base: "wss://api.deepgram.com".to_owned(),
-            key: Account::default(),
+            account: Account::default(),
             voice: "aura-2-thalia-en".to_owned(),
             format: AudioFormat::MuLaw,
             speed: Some(1.5),

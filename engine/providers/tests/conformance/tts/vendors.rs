@@ -72,6 +72,21 @@ async fn one_socket_lost_under_several_sentences_costs_only_those_that_had_begun
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_vendor_that_never_ends_what_was_cancelled_is_left_for_a_fresh_socket() {
+    for (name, sentences) in [("elevenlabs", 5), ("deepgram", 1)] {
+        let bench = bench(name).await;
+        bench.plan(Plan::failing(Fault::Silence { after: 1 }).times(1));
+        let mut speaker = bench.open();
+        let mut cut: Vec<_> = (0..sentences).map(|_| start(&mut *speaker, "word900 word901")).collect();
+        while !matches!(cut[0].next().await, Event::Audio(_)) {}
+        drop(cut);
+        let heard = say(&mut *speaker, "word1 word2").await;
+        assert_eq!((heard.error.clone(), heard.words()), (None, vec![1, 2]), "{name}");
+        assert_eq!(bench.connections(), 2, "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn deepgram_speaks_more_sentences_than_one_socket_may_flush() {
     let bench = bench("deepgram").await;
     let mut speaker = bench.open();
