@@ -64,7 +64,7 @@ pub fn ends(caller: &Caller) -> Vec<v1::ToolEvent> {
 /// When it does not end soon.
 pub async fn run(caller: &mut Caller, tool: &str, arguments: Value) -> v1::ToolEvent {
     let before = ends(caller).len();
-    caller.agent_finishes().await;
+    caller.agent_is_quiet().await;
     caller.types(&format!("@tool {tool} {arguments}"));
     caller.until(&format!("the end of {tool}"), SOON, |caller| ends(caller).len() > before).await;
     ends(caller).pop().expect("it has ended")
@@ -75,7 +75,7 @@ pub async fn run(caller: &mut Caller, tool: &str, arguments: Value) -> v1::ToolE
 /// # Panics
 /// When it says nothing.
 pub async fn answer(caller: &mut Caller, line: &str) -> String {
-    caller.agent_finishes().await;
+    caller.agent_is_quiet().await;
     caller.types(line);
     caller.agent_finishes().await;
     caller.texts(v1::Speaker::Agent).pop().expect("it has said something")

@@ -37,7 +37,7 @@ fn calls(caller: &Caller) -> Vec<v1::ToolCall> {
 /// Has the model ask for the client's tool and waits until the client is asked.
 async fn asked(caller: &mut Caller, arguments: Value) -> v1::ToolCall {
     let before = calls(caller).len();
-    caller.agent_finishes().await;
+    caller.agent_is_quiet().await;
     caller.types(&format!("@tool open_page {arguments}"));
     caller.until("the client's tool", SOON, |caller| calls(caller).len() > before).await;
     calls(caller).pop().expect("it was asked for")

@@ -51,7 +51,7 @@ async fn a_service_gets_the_arguments_where_the_tool_says_and_the_model_its_answ
     assert_eq!(tools::json_of(&run.result), json!({"price": 7}), "{run:?}");
     let run = tools::run(&mut caller, "order", json!({"dish": "soup"})).await;
     assert_eq!(run.state(), v1::ToolState::Succeeded);
-    caller.agent_finishes().await;
+    caller.agent_is_quiet().await;
     let said = caller.texts(v1::Speaker::Agent);
     assert!(
         said.iter().any(|text| text.starts_with("Let me look") && text.contains("I have it")),

@@ -230,8 +230,11 @@ fn same(one: &Value, other: &Value) -> bool {
     one == other || (one.is_number() && other.is_number() && one.as_f64() == other.as_f64())
 }
 
+/// Whether a number keeps to a bound.
+type Holds = fn(f64, f64) -> bool;
+
 fn bounds(schema: &Map<String, Value>, number: f64, at: &str, faults: &mut Vec<String>) {
-    let rules: [(&str, &str, fn(f64, f64) -> bool); 4] = [
+    let rules: [(&str, &str, Holds); 4] = [
         ("minimum", "at least", |number, bound| number >= bound),
         ("maximum", "at most", |number, bound| number <= bound),
         ("exclusiveMinimum", "more than", |number, bound| number > bound),
