@@ -173,6 +173,7 @@ impl Shared {
             return None;
         }
         match event {
+            Event::Replaced { .. } => None,
             Event::Opened => {
                 self.connected = Some(self.since.elapsed());
                 None
@@ -299,6 +300,10 @@ impl Stream {
             // Set before anything can be told: it is fed from here on.
             shared.begin_us = self.replay.begin_us();
             shared.settled_us = shared.begin_us;
+            if shared.generation > 1 {
+                let (from_us, capabilities) = (shared.begin_us, candidate.capabilities.clone());
+                (shared.sink)(Event::Replaced { from_us, capabilities });
+            }
             shared.generation
         };
         let shared = Arc::clone(&self.shared);

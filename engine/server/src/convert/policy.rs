@@ -161,10 +161,7 @@ fn budgets(agent: &v1::Agent, offer: &Offer, bad: &mut Violations) -> Budgets {
     let mut settings = Budgets::default();
     let mut mute = Duration::ZERO;
     provider_budgets(agent.budgets.as_ref(), &mut settings, &mut mute, bad);
-    // Each of a row has its own budget; the conversation, which misses a wait once, must not give up before the last.
-    settings.first_token = of_row(settings.first_token, offer.models);
-    settings.first_audio = of_row(settings.first_audio, offer.speakers);
-    settings.stalled_audio = of_row(settings.stalled_audio, offer.speakers);
+    let mut settings = settings.around(offer.models as u32, offer.speakers as u32);
     if let Some(tokens) = agent.language_model.as_ref().and_then(|model| model.context_tokens) {
         settings.context_tokens = tokens;
     }
@@ -201,11 +198,6 @@ pub fn provider_budgets(
     let stalled = wire.stalled_audio.as_ref();
     within("budgets.stalled_audio", stalled, (200, 10_000), &mut settings.stalled_audio, bad);
     within("budgets.mute", wire.mute.as_ref(), (1_000, 30_000), mute, bad);
-}
-
-/// A wait for the whole row: twice this is one budget more than all of them take together.
-fn of_row(budget: Duration, providers: usize) -> Duration {
-    budget * (providers.clamp(1, 20) as u32 + 1) / 2
 }
 
 fn call_handling(wire: Option<&v1::CallHandling>, bad: &mut Violations) -> CallHandling {
@@ -350,7 +342,7 @@ mod tests {
         };
         let agent = v1::Agent { budgets: Some(budgets), ..Default::default() };
         let budgets = told(&agent, &[]).budgets;
-        assert!(budgets.first_token * 2 > Duration::from_secs(2), "{budgets:?}");
+        assert!(budgets.first_token > Duration::from_secs(2), "{budgets:?}");
         assert_eq!(budgets.stalled_audio, Budgets::default().stalled_audio, "it has one voice");
     }
 }
