@@ -2,12 +2,13 @@
 
 use parlance_proto::v1;
 use parlance_providers::chain::{Look, State};
+use parlance_providers::models;
 use parlance_providers::registry::{Kind, services};
 use parlance_store::provider_keys;
 
 use super::event::word;
 use super::{duration, timestamp};
-use crate::providers::{Opened, Services, default_model};
+use crate::providers::{Opened, Services};
 
 /// All providers, those that can be used before those that can't, each kind in the order of preference.
 pub fn providers(opened: &Services, looks: &[Look]) -> Vec<v1::Provider> {
@@ -22,7 +23,7 @@ pub fn providers(opened: &Services, looks: &[Look]) -> Vec<v1::Provider> {
                 kind: kind.into(),
                 provider: service.name.to_owned(),
                 vendor: service.vendor.to_owned(),
-                default_model: default_model(service.kind(), service.name).to_owned(),
+                default_model: models::default_of(service.kind(), service.name).to_owned(),
                 ..Default::default()
             });
         }

@@ -210,7 +210,7 @@ impl LineUp {
         let one = |kind: Kind, name: &str, model: &Option<String>, voice: &str| v1::ProviderInUse {
             kind: wire_kind(kind).into(),
             provider: name.to_owned(),
-            model: model.clone().unwrap_or_else(|| default_model(kind, name).to_owned()),
+            model: model.clone().unwrap_or_else(|| models::default_of(kind, name).to_owned()),
             voice_id: voice.to_owned(),
         };
         let heard = self.listening.iter().map(|it| one(Kind::Stt, it.provider.name(), &it.model, ""));
@@ -237,15 +237,6 @@ impl LineUp {
     /// Whether a flow answers.
     pub fn has_flow(&self) -> bool {
         self.flow
-    }
-}
-
-/// The engine's own choice of a model for a provider.
-pub fn default_model(kind: Kind, name: &str) -> &'static str {
-    match kind {
-        Kind::Stt => models::listening_default_of(name),
-        Kind::Llm => models::default_of(name),
-        Kind::Tts => models::speaking_default_of(name),
     }
 }
 

@@ -26,7 +26,7 @@ use crate::config::vendors::Vendors;
 use crate::status::Refusal;
 
 pub use for_call::{ForCall, Settings, asking};
-pub use line_up::{LineUp, default_model, transcriber};
+pub use line_up::{LineUp, transcriber};
 use own_keys::{Accounts, OwnKeys};
 pub use services::{Opened, Services};
 use vault::Vault;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use parlance_providers::account::Account;
 use parlance_providers::llm::LanguageModel;
+use parlance_providers::models;
 use parlance_providers::registry::{Kind, Open, Service, Stack, VENDORS, Vendor, services};
 use parlance_providers::stt::SpeechToText;
 use parlance_providers::tts::TextToSpeech;
@@ -117,7 +118,7 @@ impl Services {
 
     /// The model a provider uses where an agent names none: the one that is set, else the engine's choice.
     pub fn model_of(&self, kind: Kind, name: &str) -> &str {
-        self.settings.model(kind, name).unwrap_or_else(|| super::default_model(kind, name))
+        self.settings.model(kind, name).unwrap_or_else(|| models::default_of(kind, name))
     }
 
     /// The transcribers.
