@@ -47,10 +47,11 @@ impl ScriptedLlm {
         match &self.answers {
             Answers::Lines(lines) => {
                 // Words and the calls that go with them are one answer.
-                let roles: Vec<Role> = request.messages.iter().map(|message| message.role).collect();
-                let begins =
-                    |at: usize| roles[at] == Role::Agent && (at == 0 || roles[at - 1] != Role::Agent);
-                let answered = (0..roles.len()).filter(|at| begins(*at)).count();
+                let messages = &request.messages;
+                let with_call =
+                    |at: usize| messages.get(at + 1).is_some_and(|next| !next.tool_calls.is_empty());
+                let whole = |at: usize| messages[at].role == Role::Agent && !with_call(at);
+                let answered = (0..messages.len()).filter(|at| whole(*at)).count();
                 lines.get(answered % lines.len().max(1)).cloned().unwrap_or_default()
             }
             Answers::Echo => echo(request),
