@@ -10,6 +10,7 @@ mod order;
 mod phrases;
 mod replay;
 mod stt;
+mod told;
 mod tts;
 
 use std::sync::Arc;
