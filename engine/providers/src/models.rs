@@ -32,3 +32,18 @@ pub const SPEAKING: &[(&str, &str)] = &[
 pub fn speaking_default_of(service: &str) -> &'static str {
     SPEAKING.iter().find(|(name, _)| *name == service).map_or("", |(_, model)| model)
 }
+
+/// The default model of each transcriber, by its registered name.
+pub const LISTENING: &[(&str, &str)] = &[
+    ("deepgram", "nova-3"),
+    ("deepgram-flux", "flux-general-en"),
+    ("openai", "gpt-transcribe"),
+    ("openai-realtime", "gpt-realtime-whisper"),
+    ("elevenlabs", "scribe_v2_realtime"),
+    ("cartesia", "ink-2"),
+];
+
+/// The default model of a transcriber; empty where it has none.
+pub fn listening_default_of(service: &str) -> &'static str {
+    LISTENING.iter().find(|(name, _)| *name == service).map_or("", |(_, model)| model)
+}

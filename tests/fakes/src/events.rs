@@ -177,6 +177,7 @@ impl Wire {
     async fn goodbye(&mut self) {
         let rest = async { while let Some(Ok(_)) = self.incoming.next().await {} };
         drop(timeout(GOODBYE, rest).await);
+        self.turn.note("closed", "");
     }
 }
 

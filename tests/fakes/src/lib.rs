@@ -42,7 +42,8 @@ pub struct Seen {
     /// Milliseconds after the fakes were started.
     pub at_ms: u64,
     /// What: `open` (with path and query), `text` (a message, or a request's body), `binary` (its length in bytes),
-    /// `close` (the client closed in order), `gone` (the client let go in any other way).
+    /// `close` (the client closed in order), `gone` (the client let go in any other way), `closed` (the connection is
+    /// over in order, whoever closed it).
     pub what: String,
     /// The message, the path, the length.
     pub detail: String,

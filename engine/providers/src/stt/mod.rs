@@ -1,8 +1,15 @@
 //! Speech to text: what a transcriber is fed, what it answers, and what it declares about itself.
 //!
-//! Times are microseconds of the call's audio clock: sample 0 is the first sample of the call.
+//! Times are microseconds of the audio that a stream was fed: sample 0 is the first one. For a stream that is there from a
+//! call's beginning to its end that is the call's audio clock.
 
+pub mod cartesia;
+pub mod deepgram;
+pub mod elevenlabs;
+pub mod openai;
 pub mod pocketsphinx;
+
+mod streaming;
 
 use std::sync::Arc;
 
@@ -11,7 +18,14 @@ use crate::audio::{Audio, AudioFormat};
 use crate::registry::Service;
 
 /// The transcribers with a vendor behind them. One line each.
-pub const SERVICES: &[Service] = &[];
+pub const SERVICES: &[Service] = &[
+    deepgram::live::SERVICE,
+    deepgram::flux::SERVICE,
+    openai::buffered::SERVICE,
+    openai::realtime::SERVICE,
+    elevenlabs::SERVICE,
+    cartesia::SERVICE,
+];
 
 /// One recognised word and where it lies in the call's audio.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]

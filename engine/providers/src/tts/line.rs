@@ -57,10 +57,8 @@ pub(super) trait Dialect: Send + 'static {
     fn headers(&self) -> Vec<(&'static str, String)>;
     /// What a refused upgrade means.
     fn refused(&self, refused: &Refused) -> Error;
-    /// What it means that the vendor closed the socket.
-    fn closed(&mut self, code: Option<u16>, reason: &str) -> Error;
     /// A fresh socket is open: all that was before is over.
-    fn opened(&mut self, headers: &HeaderMap);
+    fn opened(&mut self);
     /// Whether another sentence may be spoken now.
     fn has_room(&self) -> bool;
     /// The messages that make it speak.
@@ -91,7 +89,15 @@ struct Job {
     asked: Instant,
     is_second_try: bool,
     /// Counts as long as it is not done.
-    _counted: Counted,
+    counted: Counted,
+}
+
+impl Job {
+    /// It is done: no longer counted when its end is told, because the next sentence may be asked for right then.
+    fn done(self) -> Sentence {
+        drop(self.counted);
+        self.sentence
+    }
 }
 
 struct Active {
@@ -143,6 +149,7 @@ impl Line {
             no_room_since: None,
             last_sent: Instant::now(),
             last_heard: Instant::now(),
+            request_id: None,
         };
         runtime.spawn(task.run());
         Ok(Self { provider, orders, load: Arc::default(), next_id: 0 })
@@ -160,8 +167,8 @@ impl Line {
     pub fn speak(&mut self, text: String, sentence: Sentence) -> Result<Speech, Error> {
         self.next_id += 1;
         let (id, cancelled) = (self.next_id, sentence.cancelled());
-        let _counted = Counted::new(&self.load);
-        let job = Job { id, text, sentence, asked: Instant::now(), is_second_try: false, _counted };
+        let counted = Counted::new(&self.load);
+        let job = Job { id, text, sentence, asked: Instant::now(), is_second_try: false, counted };
         if self.orders.try_send(Order::Speak(Box::new(job))).is_err() {
             let message = format!("{ORDERS_MAX} sentences wait already");
             return Err(Error::new(self.provider, ErrorKind::RateLimited, message));
@@ -196,6 +203,16 @@ struct Task<D> {
     no_room_since: Option<Instant>,
     last_sent: Instant,
     last_heard: Instant,
+    /// The vendor's id of the upgrade.
+    request_id: Option<String>,
+}
+
+/// Headers in which vendors name a request.
+const REQUEST_IDS: [&str; 4] = ["x-trace-id", "dg-request-id", "x-request-id", "request-id"];
+
+fn request_id(headers: &HeaderMap) -> Option<String> {
+    let id = REQUEST_IDS.iter().find_map(|name| headers.get(*name)?.to_str().ok());
+    id.map(str::to_owned)
 }
 
 impl<D: Dialect> Task<D> {
@@ -250,7 +267,8 @@ impl<D: Dialect> Task<D> {
         };
         match opened {
             Ok(socket) => {
-                self.dialect.opened(&socket.headers);
+                self.dialect.opened();
+                self.request_id = request_id(&socket.headers);
                 (self.last_sent, self.last_heard) = (Instant::now(), Instant::now());
                 (self.socket, self.no_room_since) = (Some(socket), None);
             }
@@ -264,7 +282,7 @@ impl<D: Dialect> Task<D> {
                     self.take(order).await;
                 }
                 while let Some(job) = self.waiting.pop_front_if(|job| job.asked <= failed) {
-                    job.sentence.fail(error.clone());
+                    job.done().fail(error.clone());
                 }
             }
         }
@@ -313,7 +331,7 @@ impl<D: Dialect> Task<D> {
     async fn heard(&mut self, received: Result<Received, Error>) {
         self.last_heard = Instant::now();
         let told = match received {
-            Ok(Received::Closed { code, reason }) => vec![Told::Broken(self.dialect.closed(code, &reason))],
+            Ok(Received::Closed { code, reason }) => vec![Told::Broken(self.closed(code, &reason))],
             Ok(received) => self.dialect.heard(received),
             Err(error) => vec![Told::Broken(error)],
         };
@@ -331,12 +349,12 @@ impl<D: Dialect> Task<D> {
                 }
                 Told::Finished(id) => {
                     if let Some(job) = self.ended(id) {
-                        job.sentence.finish();
+                        job.done().finish();
                     }
                 }
                 Told::Failed(id, error) => {
                     if let Some(job) = self.ended(id) {
-                        job.sentence.fail(error);
+                        job.done().fail(self.named(error));
                     }
                 }
                 Told::Broken(error) => self.broke(&error),
@@ -355,8 +373,23 @@ impl<D: Dialect> Task<D> {
         Some(self.active.swap_remove(index).job)
     }
 
+    fn closed(&self, code: Option<u16>, reason: &str) -> Error {
+        let code = code.map_or("without a code".to_owned(), |code| format!("with {code}"));
+        let message = format!("it closed the socket {code} {reason}");
+        Error::new(self.dialect.provider(), ErrorKind::Unavailable, message.trim_end())
+    }
+
+    /// With the id of the upgrade, where the vendor told none with the error.
+    fn named(&self, error: Error) -> Error {
+        match error.request_id {
+            None => error.with_request_id(self.request_id.as_deref()),
+            Some(_) => error,
+        }
+    }
+
     /// The socket is gone.
     fn broke(&mut self, error: &Error) {
+        let error = self.named(error.clone());
         self.socket = None;
         self.no_room_since = None;
         let mut active: Vec<_> = self.active.drain(..).map(|active| active.job).collect();
@@ -367,7 +400,7 @@ impl<D: Dialect> Task<D> {
         );
         for mut job in active {
             if job.sentence.has_sounded() || job.is_second_try || !may_help {
-                job.sentence.fail(error.clone());
+                job.done().fail(error.clone());
             } else {
                 job.is_second_try = true;
                 self.waiting.push_front(job);
@@ -400,7 +433,8 @@ impl<D: Dialect> Task<D> {
             } else {
                 format!("no audio within {} s", FIRST_AUDIO.as_secs())
             };
-            job.sentence.fail(Error::new(self.dialect.provider(), ErrorKind::TimedOut, message));
+            let error = Error::new(self.dialect.provider(), ErrorKind::TimedOut, message);
+            job.done().fail(self.named(error));
             self.cancel(id).await;
             if self.last_heard <= began {
                 let message = "it answers pings but nothing else";

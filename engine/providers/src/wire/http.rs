@@ -13,6 +13,8 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 const IDLE_KEPT: Duration = Duration::from_secs(300);
 /// An error's body is read so far, bytes.
 const ERROR_BODY_MAX: usize = 16_384;
+/// What is shorter is no key, and may stand in a refusal for other reasons.
+const KEY_MIN: usize = 12;
 /// An error's body is waited for so long.
 const ERROR_BODY_WITHIN: Duration = Duration::from_secs(2);
 
@@ -148,7 +150,15 @@ impl Http {
         }
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let body = tokio::time::timeout(ERROR_BODY_WITHIN, beginning(response)).await.unwrap_or_default();
+        let body = self.without_key(body);
         Err(Failure::Refused(Box::new(Refused { status, headers, body })))
+    }
+
+    /// Some servers say in a refusal which key they refuse.
+    fn without_key(&self, body: String) -> String {
+        let values = self.headers.values().filter(|value| value.is_sensitive());
+        let words = values.filter_map(|value| value.to_str().ok()?.split_whitespace().last());
+        words.filter(|word| word.len() >= KEY_MIN).fold(body, |body, word| body.replace(word, "…"))
     }
 }
 

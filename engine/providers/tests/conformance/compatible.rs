@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use parlance_providers::account::{Account, Secret};
-use parlance_providers::llm::{Event, LanguageModel, Message, Request, Role};
-use parlance_providers::registry::{self, Open};
+use parlance_providers::llm::{self, Event, LanguageModel, Message, Request, Role};
+use parlance_providers::registry::Open;
 use parlance_providers::{Error, ErrorKind};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -16,6 +16,8 @@ use tokio::sync::mpsc::unbounded_channel;
 use tokio::time::timeout;
 
 const PATIENCE: Duration = Duration::from_secs(20);
+/// What ends a body in chunks.
+const BODY_END: &str = "0\r\n\r\n";
 
 /// A request that came.
 #[derive(Debug, Clone)]
@@ -59,7 +61,7 @@ impl Server {
 
     fn model(&self, name: &str, path: &str, key: &str) -> Arc<dyn LanguageModel> {
         let account = Account { key: Secret::new(key), base_url: Some(format!("{}{path}", self.base)) };
-        let service = registry::services().find(|service| service.name == name).unwrap();
+        let service = llm::SERVICES.iter().find(|service| service.name == name).unwrap();
         let Open::Llm(open) = service.open else { panic!("{name} is no language model") };
         open(&account).unwrap()
     }
@@ -85,7 +87,14 @@ async fn serve(
         let body = serde_json::from_slice(&body).unwrap_or_default();
         came.lock().unwrap().push(Came { connection, head, body });
         let Some(answer) = answers.lock().unwrap().pop_front() else { return };
-        stream.write_all(answer.as_bytes()).await.unwrap();
+        let (now, later) =
+            answer.split_at(answer.len() - if answer.ends_with(BODY_END) { BODY_END.len() } else { 0 });
+        stream.write_all(now.as_bytes()).await.unwrap();
+        if !later.is_empty() {
+            // As over a network, in a packet of its own.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            stream.write_all(later.as_bytes()).await.unwrap();
+        }
         if answer.contains("connection: close") {
             return;
         }
@@ -109,7 +118,7 @@ fn stream(events: &[Value], end: &str) -> String {
     let body = events + end;
     format!(
         "HTTP/1.1 200 So\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n\
-         {:x}\r\n{body}\r\n0\r\n\r\n",
+         {:x}\r\n{body}\r\n{BODY_END}",
         body.len()
     )
 }
@@ -244,6 +253,7 @@ async fn asks_until(server: &Server, model: &dyn LanguageModel, fits: impl Fn(&[
     let asked = timeout(PATIENCE, async {
         while !fits(&server.came()) {
             ask(model).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     });
     asked.await.unwrap_or_else(|_| panic!("no connection was used again"));
@@ -252,7 +262,7 @@ async fn asks_until(server: &Server, model: &dyn LanguageModel, fits: impl Fn(&[
 #[tokio::test]
 async fn a_warm_connection_is_the_one_the_answers_use() {
     let models = answer(200, "application/json", "{\"data\": []}");
-    let server = Server::of(&[vec![models], vec![hello(); 200]].concat()).await;
+    let server = Server::of(&[vec![models], vec![hello(); 1_000]].concat()).await;
     let model = server.model("openai", "/v1", "");
     model.warm();
     let warmed = timeout(PATIENCE, async {
@@ -267,9 +277,29 @@ async fn a_warm_connection_is_the_one_the_answers_use() {
 
 #[tokio::test]
 async fn a_connection_is_used_again_after_an_answer() {
-    let server = Server::of(&vec![hello(); 200]).await;
+    let server = Server::of(&vec![hello(); 1_000]).await;
     let model = server.model("openai", "/v1", "");
     asks_until(&server, &*model, |came| came.iter().filter(|came| came.connection == 0).count() > 1).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_an_answer_was_cut_on_is_replaced_before_the_next() {
+    let endless = "HTTP/1.1 200 So\r\ncontent-type: text/event-stream\r\ncontent-length: 99999\r\n\r\n";
+    let endless = format!("{endless}data: {}\n\n", chunk("Hello", None));
+    let server = Server::of(&[endless, answer(200, "application/json", "{}")]).await;
+    let model = server.model("openai", "/v1", "");
+    let (told, mut events) = unbounded_channel();
+    let response = model.respond(Request::default(), Arc::new(move |event| drop(told.send(event)))).unwrap();
+    assert_eq!(timeout(PATIENCE, events.recv()).await.unwrap(), Some(Event::Text("Hello".to_owned())));
+    drop(response);
+    let warmed = timeout(PATIENCE, async {
+        while server.came().len() < 2 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    });
+    warmed.await.expect("another connection is opened");
+    let again = server.came().remove(1);
+    assert!(again.connection == 1 && again.head.starts_with("GET /v1/models"), "{again:?}");
 }
 
 #[tokio::test]
@@ -288,4 +318,15 @@ async fn a_context_that_is_too_long_is_invalid_with_advice() {
     let server = Server::of(&[refused]).await;
     let error = ask(&*server.model("openai", "/v1", "")).await.unwrap_err();
     assert!(error.kind == ErrorKind::Invalid && error.message.contains("token budget"), "{error}");
+}
+
+#[tokio::test]
+async fn a_key_that_a_server_repeats_is_not_told() {
+    let key = "sk-0123456789abcdef";
+    let refused =
+        |message: &str| answer(401, "application/json", &json!({"error": {"message": message}}).to_string());
+    let server = Server::of(&[refused(&format!("Received API key = {key}, which is unknown"))]).await;
+    let error = ask(&*server.model("openai", "/v1", key)).await.unwrap_err();
+    assert!(error.kind == ErrorKind::Unauthorized && error.message.contains("which is unknown"), "{error}");
+    assert!(!format!("{error:?}").contains("0123"), "{error:?}");
 }

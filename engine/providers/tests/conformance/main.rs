@@ -3,3 +3,5 @@
 
 mod compatible;
 mod llm;
+mod stt;
+mod tts;

@@ -111,7 +111,12 @@ async fn transcribe(Of(state): Of<Arc<State>>, request: Request) -> Response {
         length_us: ear.now_us(),
         stream: form.get("stream") == Some("true") && model != "whisper-1",
     };
-    reply.answer(turn, form.get("response_format").unwrap_or("json"))
+    let mut response = reply.answer(turn, form.get("response_format").unwrap_or("json"));
+    // The vendor names every request, not only those it refuses.
+    if let Ok(id) = format!("req_{}", Uuid::new_v4().simple()).parse() {
+        response.headers_mut().insert("x-request-id", id);
+    }
+    response
 }
 
 struct Reply {

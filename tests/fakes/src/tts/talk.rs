@@ -61,14 +61,19 @@ pub struct Say {
     pub message: Message,
 }
 
-/// Messages in order.
+/// Messages, each context's in order. Contexts take turns, as they are spoken side by side; what belongs to none comes
+/// behind all that was queued before it.
 #[derive(Debug, Default)]
-pub struct Queue(VecDeque<Say>);
+pub struct Queue {
+    says: VecDeque<Say>,
+    /// Whose turn it was.
+    last: String,
+}
 
 impl Queue {
     /// Queues a message.
     pub fn push(&mut self, say: Say) {
-        self.0.push_back(say);
+        self.says.push_back(say);
     }
 
     /// Queues a message that is no sound.
@@ -90,25 +95,34 @@ impl Queue {
     /// Forgets the sound of a context that is not kept. What is on its way already still comes: that is how late
     /// audio of a closed context comes to be.
     pub fn cut(&mut self, of: &str) {
-        self.0.retain(|say| say.of != of || say.kept);
+        self.says.retain(|say| say.of != of || say.kept);
     }
 
     /// From now on what waits of a context is kept.
     pub fn keep(&mut self, of: &str) {
-        self.0.iter_mut().filter(|say| say.of == of).for_each(|say| say.kept = true);
+        self.says.iter_mut().filter(|say| say.of == of).for_each(|say| say.kept = true);
     }
 
     fn front(&self) -> Option<&Say> {
-        self.0.front()
+        self.says.get(self.turn())
     }
 
-    fn pop(&mut self) -> Option<Say> {
-        self.0.pop_front()
+    fn pop(&mut self) {
+        if let Some(said) = self.says.remove(self.turn()) {
+            self.last = said.of;
+        }
+    }
+
+    /// Where the next message is: of the context that comes after the last one's, if there is another.
+    fn turn(&self) -> usize {
+        let named = || self.says.iter().enumerate().take_while(|(_, say)| !say.of.is_empty());
+        let after = named().filter(|(_, say)| say.of > self.last).min_by(|a, b| a.1.of.cmp(&b.1.of));
+        after.or_else(|| named().min_by(|a, b| a.1.of.cmp(&b.1.of))).map_or(0, |(index, _)| index)
     }
 
     /// Forgets everything.
     pub fn clear(&mut self) {
-        self.0.clear();
+        self.says.clear();
     }
 }
 

@@ -41,6 +41,24 @@ async fn flushed_text_is_spoken_and_ends_with_its_context_though_that_is_closed_
 }
 
 #[tokio::test]
+async fn contexts_are_spoken_side_by_side() {
+    let fakes = Fakes::start().await.expect("a port");
+    fakes.plan(ElevenlabsMulti, Plan { first_ms: 300, ..Plan::default() });
+    let mut client = Client::open(&fakes, ELEVENLABS).await;
+    for (context, said) in [("a", LONG.repeat(40)), ("b", LONG.to_owned())] {
+        client.say(text(context, " ")).await;
+        client.say(flushed(context, &said)).await;
+        client.say(close(context)).await;
+    }
+    let all = client.until(is_final).await;
+    assert!(
+        matches!(all.last(), Some(Got::Json(json)) if json["contextId"] == "b"),
+        "the long one came first"
+    );
+    assert!(matches!(client.until(is_final).await.last(), Some(Got::Json(json)) if json["contextId"] == "a"));
+}
+
+#[tokio::test]
 async fn pieces_without_a_space_between_them_are_one_word() {
     let fakes = Fakes::start().await.expect("a port");
     let mut client = Client::open(&fakes, ELEVENLABS).await;

@@ -127,6 +127,10 @@ fn meaning(name: &'static str, status: u16, error: &Value, said: &str) -> Error 
     if is("content_filter") || is("content_policy_violation") {
         return of_kind(name, ErrorKind::Empty, said, "the vendor's filter refused the context");
     }
+    if is("invalid_api_key") {
+        // Not the vendor's words, which hold the first and last letters of the key.
+        return Error::of_status(name, 401, "the key is not valid");
+    }
     if is("model_not_found") {
         return of_kind(name, ErrorKind::Invalid, said, "name a model that the account may use");
     }
@@ -190,6 +194,9 @@ mod tests {
         assert_eq!(kind(400, "context_length_exceeded", "no"), ErrorKind::Invalid);
         assert_eq!(kind(401, "invalid_api_key", "no"), ErrorKind::Unauthorized);
         assert_eq!(kind(503, "", "overloaded"), ErrorKind::Unavailable);
+        let masked =
+            meaning("openai", 401, &json!({"code": "invalid_api_key"}), "Incorrect API key: sk-ab***yz");
+        assert!(!masked.message.contains("sk-ab"), "{masked}");
         let long = meaning("openai", 400, &json!({}), "This model's maximum context length is 8192 tokens");
         assert!(long.message.contains("token budget"), "{long}");
         assert_eq!(inside("openai", &json!("model crashed")).kind, ErrorKind::Unavailable);

@@ -1,172 +1,19 @@
-//! Google's Gemini, streamed: `streamGenerateContent` with server-sent events.
-//!
-//! A model that thinks signs its function calls and takes none back without: the signature travels in
-//! [`ToolCall::signature`]. Sources: the types of python-genai 3.4, and `providers.md`, 4.
+//! What Gemini answers: chunks of a candidate, signed function calls, blocked contexts, and errors with details.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::answering::{Asker, Dialect, Progress, Reader, Spare};
-use super::bodies::{count, is_too_long, of_kind, rounded, said, too_long, unwrapped};
-use super::calls::{fresh_id, replayed};
-use super::context::{Turn, dialogue};
-use super::telling::Telling;
-use super::{LanguageModel, Request, Response, Sink, ToolCall, ToolSpec, Usage};
-use crate::account::Account;
-use crate::models::default_of;
-use crate::registry::{Open, Service};
-use crate::wire::http::{Http, Refused};
+use super::NAME;
+use crate::llm::answering::{Progress, Reader};
+use crate::llm::bodies::{count, is_too_long, of_kind, said, too_long, unwrapped};
+use crate::llm::calls::fresh_id;
+use crate::llm::telling::Telling;
+use crate::llm::{ToolCall, Usage};
+use crate::wire::http::Refused;
 use crate::{Error, ErrorKind};
 
-const NAME: &str = "gemini";
-const PUBLIC: &str = "https://generativelanguage.googleapis.com";
-/// The vendor takes it instead of a signature, for calls its model did not make.
-pub(super) const NO_SIGNATURE: &str = "skip_thought_signature_validator";
-
-/// The registry's line.
-pub const SERVICE: Service = Service {
-    name: NAME,
-    vendor: NAME,
-    about: "answers by Google's Gemini",
-    open: Open::Llm(|account| Ok(Arc::new(Gemini::open(account)?))),
-};
-
-static DIALECT: Dialect = Dialect {
-    name: NAME,
-    id_header: "x-request-id",
-    refused,
-    reader: || Box::<Answer>::default(),
-    spares: &[
-        Spare { word: "hinking", inside: "/generationConfig", name: "thinkingConfig", instead: "" },
-        Spare { word: "temperature", inside: "/generationConfig", name: "temperature", instead: "" },
-    ],
-};
-
-/// Gemini, on one account.
-struct Gemini {
-    /// With the version.
-    base: String,
-    asker: Asker,
-}
-
-impl Gemini {
-    fn open(account: &Account) -> Result<Self, Error> {
-        if account.key.is_empty() {
-            let message = "no key; set GEMINI_API_KEY, or the organisation's key";
-            return Err(Error::new(NAME, ErrorKind::Unauthorized, message));
-        }
-        let base = account.base(PUBLIC);
-        let base = if base.ends_with("/v1beta") { base.to_owned() } else { format!("{base}/v1beta") };
-        let http = Http::new(NAME, &[("x-goog-api-key", account.key.reveal().to_owned())])?;
-        let asker = Asker::new(&DIALECT, http, format!("{base}/models?pageSize=1"));
-        Ok(Self { base, asker })
-    }
-}
-
-impl LanguageModel for Gemini {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn warm(&self) {
-        self.asker.warm();
-    }
-
-    fn respond(&self, request: Request, sink: Sink) -> Result<Response, Error> {
-        let model = request.model.clone().unwrap_or_else(|| default_of(NAME).to_owned());
-        let model = model.trim_start_matches("models/").to_owned();
-        if !model.chars().all(|letter| letter.is_ascii_alphanumeric() || "-._".contains(letter)) {
-            return Err(Error::new(NAME, ErrorKind::Invalid, format!("`{model}` is no id of a model")));
-        }
-        let url = format!("{}/models/{model}:streamGenerateContent?alt=sse", self.base);
-        let body = body(&model, &request);
-        self.asker.respond(url, model, body, sink)
-    }
-}
-
-fn body(model: &str, request: &Request) -> Value {
-    let (instructions, turns) = dialogue(&request.messages);
-    let mut body = json!({"contents": turns.iter().flat_map(contents).collect::<Vec<_>>()});
-    if !instructions.is_empty() {
-        let parts: Vec<_> = instructions.iter().map(|text| json!({"text": text})).collect();
-        body["systemInstruction"] = json!({"parts": parts});
-    }
-    if !request.tools.is_empty() {
-        let tool = |tool: &ToolSpec| json!({"name": tool.name, "description": tool.description, "parametersJsonSchema": tool.parameters});
-        body["tools"] = json!([{"functionDeclarations": request.tools.iter().map(tool).collect::<Vec<_>>()}]);
-    }
-    let mut config = Map::new();
-    if let Some(temperature) = request.temperature {
-        config.insert("temperature".to_owned(), rounded(temperature));
-    }
-    if let Some(max) = request.max_tokens {
-        config.insert("maxOutputTokens".to_owned(), max.into());
-    }
-    if let Some(thinking) = thinking(model) {
-        config.insert("thinkingConfig".to_owned(), thinking);
-    }
-    if !config.is_empty() {
-        body["generationConfig"] = config.into();
-    }
-    body
-}
-
-/// As few thoughts as the model can do with, because they cost the caller seconds of silence. `None` where it has none.
-fn thinking(model: &str) -> Option<Value> {
-    let version = model.strip_prefix("gemini-")?;
-    if version.starts_with("2.5-flash") {
-        return Some(json!({"thinkingBudget": 0}));
-    }
-    if version.starts_with("2.5-pro") {
-        return Some(json!({"thinkingBudget": 128}));
-    }
-    let is_older = version.starts_with('1') || version.starts_with('2');
-    let level = if version.contains("flash") { "MINIMAL" } else { "LOW" };
-    (!is_older).then(|| json!({ "thinkingLevel": level }))
-}
-
-fn contents(turn: &Turn<'_>) -> Vec<Value> {
-    match turn {
-        Turn::Instruction(text) | Turn::Caller(text) => {
-            vec![json!({"role": "user", "parts": [{"text": text}]})]
-        }
-        Turn::Agent { text, calls } => {
-            let words = (!text.is_empty()).then(|| json!({"text": text}));
-            let made = calls.iter().enumerate().map(|(at, (call, _))| made(call, at));
-            let parts: Vec<_> = words.into_iter().chain(made).collect();
-            let mut contents = vec![json!({"role": "model", "parts": parts})];
-            if !calls.is_empty() {
-                let results: Vec<_> = calls.iter().map(|(call, result)| answered(call, result)).collect();
-                contents.push(json!({"role": "user", "parts": results}));
-            }
-            contents
-        }
-    }
-}
-
-/// Of calls made together only the first is signed.
-fn made(call: &ToolCall, at: usize) -> Value {
-    let mut part =
-        json!({"functionCall": {"id": call.id, "name": call.name, "args": replayed(&call.arguments)}});
-    let unsigned = (at == 0).then_some(NO_SIGNATURE);
-    if let Some(signature) = call.signature.as_deref().or(unsigned) {
-        part["thoughtSignature"] = signature.into();
-    }
-    part
-}
-
-/// The result has to be an object, with the keys that the vendor's documentation gives.
-fn answered(call: &ToolCall, result: &str) -> Value {
-    let value = serde_json::from_str(result).unwrap_or_else(|_| Value::from(result));
-    let fits =
-        value.as_object().is_some_and(|object| object.contains_key("output") || object.contains_key("error"));
-    let response = if fits { value } else { json!({ "output": value }) };
-    json!({"functionResponse": {"id": call.id, "name": call.name, "response": response}})
-}
-
-fn refused(refused: &Refused) -> Error {
+pub(super) fn refused(refused: &Refused) -> Error {
     let parsed = refused.json();
     let said = said(&refused.body, &parsed);
     let error = meaning(refused.status, &unwrapped(&parsed)["error"], &said);
@@ -212,7 +59,7 @@ fn seconds(text: &str) -> Option<Duration> {
 
 /// One answer as it comes.
 #[derive(Default)]
-struct Answer {
+pub(super) struct Answer {
     calls: Vec<ToolCall>,
     usage: Usage,
     reason: Option<String>,
@@ -304,9 +151,8 @@ impl Reader for Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::llm::Event;
     use crate::llm::answering::tests::{told, told_whole, words};
-    use crate::llm::context::tests::{called, result, said};
-    use crate::llm::{Event, Role};
 
     fn chunk(parts: Value, reason: Option<&str>) -> Value {
         json!({"candidates": [{"index": 0, "content": {"role": "model", "parts": parts}, "finishReason": reason}],
@@ -368,45 +214,6 @@ mod tests {
         let chunks =
             json!([chunk(json!([{"text": "नम"}]), None), chunk(json!([{"text": "स्ते"}]), Some("STOP"))]);
         assert_eq!(words(&told_whole(Answer::default(), &chunks).unwrap()), "नमस्ते");
-    }
-
-    #[test]
-    fn calls_go_back_signed_and_results_as_objects() {
-        let mut both = called("Wait.", &["a", "b"]);
-        let messages = |both| {
-            vec![
-                said(Role::System, "Brief."),
-                said(Role::Caller, "Hi"),
-                both,
-                result("a", "4"),
-                result("b", "{\"error\":\"x\"}"),
-            ]
-        };
-        let asked =
-            |both| body("gemini-3.8-flash", &Request { messages: messages(both), ..Request::default() });
-        let body = asked(both.clone());
-        assert_eq!(body["contents"][1]["parts"][1]["thoughtSignature"], NO_SIGNATURE);
-        assert!(body["contents"][1]["parts"][2]["thoughtSignature"].is_null());
-        let results = &body["contents"][2]["parts"];
-        assert_eq!(results[0]["functionResponse"]["response"], json!({"output": 4}));
-        assert_eq!(results[1]["functionResponse"]["response"], json!({"error": "x"}));
-        assert_eq!(body["systemInstruction"]["parts"][0]["text"], "Brief.");
-        both.tool_calls[0].signature = Some("sig".to_owned());
-        assert_eq!(asked(both)["contents"][1]["parts"][1]["thoughtSignature"], "sig");
-    }
-
-    #[test]
-    fn models_think_as_little_as_they_can() {
-        let models =
-            ["gemini-2.0-flash", "gemini-2.5-flash", "gemini-3.8-flash", "gemini-3-pro-preview", "tuned"];
-        let expected = [
-            None,
-            Some(json!({"thinkingBudget": 0})),
-            Some(json!({"thinkingLevel": "MINIMAL"})),
-            Some(json!({"thinkingLevel": "LOW"})),
-            None,
-        ];
-        assert_eq!(models.map(thinking), expected);
     }
 
     #[test]
