@@ -382,9 +382,11 @@ impl Answer {
     }
 
     fn say(&mut self, text: String) {
+        // Where another goes on there is one space, not two.
+        let text = if self.said.ends_with(char::is_whitespace) { text.trim_start() } else { &text };
         if !text.is_empty() {
-            self.said.push_str(&text);
-            (self.sink)(Event::Text(text));
+            self.said.push_str(text);
+            (self.sink)(Event::Text(text.to_owned()));
         }
     }
 

@@ -206,3 +206,83 @@ pub(super) fn shifted(control: Control, begin_us: u64) -> Control {
         other => other,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stt::Expectation;
+
+    /// What a stream was fed: samples, and controls with the count of samples before them.
+    #[derive(Default)]
+    struct Fed(Vec<i16>, Vec<(usize, Control)>);
+
+    impl Listener for Fed {
+        fn hear(&mut self, audio: Audio<'_>) {
+            let Audio::Pcm16(samples) = audio else { panic!("it was fed PCM") };
+            self.0.extend(samples);
+        }
+
+        fn control(&mut self, control: Control) {
+            self.1.push((self.0.len(), control));
+        }
+    }
+
+    fn fed(replay: &Replay) -> Fed {
+        let mut fed = Fed::default();
+        replay.feed(&mut fed, |audio, listener| listener.hear(audio));
+        fed
+    }
+
+    #[test]
+    fn a_fresh_stream_is_fed_from_the_settled_sample_on_wherever_frames_were_cut() {
+        let mut replay = Replay::new(AudioFormat::PCM_16K);
+        replay.control(&Control::VoiceStarted(0));
+        let samples: Vec<i16> = (0..30_000).collect();
+        for (index, frame) in samples.chunks(333).enumerate() {
+            replay.hear(Audio::Pcm16(frame));
+            // Times with odd samples, and some in the past.
+            replay.settle(index as u64 * 10_037);
+        }
+        let begin = replay.begin_us() as usize * 16 / 1_000;
+        let fed = fed(&replay);
+        assert_eq!((fed.0.len(), fed.0.last()), (30_000 - fed.0[0] as usize, Some(&29_999)));
+        assert!((fed.0[0] as usize).abs_diff(begin) <= 1, "{} and {begin}", fed.0[0]);
+    }
+
+    #[test]
+    fn an_hour_of_odd_frames_shifts_nothing() {
+        let mut replay = Replay::new(AudioFormat::PCM_16K);
+        let frame = [7; 319];
+        for _ in 0..3_600 * 50 {
+            replay.hear(Audio::Pcm16(&frame));
+        }
+        let fed = fed(&replay);
+        assert_eq!(replay.until_us() - replay.begin_us(), 2_000_000);
+        assert_eq!(fed.0.len(), 32_000);
+    }
+
+    #[test]
+    fn controls_come_again_at_their_places_but_not_those_that_opened_the_stream() {
+        let mut replay = Replay::new(AudioFormat::PCM_16K);
+        replay.hear(Audio::Pcm16(&[0; 16_000]));
+        replay.control(&Control::NextTurn(Expectation::default()));
+        replay.hear(Audio::Pcm16(&[1; 3_200]));
+        replay.control(&Control::VoiceStarted(1_050_000));
+        replay.hear(Audio::Pcm16(&[1; 3_200]));
+        replay.control(&Control::VoiceEnded(1_300_000));
+        replay.control(&Control::Finalize);
+        let fed = fed(&replay);
+        assert_eq!(fed.0.len(), 6_400);
+        let expected = [
+            (3_200, Control::VoiceStarted(50_000)),
+            (6_400, Control::VoiceEnded(300_000)),
+            (6_400, Control::Finalize),
+        ];
+        assert_eq!(fed.1, expected);
+        replay.settle(1_250_000);
+        assert_eq!(super::tests::fed(&replay).1[0], (0, Control::VoiceStarted(0)), "it is in mid-voice");
+        assert_eq!(super::tests::fed(&replay).1.len(), 3);
+        replay.settle(1_300_000);
+        assert!(!replay.has_unsettled_voice());
+    }
+}

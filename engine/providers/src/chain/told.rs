@@ -147,3 +147,57 @@ impl Shared {
 pub(super) fn locked(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::stt::Word;
+
+    fn shared(begin_us: u64) -> Shared {
+        let mut shared = Shared::new(Arc::new(drop));
+        shared.begin_us = begin_us;
+        shared
+    }
+
+    fn transcript(text: &str, word: Option<(u64, u64)>, covers_until_us: Option<u64>) -> Transcript {
+        let words = word.map(|(start_us, end_us)| Word { text: text.into(), start_us, end_us });
+        Transcript { text: text.into(), words: words.into_iter().collect(), covers_until_us }
+    }
+
+    #[test]
+    fn a_word_that_ends_behind_the_watermark_is_settled_whole_in_the_calls_own_time() {
+        let mut shared = shared(1_000_000);
+        let slice = transcript("noon", Some((400_000, 900_000)), Some(800_000));
+        let Some(Event::Slice(told)) = shared.told(Event::Slice(slice)) else { panic!() };
+        assert_eq!((told.words[0].start_us, told.covers_until_us), (1_400_000, Some(1_800_000)));
+        assert_eq!(shared.settled_us, 1_900_000);
+    }
+
+    #[test]
+    fn a_finalize_is_answered_by_what_covers_it_and_without_a_watermark_by_any_slice() {
+        for (event, answers) in [
+            (Event::Interim(transcript("", None, Some(2_900_000))), true),
+            (Event::Interim(transcript("no", None, Some(2_000_000))), false),
+            (Event::Slice(transcript("noon", None, Some(2_000_000))), false),
+            (Event::Slice(transcript("noon", Some((0, 1_000_000)), None)), true),
+        ] {
+            let mut shared = shared(0);
+            shared.finalized = Some((Instant::now(), 3_000_000));
+            shared.told(event.clone());
+            assert_eq!(shared.answered, answers, "{event:?}");
+        }
+    }
+
+    #[test]
+    fn a_fresh_stream_does_not_begin_or_end_the_turn_a_second_time() {
+        let mut shared = shared(0);
+        let mut told = |signal| shared.told(Event::Turn(signal)).is_some();
+        use TurnSignal::{EagerEnd, End, Resumed, Start};
+        assert_eq!([Start, EagerEnd].map(&mut told), [true, true]);
+        // Here another stream hears the same once more.
+        assert_eq!([Start, EagerEnd, Resumed, Resumed].map(&mut told), [false, false, true, false]);
+        assert_eq!([EagerEnd, End, Start].map(&mut told), [true, true, true]);
+    }
+}
