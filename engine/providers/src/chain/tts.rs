@@ -174,6 +174,16 @@ impl Shared {
             states.left_alone_until[index] = Some(Instant::now() + LEFT_ALONE);
         }
         states.given_up[index] |= error.kind.is_permanent() && !is_puzzled;
+        // Its socket may be one that is open and mute: the next sentence finds another, which is opened now.
+        let may_be_stuck = matches!(
+            error.kind,
+            ErrorKind::TimedOut | ErrorKind::Unavailable | ErrorKind::Protocol | ErrorKind::Empty
+        );
+        if may_be_stuck {
+            // The old one closes first: accounts have few sockets.
+            states.speakers[index] = None;
+            states.speakers[index] = self.candidates[index].provider.open(self.settings_of(index)).ok();
+        }
     }
 
     fn spoke(&self, index: usize) {
