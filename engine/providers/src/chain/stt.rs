@@ -22,6 +22,10 @@ use crate::{Error, ErrorKind};
 
 /// A stream that lived so long was sound: a fresh one of the same provider is the first thing to try.
 const SOUND: Duration = Duration::from_secs(5);
+/// Voice of this length in which a stream finds no word, which has found none so far: another is asked, once a call.
+const WORDLESS_US: u64 = 1_500_000;
+/// One that failed so that the caller had to wait is not gone back to for so long.
+const LEFT_ALONE: Duration = Duration::from_secs(30);
 /// Between two tries when all have failed; doubles.
 const AGAIN_AFTER: Duration = Duration::from_millis(250);
 /// And at most so long.
@@ -76,6 +80,7 @@ impl SpeechToText for Chain {
             deaf_since: None,
             again_at: None,
             again_after: AGAIN_AFTER,
+            asked_another: self.candidates.len() < 2,
             suspects: Vec::new(),
             is_watched: true,
             patience: 1,
@@ -102,13 +107,22 @@ struct Candidate {
     /// Streams that failed early, in a row.
     strikes: u32,
     given_up: bool,
+    /// When it last failed in a way that made the caller wait.
+    failed_late: Option<Instant>,
 }
 
 impl Candidate {
     fn of(listening: &Listening, settings: &Settings) -> Self {
         let capabilities = listening.provider.capabilities();
         let format = capabilities.format_for(settings.format == AudioFormat::MuLaw);
-        Self { listening: listening.clone(), format, capabilities, strikes: 0, given_up: false }
+        Self {
+            listening: listening.clone(),
+            format,
+            capabilities,
+            strikes: 0,
+            given_up: false,
+            failed_late: None,
+        }
     }
 
     fn name(&self) -> &'static str {
@@ -134,6 +148,8 @@ struct Stream {
     deaf_since: Option<Instant>,
     again_at: Option<Instant>,
     again_after: Duration,
+    /// Another was asked because one found no word.
+    asked_another: bool,
     /// Who was mute while somebody spoke. If others are too, there was nothing to be heard but noise; only words of
     /// another stream show that one was broken.
     suspects: Vec<(usize, Pass, Error)>,
@@ -221,6 +237,11 @@ impl Stream {
             shared.waiting_since = None;
             // Set before anything can be told: it is fed from here on.
             shared.begin_us = self.replay.begin_us();
+            (shared.settled_us, shared.covered_us) = (shared.begin_us, 0);
+            if shared.generation > 1 {
+                let (from_us, capabilities) = (shared.begin_us, candidate.capabilities.clone());
+                (shared.sink)(Event::Replaced { from_us, capabilities });
+            }
             shared.generation
         };
         let shared = Arc::clone(&self.shared);
@@ -280,9 +301,13 @@ impl Stream {
         }
         let mute = self.mute_after();
         let interims = self.candidates[self.current].capabilities.interims;
+        let deaf;
         let (failed, is_mute, heard_from, has_words, is_open, connected, first_output) = {
             let mut shared = locked(&self.shared);
-            self.replay.settle(shared.settled_us);
+            deaf = self.is_deaf(&shared);
+            if deaf.is_none() && self.is_believed(&shared) {
+                self.replay.settle(shared.settled_us);
+            }
             if std::mem::take(&mut shared.answered) {
                 self.replay.answered();
             }
@@ -321,21 +346,42 @@ impl Stream {
         }
         if let Some(error) = failed {
             self.replace(Some(error));
+        } else if let Some(error) = deaf {
+            self.replace_suspect(error);
+            self.asked_another = true;
         } else if is_mute && self.is_watched && self.listener.is_some() {
-            self.replace_mute(mute);
+            let name = self.candidates[self.current].name();
+            let message = format!("nothing heard from it for {} ms", mute.as_millis());
+            self.replace_suspect(Error::new(name, ErrorKind::TimedOut, message));
         }
+    }
+
+    /// A stream that listens and finds nothing, while somebody speaks.
+    fn is_deaf(&self, shared: &Shared) -> Option<Error> {
+        let from = self.replay.voice_from_us().filter(|_| !shared.has_words && !self.asked_another)?;
+        let voiced = self.replay.voiced_until_us().min(shared.covered_us.max(shared.settled_us));
+        let name = self.candidates[self.current].name();
+        let message = format!("no word in {} ms of voice", WORDLESS_US / 1_000);
+        (voiced >= from + WORDLESS_US).then(|| Error::new(name, ErrorKind::Empty, message))
+    }
+
+    /// That there is nothing in some voice is believed of a stream that has found words before.
+    fn is_believed(&self, shared: &Shared) -> bool {
+        shared.has_words || self.asked_another || !self.replay.has_unsettled_voice()
     }
 
     /// There was something to be heard: who did not hear it was broken.
     fn words_came(&mut self) {
         (self.is_watched, self.patience) = (true, 1);
         for (index, mut pass, error) in std::mem::take(&mut self.suspects) {
+            self.candidates[index].failed_late = Some(Instant::now());
             self.note_failure(index, &mut pass, &error);
         }
     }
 
-    /// Nothing came though somebody speaks: either the stream is broken, or what is heard is no speech.
-    fn replace_mute(&mut self, waited: Duration) {
+    /// Nothing came though somebody speaks: either the stream is broken, or what is heard is no speech. Others are asked
+    /// first: this one has cost the caller a wait.
+    fn replace_suspect(&mut self, error: Error) {
         let from = self.current;
         let usable = self.candidates.iter().filter(|candidate| !candidate.given_up).count();
         if self.suspects.len() >= usable {
@@ -345,31 +391,27 @@ impl Stream {
             return;
         }
         let name = self.candidates[from].name();
-        let message = format!("nothing heard from it for {} ms", waited.as_millis());
-        let error = Error::new(name, ErrorKind::TimedOut, message);
         let pass = self
             .pass
             .take()
             .unwrap_or_else(|| self.setup.health.pass_anyway(&self.setup.organisation, Kind::Stt, name));
-        let was_sound = self.opened.elapsed() > SOUND;
-        let is_first = !self.suspects.iter().any(|(index, ..)| *index == from);
         self.suspects.push((from, pass, error.clone()));
         let suspected = |index: &usize| self.suspects.iter().any(|(suspect, ..)| suspect == index);
         let all = 0..self.candidates.len();
         let others = all.filter(|index| !suspected(index) && !self.candidates[*index].given_up);
         let mut waiting: VecDeque<usize> = others.collect();
-        let itself_first = was_sound && is_first || waiting.is_empty();
-        if itself_first {
-            waiting.push_front(from);
+        if waiting.is_empty() {
+            waiting.push_back(from);
         }
         self.leave();
         self.begin_any(waiting, from, Some(error));
     }
 
-    /// How long it may be mute: one without interims has nothing to tell before its lag has passed.
+    /// How long it may be mute. Once it was asked for what there is, its lag says when that should come.
     fn mute_after(&self) -> Duration {
         let lag = Duration::from_millis(u64::from(self.candidates[self.current].capabilities.lag_ms_p95));
-        self.setup.budgets.mute.max(lag + self.setup.budgets.mute / 2) * self.patience
+        let (mute, asked) = (self.setup.budgets.mute, lag + self.setup.budgets.mute / 2);
+        self.patience * if self.replay.is_asked_for() { asked } else { mute.max(asked) }
     }
 
     /// Hears nothing more of the current stream.
@@ -378,9 +420,11 @@ impl Stream {
             let mut shared = locked(&self.shared);
             shared.generation += 1;
             // What it told until now is settled; the next one is fed from there.
-            shared.settled_us
+            self.is_believed(&shared).then_some(shared.settled_us)
         };
-        self.replay.settle(settled);
+        if let Some(settled) = settled {
+            self.replay.settle(settled);
+        }
         self.listener = None;
         self.deaf_since.get_or_insert_with(Instant::now);
     }
@@ -393,12 +437,15 @@ impl Stream {
         if let Some(error) = &error {
             let candidate = &mut self.candidates[from];
             candidate.strikes = match error.kind {
-                // It has asked to be left alone.
-                ErrorKind::RateLimited => 2,
+                // It has asked to be left alone; or it has cost the caller a long wait already.
+                ErrorKind::RateLimited | ErrorKind::TimedOut => 2,
                 _ if was_sound => 1,
                 _ => candidate.strikes + 1,
             };
             candidate.given_up |= error.kind.is_permanent();
+            if error.kind == ErrorKind::TimedOut {
+                candidate.failed_late = Some(Instant::now());
+            }
             let name = candidate.name();
             let health = &self.setup.health;
             let mut pass = self
@@ -457,7 +504,8 @@ impl Stream {
         let health = Arc::clone(&self.setup.health);
         for index in 0..self.current {
             let name = self.candidates[index].name();
-            if self.candidates[index].given_up {
+            let lately = self.candidates[index].failed_late.is_some_and(|at| at.elapsed() < LEFT_ALONE);
+            if lately || self.candidates[index].given_up {
                 continue;
             }
             let Some(pass) = health.pass(&self.setup.organisation, Kind::Stt, name) else { continue };

@@ -27,6 +27,8 @@ pub(super) struct Shared {
     pub(super) heard_from: bool,
     /// Whether it has told words.
     pub(super) has_words: bool,
+    /// It has listened so far.
+    pub(super) covered_us: u64,
     /// Whether it has told what it was asked for last.
     pub(super) answered: bool,
     /// What was told of the provider's turn: a fresh stream begins it once more.
@@ -71,6 +73,7 @@ impl Shared {
             is_open: false,
             heard_from: false,
             has_words: false,
+            covered_us: 0,
             answered: false,
             turn: Turn::default(),
             waiting_since: None,
@@ -86,6 +89,7 @@ impl Shared {
             return None;
         }
         match event {
+            Event::Replaced { .. } => None,
             Event::Opened => {
                 (self.is_open, self.connected) = (true, Some(self.since.elapsed()));
                 None
@@ -131,6 +135,7 @@ impl Shared {
     pub(super) fn heard(&mut self, transcript: &Transcript) {
         self.heard_from = true;
         self.has_words |= !transcript.text.trim().is_empty();
+        self.covered_us = self.covered_us.max(transcript.covers_until_us.unwrap_or(0));
         self.waiting_since = None;
     }
 

@@ -262,6 +262,7 @@ pub(super) fn transcriber(can: &parlance_providers::stt::Capabilities) -> Transc
         interims: can.interims,
         watermark: can.watermark,
         lag_p95: Duration::from_millis(u64::from(can.lag_ms_p95)),
+        ..Transcriber::default()
     }
 }
 

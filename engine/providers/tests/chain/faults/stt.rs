@@ -80,7 +80,7 @@ async fn hear(case: &Case, stalled: &AtomicBool) -> Result<(), String> {
             telling.lock().unwrap().words.extend(words);
         }
         Event::Failed(error) => telling.lock().unwrap().failed = Some(error.to_string()),
-        Event::Opened | Event::Interim(_) | Event::Turn(_) => {}
+        Event::Opened | Event::Interim(_) | Event::Turn(_) | Event::Replaced { .. } => {}
     });
     let mut listener = transcriber.open(Settings::default(), sink).map_err(|error| error.to_string())?;
 
