@@ -146,6 +146,9 @@ pub async fn hold(trial: &Trial) -> Outcome {
     let second: Vec<usize> =
         heard(&caller).iter().map(|heard| heard.word).filter(|word| AFTER.contains(word)).collect();
     let switched = caller.switches().join(", ");
+    if std::env::var_os("TRIAL_HISTORY").is_some() {
+        eprintln!("{}", caller.history());
+    }
     caller.hangs_up();
     drop(caller);
     pipeline.house.closes().await;

@@ -89,6 +89,17 @@ fn e3_words_of_a_transcriber_that_went_mute_are_waited_for_while_another_catches
 }
 
 #[test]
+fn e3_what_a_transcriber_covered_that_was_replaced_is_listened_to_again() {
+    let mut call = Session::new(model());
+    call.voice(1_000, 2_000).plain(1_900, TranscriptKind::Slice, "", Some(2_000));
+    let from = CallTime::from_micros(900_000);
+    call.post(2_050, Input::TranscriberReplaced { transcriber: Transcriber::default(), from });
+    call.plain(2_450, TranscriptKind::Interim, "book", Some(1_200));
+    call.plain(2_480, TranscriptKind::Slice, "book a table", Some(2_400)).run(5_000);
+    call.in_order(&["ended t1 silence", "said 1 caller: book a table"]);
+}
+
+#[test]
 fn e3_without_a_watermark_the_learnt_lag_settles() {
     let mut policy = model();
     policy.transcriber = Transcriber {

@@ -257,7 +257,7 @@ pub(super) fn language(agent: &v1::Agent) -> String {
 }
 
 /// What the conversation must know of a transcriber.
-pub(super) fn transcriber(can: &parlance_providers::stt::Capabilities) -> Transcriber {
+pub fn transcriber(can: &parlance_providers::stt::Capabilities) -> Transcriber {
     Transcriber {
         interims: can.interims,
         watermark: can.watermark,

@@ -275,7 +275,7 @@ mod tests {
                 Event::Turn(TurnSignal::EagerEnd) => "eager end",
                 Event::Turn(TurnSignal::Resumed) => "resumed",
                 Event::Turn(TurnSignal::End) => "end",
-                Event::Opened | Event::Failed(_) => "else",
+                Event::Opened | Event::Replaced { .. } | Event::Failed(_) => "else",
             };
             events.iter().map(kind).collect()
         };

@@ -57,6 +57,7 @@ impl Told {
         self.late += u32::from(!self.failures.is_empty());
         match event {
             Event::Opened => self.opened += 1,
+            Event::Replaced { .. } => panic!("only a chain tells that"),
             Event::Interim(interim) => self.interims.push(interim),
             Event::Slice(slice) => self.slices.push(slice),
             Event::Turn(parlance_providers::stt::TurnSignal::End) => self.turns_ended += 1,
