@@ -43,7 +43,9 @@ impl LanguageModel for Chain {
 
     fn warm(&self) {
         // The fallbacks too: their first turn is one that is late already.
-        self.candidates.iter().for_each(|candidate| candidate.provider.warm());
+        for Thinking { provider, .. } in &self.candidates {
+            self.setup.watch(Kind::Llm, provider.name(), false).over(|| provider.warm());
+        }
     }
 
     fn respond(&self, request: Request, sink: Sink) -> Result<Response, Error> {
@@ -182,7 +184,8 @@ impl Answer {
             let (number, told) = (self.attempts, self.told.clone());
             let sink: Sink = Arc::new(move |event| drop(told.send((number, event))));
             let since = Instant::now();
-            match provider.respond(request, sink) {
+            let watch = self.setup.watch(Kind::Llm, provider.name(), true);
+            match watch.over(|| provider.respond(request, sink)) {
                 Ok(response) => {
                     let model = model.unwrap_or_default();
                     let (setup, provider) = (self.setup.clone(), provider.name());
@@ -391,8 +394,7 @@ impl Answer {
     }
 
     fn took(&self, provider: &'static str, stage: Stage, time: Duration) {
-        self.setup.health.took(&self.setup.organisation, Kind::Llm, provider, stage, time);
-        (self.setup.notes)(Note::Took { kind: Kind::Llm, provider, stage, time, in_turn: true });
+        self.setup.took(Kind::Llm, provider, stage, time, true);
     }
 
     async fn note_failure(&mut self, candidate: usize, pass: &mut Pass, error: Error) {

@@ -523,8 +523,7 @@ impl Stream {
 
     fn took(&self, stage: Stage, time: Duration, in_turn: bool) {
         let provider = self.candidates[self.current].name();
-        self.setup.health.took(&self.setup.organisation, Kind::Stt, provider, stage, time);
-        (self.setup.notes)(Note::Took { kind: Kind::Stt, provider, stage, time, in_turn });
+        self.setup.took(Kind::Stt, provider, stage, time, in_turn);
     }
 
     fn note_failure(&self, index: usize, pass: &mut Pass, error: &Error) {

@@ -145,16 +145,21 @@ impl Shared {
     fn ready(&self, index: usize) -> Result<(), Error> {
         let mut states = self.states();
         if states.speakers[index].is_none() {
-            let speaker = self.candidates[index].provider.open(self.settings_of(index))?;
-            states.speakers[index] = Some(speaker);
+            states.speakers[index] = Some(self.opened(index)?);
         }
         Ok(())
     }
 
+    fn opened(&self, index: usize) -> Result<Box<dyn Speaker>, Error> {
+        let watch = self.setup.watch(Kind::Tts, self.name(index), false);
+        watch.over(|| self.candidates[index].provider.open(self.settings_of(index)))
+    }
+
     fn speak(&self, index: usize, text: &str, sink: Sink) -> Result<Speech, Error> {
         self.ready(index)?;
+        let watch = self.setup.watch(Kind::Tts, self.name(index), true);
         match &mut self.states().speakers[index] {
-            Some(speaker) => speaker.speak(text, sink),
+            Some(speaker) => watch.over(|| speaker.speak(text, sink)),
             None => Err(super::nobody_left("voice")),
         }
     }
@@ -182,7 +187,7 @@ impl Shared {
         if may_be_stuck {
             // The old one closes first: accounts have few sockets.
             states.speakers[index] = None;
-            states.speakers[index] = self.candidates[index].provider.open(self.settings_of(index)).ok();
+            states.speakers[index] = self.opened(index).ok();
         }
     }
 
@@ -464,9 +469,7 @@ impl Sentence {
     }
 
     fn took(&self, provider: &'static str, stage: Stage, time: Duration) {
-        let setup = &self.shared.setup;
-        setup.health.took(&setup.organisation, Kind::Tts, provider, stage, time);
-        (setup.notes)(Note::Took { kind: Kind::Tts, provider, stage, time, in_turn: true });
+        self.shared.setup.took(Kind::Tts, provider, stage, time, true);
     }
 
     fn note_failure(&mut self, candidate: usize, pass: &mut Pass, error: Error) {

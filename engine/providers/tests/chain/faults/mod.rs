@@ -3,6 +3,7 @@
 //!
 //! Words are numbered. With a fallback the first vendor fails for good; alone it fails once.
 
+mod handshakes;
 mod llm;
 mod stt;
 mod tts;
