@@ -1,6 +1,7 @@
 //! What `parlance serve` can be told: flags, each with its variable. Where else a value may stand is the business
 //! of [`settings`](crate::settings).
 
+pub mod master_keys;
 pub mod outside;
 pub mod reserved;
 pub mod vendors;
@@ -83,6 +84,9 @@ pub struct Config {
     /// How the world reaches it, and what it tells the world.
     #[command(flatten)]
     pub outside: outside::Outside,
+    /// What secrets are encrypted with.
+    #[command(flatten)]
+    pub master_keys: master_keys::MasterKeys,
     /// Accounts with vendors.
     #[command(flatten)]
     pub vendors: vendors::Vendors,

@@ -22,6 +22,7 @@ use crate::leases::{self, Keeper};
 use crate::metrics::{Backlog, Metrics};
 use crate::prices::Prices;
 use crate::providers::Providers;
+use crate::providers::vault::{self, Vault};
 use crate::rpc::agent::TestPlaces;
 use crate::rpc::known_keys::KnownKeys;
 use crate::session::journal::{CLOSE_WAIT, CallKey, Closing, Journal, Unwritten};
@@ -51,6 +52,9 @@ pub enum Error {
     /// A provider that is needed.
     #[error(transparent)]
     Provider(#[from] parlance_providers::Error),
+    /// The master keys.
+    #[error(transparent)]
+    MasterKeys(#[from] vault::Error),
     /// The booking backend.
     #[error(transparent)]
     Booking(#[from] booking_backend::Error),
@@ -126,7 +130,7 @@ impl Engine {
     /// Opens the store, the providers and the data folder.
     pub async fn open(config: &Config) -> Result<Self, Error> {
         let data_dir = data_dir(&config.data_dir)?;
-        let providers = Providers::open(config)?;
+        let providers = Providers::open(config, Vault::open(&config.master_keys)?)?;
         let booking = config.booking_base_url.as_deref().map(BookingBackend::open).transpose()?;
         let store = Store::open(StoreConfig::new(database(config)?)).await?;
         let first_key = first_key(&store, &config.key_file()).await?;

@@ -171,6 +171,18 @@ diesel::table! {
 }
 
 diesel::table! {
+    provider_keys (id) {
+        id -> Uuid,
+        organisation_id -> Uuid,
+        vendor -> Text,
+        sealed -> Bytea,
+        master_key -> Text,
+        hint -> Text,
+        create_time -> Timestamptz,
+    }
+}
+
+diesel::table! {
     resources (id) {
         id -> Uuid,
         organisation_id -> Uuid,

@@ -105,7 +105,7 @@ pub async fn open(
     variables.extend(start.dynamic_variables.clone());
     let started = engine.civil_now(organisation, &agent.time_zone).await?;
     let scene = convert_policy::scene(&agent, started, variables.clone());
-    let line_up = engine.providers.of(organisation).await?.line_up(&agent)?;
+    let line_up = engine.providers.of(&scope).await?.line_up(&agent)?;
     let inbox = Inbox::default();
     let asked = providers::Settings {
         organisation,

@@ -19,8 +19,8 @@ use super::voiced::Voiced;
 use super::{PUBLIC, at, failure, headers, language, refused, takes_keywords};
 use crate::account::Account;
 use crate::audio::{Audio, AudioFormat, little_endian};
-use crate::models::listening_default_of as default_of;
-use crate::registry::{Open, Service};
+use crate::models::default_of;
+use crate::registry::{Kind, Open, Service};
 use crate::running::Running;
 use crate::stt::streaming::garbled;
 use crate::stt::{Capabilities, Control, Event, Listener, Settings, Sink, SpeechToText, Transcript, Word};
@@ -219,7 +219,7 @@ struct HeardWord {
 impl Poster {
     fn new(service: &OpenAi, settings: &Settings) -> Self {
         let base = service.account.base(PUBLIC);
-        let model = settings.model.clone().unwrap_or_else(|| default_of(NAME).to_owned());
+        let model = settings.model.clone().unwrap_or_else(|| default_of(Kind::Stt, NAME).to_owned());
         let mut fields = Vec::new();
         // Only Whisper's family tells when it heard a word, and only in this format.
         let tells_words = model.to_ascii_lowercase().contains("whisper");

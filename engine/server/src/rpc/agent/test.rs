@@ -103,7 +103,7 @@ pub async fn begin(
     let agent = agent(engine, &scope, request.target).await?;
     let started = engine.civil_now(scope.organisation(), &agent.time_zone).await?;
     let place = policy::scene(&agent, started, request.dynamic_variables);
-    let line_up = engine.providers.of(scope.organisation()).await?.line_up(&agent)?;
+    let line_up = engine.providers.of(&scope).await?.line_up(&agent)?;
     let mut policy = policy::policy(&agent, &line_up.offer(), place)?;
     if agent.flow.is_none() {
         let own = organisations::get(&scope).await?;
@@ -153,7 +153,7 @@ async fn agent(engine: &Engine, scope: &Scope, target: Option<Target>) -> Result
             super::wire(&row)
         }
         Some(Target::Draft(draft)) => {
-            let offer = engine.providers.of(scope.organisation()).await?.offer();
+            let offer = engine.providers.of(scope).await?.offer();
             convert::check(&draft, &offer).map(|()| draft)
         }
         None => Err(Violations::one("agent", "is required: agents/{agent}, or `draft` with an agent").into()),
