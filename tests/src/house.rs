@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::Parser;
 use parlance::cli::connect::{self, ConnectArgs};
 use parlance::config::Config;
+use parlance::config::vendors::Vendors;
 use parlance::serve::{self, Running};
 use parlance_proto::v1;
 use parlance_store::appointments::{Appointment, AppointmentFilter};
@@ -83,6 +84,15 @@ impl House {
         Self::open(&flags, ca_file).await
     }
 
+    /// With these accounts at vendors, and whatever this machine has behind them; no key of the surroundings counts.
+    ///
+    /// # Panics
+    /// When the engine does not start.
+    pub async fn with_vendors(vendors: Vendors) -> Self {
+        let flags = ["--providers", "auto", "--no-recording"];
+        Self::configured(database::url(), &flags, None, |config| config.vendors = vendors).await
+    }
+
     /// With scripted providers on a database of the test's own, and calls held by such a lease.
     ///
     /// # Panics
@@ -128,11 +138,21 @@ impl House {
     }
 
     async fn on(database_url: &str, more: &[&str], ca_file: Option<PathBuf>) -> Self {
+        Self::configured(database_url, more, ca_file, |_| {}).await
+    }
+
+    async fn configured(
+        database_url: &str,
+        more: &[&str],
+        ca_file: Option<PathBuf>,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
         let folder = Folder(database::new_folder());
         let data_dir = folder.0.to_str().expect("temporary folders are named in UTF-8");
         let flags = ["test", "--host", "127.0.0.1", "--port", "0", "--data-dir", data_dir];
         let flags = flags.into_iter().chain(["--database-url", database_url]).chain(more.iter().copied());
-        let config = Flags::parse_from(flags).config;
+        let mut config = Flags::parse_from(flags).config;
+        change(&mut config);
         let running = match serve::start(config).await {
             Ok(running) => running,
             Err(error) => panic!("this test needs an engine, which could not {error}"),

@@ -78,6 +78,18 @@ pub struct Vendor {
     pub keyless_elsewhere: bool,
 }
 
+impl Vendor {
+    /// The vendor of this name.
+    pub fn of(name: &str) -> Option<&'static Self> {
+        VENDORS.iter().find(|vendor| vendor.name == name)
+    }
+
+    /// Whether there is enough in `account` to try.
+    pub fn can_work_with(&self, account: &Account) -> bool {
+        !account.key.is_empty() || (self.keyless_elsewhere && account.base_url.is_some())
+    }
+}
+
 /// All vendors, in the order in which their services are preferred where an agent names none.
 pub const VENDORS: &[Vendor] = &[
     Vendor {

@@ -3,6 +3,7 @@
 
 pub mod outside;
 pub mod reserved;
+pub mod vendors;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
@@ -31,8 +32,8 @@ pub struct Config {
     /// Folder for the private Postgres, the key file and recordings.
     #[arg(long, env = "PARLANCE_DATA_DIR", default_value = ".parlance")]
     pub data_dir: PathBuf,
-    /// Which providers speak and listen.
-    #[arg(long, env = "PARLANCE_PROVIDERS", value_enum, default_value_t = Providers::Offline)]
+    /// Which providers listen, think and speak.
+    #[arg(long, env = "PARLANCE_PROVIDERS", value_enum, default_value_t = Providers::Auto)]
     pub providers: Providers,
     /// Do not record calls.
     #[arg(long, env = "PARLANCE_NO_RECORDING", value_parser = BoolishValueParser::new())]
@@ -82,6 +83,9 @@ pub struct Config {
     /// How the world reaches it, and what it tells the world.
     #[command(flatten)]
     pub outside: outside::Outside,
+    /// Accounts with vendors.
+    #[command(flatten)]
+    pub vendors: vendors::Vendors,
     /// What is set for features that are not built yet.
     #[command(flatten)]
     pub reserved: reserved::Reserved,
@@ -114,7 +118,9 @@ fn host(text: &str) -> Result<IpAddr, String> {
 /// A choice of providers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Providers {
-    /// PocketSphinx, flows and flite (espeak-ng as fallback): no key, no internet.
+    /// The vendors there are keys for, in the order in which `parlance doctor` lists them; else as offline.
+    Auto,
+    /// PocketSphinx, flows and flite (espeak-ng as fallback): no key, no internet, whatever keys are set.
     Offline,
     /// Scripted stand-ins with fixed delays, for load figures and tests; they understand nothing.
     Script,

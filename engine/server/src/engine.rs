@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use parlance_conversation::{EndReason, Transcriber};
-use parlance_providers::registry::{Choice, Script, Stack};
+use parlance_conversation::EndReason;
 use parlance_store::ownership::Lease;
 use parlance_store::private_cluster::ClusterConfig;
 use parlance_store::{
@@ -16,20 +15,19 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::bus::Bus;
+use crate::config::Config;
 use crate::config::outside::Outside;
-use crate::config::{Config, Providers};
-use crate::convert::agent::Offer;
 use crate::key_file::KeyFile;
 use crate::leases::{self, Keeper};
 use crate::metrics::{Backlog, Metrics};
 use crate::prices::Prices;
+use crate::providers::Providers;
 use crate::rpc::agent::TestPlaces;
 use crate::rpc::known_keys::KnownKeys;
 use crate::session::journal::{CLOSE_WAIT, CallKey, Closing, Journal, Unwritten};
 use crate::session::live::LiveCalls;
 use crate::session::ownership::Ownership;
 use crate::session::record::Recorder;
-use crate::session::voice::Speaker;
 use crate::status::Refusal;
 use crate::tools::booking_backend::{self, BookingBackend};
 use crate::traces::export::{Collector, Traces};
@@ -66,16 +64,6 @@ pub enum Error {
     },
 }
 
-/// A voice an agent can name.
-pub struct KnownVoice {
-    /// The id agents name it by.
-    pub id: String,
-    /// Its provider's own default.
-    pub is_default: bool,
-    /// The provider and its id there.
-    pub speaker: Speaker,
-}
-
 /// What became of the first key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FirstKey {
@@ -93,12 +81,8 @@ pub struct Engine {
     pub node: NodeId,
     /// The database.
     pub store: Store,
-    /// The providers.
-    pub stack: Stack,
-    /// The voices agents can name.
-    pub voices: Vec<KnownVoice>,
-    /// What agents are offered.
-    pub offer: Offer,
+    /// Who listens, thinks and speaks.
+    pub providers: Providers,
     /// Where calls note what happens.
     pub journal: Journal,
     /// Writes recordings, unless that is off.
@@ -142,10 +126,7 @@ impl Engine {
     /// Opens the store, the providers and the data folder.
     pub async fn open(config: &Config) -> Result<Self, Error> {
         let data_dir = data_dir(&config.data_dir)?;
-        let stack = match config.providers {
-            Providers::Offline => Stack::new(&Choice::Offline)?,
-            Providers::Script => Stack::new(&Choice::Script(Script::default()))?,
-        };
+        let providers = Providers::open(config)?;
         let booking = config.booking_base_url.as_deref().map(BookingBackend::open).transpose()?;
         let store = Store::open(StoreConfig::new(database(config)?)).await?;
         let first_key = first_key(&store, &config.key_file()).await?;
@@ -164,8 +145,6 @@ impl Engine {
                 tracing::error!(%error, "the journal's writer failed");
             }
         });
-        let voices = known_voices(&stack);
-        let offer = offer(&stack, &voices, config.providers == Providers::Offline);
         let refusing = AtomicBool::new(false);
         let bus = Bus::start(&store, live.clone());
         let places = Arc::new(Semaphore::new(config.max_sessions as usize));
@@ -179,9 +158,7 @@ impl Engine {
         Ok(Self {
             node,
             store,
-            stack,
-            voices,
-            offer,
+            providers,
             journal,
             recorder,
             recordings,
@@ -352,33 +329,6 @@ async fn first_key(store: &Store, path: &Path) -> Result<FirstKey, Error> {
             Ok(FirstKey::Made(made.secret))
         }
         None => Ok(FirstKey::Elsewhere),
-    }
-}
-
-fn known_voices(stack: &Stack) -> Vec<KnownVoice> {
-    let mut known = Vec::new();
-    for provider in std::iter::once(&stack.tts).chain(&stack.tts_fallback) {
-        for (index, voice) in provider.voices().into_iter().map(|voice| voice.id).enumerate() {
-            let taken = known.iter().any(|other: &KnownVoice| other.id == voice);
-            let id = if taken { format!("{}:{voice}", provider.name()) } else { voice.clone() };
-            let speaker = Speaker { provider: Arc::clone(provider), voice };
-            known.push(KnownVoice { id, is_default: index == 0, speaker });
-        }
-    }
-    known
-}
-
-fn offer(stack: &Stack, voices: &[KnownVoice], offline: bool) -> Offer {
-    let can = stack.stt.capabilities();
-    Offer {
-        voices: voices.iter().map(|voice| voice.id.clone()).collect(),
-        has_model: stack.llm.is_some(),
-        offline,
-        transcriber: Transcriber {
-            interims: can.interims,
-            watermark: can.watermark,
-            lag_p95: Duration::from_millis(u64::from(can.lag_ms_p95)),
-        },
     }
 }
 

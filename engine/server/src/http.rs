@@ -66,15 +66,14 @@ async fn ready(State(engine): State<Arc<Engine>>) -> Response {
         (false, true) => "ready",
     };
     let code = if status == "ready" { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let stack = &engine.stack;
-    let voices: Vec<&str> =
-        std::iter::once(&stack.tts).chain(&stack.tts_fallback).map(|voice| voice.name()).collect();
+    let providers = engine.providers.engine_wide();
+    let voices: Vec<&str> = providers.voice_providers().iter().map(|it| it.name).collect();
     let body = json!({
         "status": status,
         "database": if answers { "ok" } else { "away" },
         "providers": {
-            "stt": stack.stt.name(),
-            "llm": stack.llm.as_ref().map(|model| model.name()),
+            "stt": providers.transcribers().first().map(|it| it.name),
+            "llm": providers.models().first().map(|it| it.name),
             "tts": voices,
         },
         "load": { "calls_live": engine.live.count() },

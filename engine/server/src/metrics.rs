@@ -4,6 +4,8 @@
 //! sink a Prometheus. What other parts hold already (live calls, what waits) is asked for when it is read, as a
 //! [`Backlog`]. Enter at [`Metrics::told`] and [`Metrics::text`].
 
+pub mod providers;
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,6 +27,8 @@ pub struct Metrics {
     turns: AtomicU64,
     turn: Histogram,
     share: Histogram,
+    /// What providers note.
+    pub providers: providers::Providers,
 }
 
 /// What is so at this moment, or counted elsewhere.
@@ -60,6 +64,7 @@ impl Default for Metrics {
             turns: AtomicU64::default(),
             turn: Histogram::new(TURN_BOUNDS),
             share: Histogram::new(SHARE_BOUNDS),
+            providers: providers::Providers::default(),
         }
     }
 }
@@ -116,6 +121,7 @@ impl Metrics {
         );
         let share = "The engine's own part of that: deciding late and sending; no wait, no provider.";
         page.histogram("parlance_engine_share_seconds", share, &self.share);
+        self.providers.text(&mut page);
         let waiting = "Journal entries that wait for the database.";
         page.plain("parlance_journal_entries_waiting", "gauge", waiting, backlog.journal_waiting);
         let lost = "Journal entries lost because too many waited.";
@@ -198,14 +204,28 @@ impl Page {
 
     fn histogram(&mut self, name: &str, about: &str, histogram: &Histogram) {
         self.head(name, "histogram", about);
+        self.buckets(name, "", histogram);
+    }
+
+    /// The lines of a histogram that has these labels.
+    fn buckets(&mut self, name: &str, labels: &str, histogram: &Histogram) {
+        let (all, comma) = match labels {
+            "" => (String::new(), ""),
+            labels => (format!("{{{labels}}}"), ","),
+        };
         let mut total = 0;
         let bounds = histogram.bounds.iter().map(|bound| seconds(*bound).to_string());
         for (bound, count) in bounds.chain(["+Inf".to_owned()]).zip(&histogram.counts) {
             total += count.load(Ordering::Relaxed);
-            writeln!(self.0, "{name}_bucket{{le=\"{bound}\"}} {total}").ok();
+            writeln!(self.0, "{name}_bucket{{{labels}{comma}le=\"{bound}\"}} {total}").ok();
         }
         let sum = seconds(histogram.sum.load(Ordering::Relaxed));
-        writeln!(self.0, "{name}_sum {sum}\n{name}_count {total}").ok();
+        writeln!(self.0, "{name}_sum{all} {sum}\n{name}_count{all} {total}").ok();
+    }
+
+    /// A count that has these labels.
+    fn line(&mut self, name: &str, labels: &str, count: u64) {
+        writeln!(self.0, "{name}{{{labels}}} {count}").ok();
     }
 }
 

@@ -116,7 +116,7 @@ fn welcome(config: &Config, running: &Running) -> String {
             key_file.display()
         ),
     };
-    for line in &engine.stack.why {
+    for line in engine.providers.why() {
         text += &format!("  provider   {line}\n");
     }
     if let Some(recorder) = &engine.recorder {

@@ -303,8 +303,8 @@ async fn what_a_killed_engine_had_stored_is_enough_to_go_on_with_the_next_open_q
     let agent = v1::Agent { voice: None, ..agents::restaurant() };
     let scene =
         Scene { started: jiff::civil::date(2026, 5, 20).at(12, 0, 0, 0), variables: Default::default() };
-    let policy =
-        convert_policy::policy(&agent, &hall.running.engine.offer, scene).expect("the agent is valid");
+    let policy = convert_policy::policy(&agent, &hall.running.engine.providers.engine_wide().offer(), scene)
+        .expect("the agent is valid");
     let mut rest = Conversation::resumed(policy, &read.past);
     let now = CallTime::from_micros(read.at_us.unsigned_abs());
     let mut actions = Vec::new();

@@ -29,6 +29,7 @@ mod operate;
 mod organisations;
 mod outage;
 mod phone_numbers;
+mod providers;
 mod recording;
 mod refusals;
 mod resources;

@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::Error;
-use parlance_providers::registry::{self, Availability, Kind};
+use crate::config::vendors::Vendors;
+use parlance_providers::registry::{self, Availability, Kind, VENDORS, services};
 use parlance_store::DatabaseUrl;
 
 use super::connect::{ConnectArgs, connect};
@@ -27,6 +28,8 @@ pub struct DoctorArgs {
     database: DatabaseArgs,
     #[command(flatten)]
     outside: outside::OutsideArgs,
+    #[command(flatten)]
+    vendors: Vendors,
     /// Print nothing but the commands that bring what is missing, one a line.
     #[arg(long)]
     fixes: bool,
@@ -67,12 +70,14 @@ enum Verdict {
     Missing { detail: String, fix: String },
     /// Not there, and nothing depends on it.
     Absent { detail: String, fix: String },
+    /// Not there, and a matter of choice.
+    Unused(String),
 }
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Present(detail) => write!(f, "{detail}"),
+            Self::Present(detail) | Self::Unused(detail) => write!(f, "{detail}"),
             Self::Missing { detail, fix } | Self::Absent { detail, fix } => write!(f, "{detail}: {fix}"),
         }
     }
@@ -86,6 +91,7 @@ pub async fn run(args: DoctorArgs) -> Result<ExitCode, Error> {
     let mut findings = vec![postgres(&args.database)];
     findings.extend(supabase(&args.database));
     findings.extend(speech(&registry::offline()));
+    findings.extend(vendors(&args.vendors));
     findings.push(data_dir(&args.connect.data_dir));
     findings.push(engine(&args.connect).await);
     let ConnectArgs { endpoint, ca_file, .. } = &args.connect;
@@ -101,7 +107,7 @@ pub async fn run(args: DoctorArgs) -> Result<ExitCode, Error> {
         let mark = match finding.verdict {
             Verdict::Present(_) => paint.paint(Tone::Good, "ok     "),
             Verdict::Missing { .. } => paint.paint(Tone::Bad, "MISSING"),
-            Verdict::Absent { .. } => paint.paint(Tone::Quiet, "absent "),
+            Verdict::Absent { .. } | Verdict::Unused(_) => paint.paint(Tone::Quiet, "absent "),
         };
         println!("{mark}  {:<22} {}", finding.what, finding.verdict);
     }
@@ -175,6 +181,27 @@ fn speech(offline: &[Availability]) -> Vec<Finding> {
         Finding { what, verdict }
     };
     offline.iter().map(finding).collect()
+}
+
+/// The vendors in the order in which they are preferred, and which of them there is a key for. None is asked.
+fn vendors(set: &Vendors) -> Vec<Finding> {
+    let finding = |vendor: &'static registry::Vendor| {
+        let account = set.account(vendor.name);
+        let names = services().filter(|service| service.vendor == vendor.name).map(|service| service.name);
+        let names: Vec<&str> = names.collect();
+        let of = if names.is_empty() { String::new() } else { format!(" for {}", names.join(", ")) };
+        let key = vendor.key_variables.first().copied().unwrap_or_default();
+        let verdict = match (account.key.is_empty(), &account.base_url) {
+            (false, None) => Verdict::Present(format!("{key} is set{of}")),
+            (false, Some(url)) => Verdict::Present(format!("{key} is set{of}, at {url}")),
+            (true, Some(url)) if vendor.keyless_elsewhere => {
+                Verdict::Present(format!("no key, a server of your own at {url}{of}"))
+            }
+            (true, _) => Verdict::Unused(format!("no {key}{of}")),
+        };
+        Finding { what: vendor.title, verdict }
+    };
+    VENDORS.iter().map(finding).collect()
 }
 
 /// What is wrong, without the command that the provider adds and that is told by itself.
@@ -282,6 +309,28 @@ mod tests {
             "espeak: it is not there: apt-get install --no-install-recommends espeak-ng"
         );
         assert!(matches!(speech(&[voice("espeak", gone())])[0].verdict, Verdict::Missing { .. }));
+    }
+
+    #[test]
+    fn a_vendor_is_told_by_its_variable_and_never_by_its_key() {
+        let account = |key: &str, url: Option<&str>| parlance_providers::account::Account {
+            key: parlance_providers::account::Secret::new(key),
+            base_url: url.map(str::to_owned),
+        };
+        let set = Vendors::default()
+            .with_account("elevenlabs", account("el-geheim", None))
+            .with_account("openai", account("", Some("http://127.0.0.1:11434/v1")))
+            .with_account("cartesia", account("", Some("http://127.0.0.1:1")));
+        let told = |name: &str| {
+            let index = VENDORS.iter().position(|vendor| vendor.name == name).expect("it is a vendor");
+            vendors(&set).swap_remove(index).verdict
+        };
+        let text = |name: &str| told(name).to_string();
+        assert!(text("elevenlabs").starts_with("ELEVENLABS_API_KEY is set"), "{}", text("elevenlabs"));
+        assert!(text("openai").contains("http://127.0.0.1:11434/v1"), "{}", text("openai"));
+        assert!(matches!(told("cartesia"), Verdict::Unused(_)), "it wants a key wherever it is");
+        assert!(matches!(told("deepgram"), Verdict::Unused(_)));
+        assert!(VENDORS.iter().all(|vendor| !text(vendor.name).contains("geheim")));
     }
 
     #[test]

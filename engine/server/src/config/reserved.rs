@@ -1,4 +1,4 @@
-//! Names that users know from vendors and carriers and that nothing here acts on yet.
+//! Names that users know from carriers and that nothing here acts on yet.
 //!
 //! They are taken from every place a setting may stand in, so that a `.env` that is made for the whole does not have
 //! to be cut down, and `serve` says once which of them have no effect. A name leaves this list for a setting of its
@@ -23,22 +23,10 @@ const fn open(variable: &'static str, of: &'static str) -> Name {
     Name { variable, secret: false, of }
 }
 
-const VENDORS: &str = "vendors of speech and language models";
 const CARRIERS: &str = "telephone carriers";
 const BROWSERS: &str = "rooms for browsers";
 
 const NAMES: &[Name] = &[
-    secret("DEEPGRAM_API_KEY", VENDORS),
-    secret("OPENAI_API_KEY", VENDORS),
-    open("OPENAI_MODEL", VENDORS),
-    open("OPENAI_BASE_URL", VENDORS),
-    secret("ELEVENLABS_API_KEY", VENDORS),
-    secret("ELEVEN_API_KEY", VENDORS),
-    open("ELEVENLABS_VOICE_ID", VENDORS),
-    secret("GEMINI_API_KEY", VENDORS),
-    secret("GOOGLE_API_KEY", VENDORS),
-    secret("ANTHROPIC_API_KEY", VENDORS),
-    secret("CARTESIA_API_KEY", VENDORS),
     open("TWILIO_ACCOUNT_SID", CARRIERS),
     secret("TWILIO_AUTH_TOKEN", CARRIERS),
     open("TWILIO_PHONE_NUMBER", CARRIERS),
@@ -55,7 +43,7 @@ const NAMES: &[Name] = &[
     secret("DAILY_API_KEY", BROWSERS),
 ];
 
-/// What their flags are called: `openai-api-key`.
+/// What their flags are called: `twilio-auth-token`.
 static LONGS: LazyLock<Vec<String>> =
     LazyLock::new(|| NAMES.iter().map(|name| name.variable.to_lowercase().replace('_', "-")).collect());
 
@@ -69,7 +57,7 @@ impl Reserved {
     /// A sentence on the names that are set; none if none is.
     pub fn sentence(&self) -> Option<String> {
         let mut groups: Vec<String> = Vec::new();
-        for of in [VENDORS, CARRIERS, BROWSERS] {
+        for of in [CARRIERS, BROWSERS] {
             let here = NAMES.iter().filter(|name| name.of == of && self.set.contains(&name.variable));
             let here: Vec<&str> = here.map(|name| name.variable).collect();
             if !here.is_empty() {

@@ -11,7 +11,8 @@ use parlance_proto::v1;
 use parlance_store::agents::AgentState;
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, ReflectMessage};
 
-use super::{flow, policy, voice};
+use super::{flow, policy, providers, voice};
+use crate::providers::Voices;
 use crate::status::{Refusal, Violations};
 
 const NAME_MAX: usize = 200;
@@ -28,15 +29,35 @@ static AGENT: LazyLock<Option<MessageDescriptor>> = LazyLock::new(|| {
 });
 
 /// What the engine can offer an agent, for checks and defaults.
+#[derive(Clone, Default)]
 pub struct Offer {
-    /// The voice ids it can speak with.
-    pub voices: Vec<String>,
+    /// The voices it can speak with.
+    pub voices: Voices,
+    /// The names of providers it may choose.
+    pub known: Known,
     /// Whether there is a language model.
     pub has_model: bool,
     /// Whether the transcriber is the offline one.
     pub offline: bool,
+    /// Whether answers are begun speculatively where the agent does not say.
+    pub speculates: bool,
+    /// Whether the transcriber decides turns itself.
+    pub decides_turns: bool,
     /// What the transcriber can do.
     pub transcriber: Transcriber,
+    /// How many models are tried, one after another.
+    pub models: usize,
+    /// How many voices are tried, one after another.
+    pub speakers: usize,
+}
+
+/// Registered names of providers.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    /// Those that listen.
+    pub transcribers: Vec<&'static str>,
+    /// Those that answer.
+    pub models: Vec<&'static str>,
 }
 
 /// The settings as they are stored: the message's canonical JSON without what the server sets
@@ -76,6 +97,7 @@ pub fn check(agent: &v1::Agent, offer: &Offer) -> Result<(), Refusal> {
         bad.add("state", "must be ACTIVE or INACTIVE");
     }
     voice::check(agent.voice.as_ref(), offer, &mut bad);
+    providers::check(agent, offer, &mut bad);
     policy::check(agent, offer, &mut bad);
     zone(&agent.time_zone, &mut bad);
     if v1::StorageLevel::try_from(agent.privacy.unwrap_or_default().storage).is_err() {
@@ -91,7 +113,9 @@ pub fn check(agent: &v1::Agent, offer: &Offer) -> Result<(), Refusal> {
         Some(wire) => {
             flow::flow(wire, &mut bad);
         }
-        None if !offer.has_model => {
+        None if !offer.has_model
+            && agent.language_model.as_ref().is_none_or(|model| model.models.is_empty()) =>
+        {
             bad.add(
                 "flow",
                 "is required: this engine has no language model, so an agent needs a flow to answer",

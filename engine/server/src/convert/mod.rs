@@ -10,6 +10,7 @@ pub mod json;
 pub mod organisation;
 pub mod phone_number;
 pub mod policy;
+pub mod providers;
 pub mod resource;
 pub mod usage;
 pub mod voice;

@@ -44,10 +44,10 @@ pub fn policy(agent: &v1::Agent, offer: &Offer, scene: Scene) -> Result<Policy, 
         }
     };
     let policy = Policy {
-        turn_taking: turn_taking(agent.turn_taking.as_ref(), offer.offline, &mut bad),
+        turn_taking: turn_taking(agent, offer, &mut bad),
         call_handling: call_handling(agent.call_handling.as_ref(), &mut bad),
         transcriber: offer.transcriber.clone(),
-        budgets: budgets(agent.turn_taking.as_ref(), &mut bad),
+        budgets: budgets(agent, offer, &mut bad),
         responder,
         tools: crate::tools::BUILT_IN.iter().map(tool_policy).collect(),
         scene,
@@ -57,8 +57,8 @@ pub fn policy(agent: &v1::Agent, offer: &Offer, scene: Scene) -> Result<Policy, 
 
 /// Checks the settings that make the policy, whatever the responder.
 pub fn check(agent: &v1::Agent, offer: &Offer, bad: &mut Violations) {
-    turn_taking(agent.turn_taking.as_ref(), offer.offline, bad);
-    budgets(agent.turn_taking.as_ref(), bad);
+    turn_taking(agent, offer, bad);
+    budgets(agent, offer, bad);
     call_handling(agent.call_handling.as_ref(), bad);
     variables("default_dynamic_variables", &agent.default_dynamic_variables, bad);
 }
@@ -98,12 +98,18 @@ fn tool_policy(tool: &crate::tools::BuiltIn) -> ToolPolicy {
     }
 }
 
-fn turn_taking(wire: Option<&v1::TurnTaking>, offline: bool, bad: &mut Violations) -> TurnTaking {
-    let mut settings = TurnTaking::default();
-    if offline {
+fn turn_taking(agent: &v1::Agent, offer: &Offer, bad: &mut Violations) -> TurnTaking {
+    let trusts = agent.listening.as_ref().and_then(|listening| listening.trust_provider_turns);
+    let mut settings = TurnTaking {
+        trust_provider_turns: trusts.unwrap_or(offer.decides_turns),
+        speculation: offer.speculates,
+        ..TurnTaking::default()
+    };
+    if offer.offline {
         settings.responsiveness = OFFLINE_RESPONSIVENESS;
     }
-    let Some(wire) = wire else { return settings };
+    let Some(wire) = agent.turn_taking.as_ref() else { return settings };
+    settings.speculation = wire.speculation.unwrap_or(settings.speculation);
     if let Some(value) = wire.responsiveness {
         settings.responsiveness = share("turn_taking.responsiveness", value, bad);
     }
@@ -147,9 +153,18 @@ fn dtmf(wire: &v1::Dtmf, bad: &mut Violations) -> DtmfCollection {
     settings
 }
 
-fn budgets(wire: Option<&v1::TurnTaking>, bad: &mut Violations) -> Budgets {
+fn budgets(agent: &v1::Agent, offer: &Offer, bad: &mut Violations) -> Budgets {
     let mut settings = Budgets::default();
-    let Some(wire) = wire else { return settings };
+    let mut mute = Duration::ZERO;
+    provider_budgets(agent.budgets.as_ref(), &mut settings, &mut mute, bad);
+    // Each of a row has its own budget; the conversation, which misses a wait once, must not give up before the last.
+    settings.first_token = of_row(settings.first_token, offer.models);
+    settings.first_audio = of_row(settings.first_audio, offer.speakers);
+    settings.stalled_audio = of_row(settings.stalled_audio, offer.speakers);
+    if let Some(tokens) = agent.language_model.as_ref().and_then(|model| model.context_tokens) {
+        settings.context_tokens = tokens;
+    }
+    let Some(wire) = agent.turn_taking.as_ref() else { return settings };
     if wire.fillers.len() > FILLERS_MAX {
         let count = wire.fillers.len();
         bad.add("turn_taking.fillers", format!("has {count} entries; at most {FILLERS_MAX} are allowed"));
@@ -165,6 +180,28 @@ fn budgets(wire: Option<&v1::TurnTaking>, bad: &mut Violations) -> Budgets {
     let after = wire.filler_after.as_ref();
     within("turn_taking.filler_after", after, (200, 10_000), &mut settings.filler_after, bad);
     settings
+}
+
+/// How long each provider may take; the transcriber's own wait goes to `mute`.
+pub fn provider_budgets(
+    wire: Option<&v1::ProviderBudgets>,
+    settings: &mut Budgets,
+    mute: &mut Duration,
+    bad: &mut Violations,
+) {
+    let Some(wire) = wire else { return };
+    let token = wire.first_token.as_ref();
+    within("budgets.first_token", token, (500, 30_000), &mut settings.first_token, bad);
+    let audio = wire.first_audio.as_ref();
+    within("budgets.first_audio", audio, (200, 30_000), &mut settings.first_audio, bad);
+    let stalled = wire.stalled_audio.as_ref();
+    within("budgets.stalled_audio", stalled, (200, 10_000), &mut settings.stalled_audio, bad);
+    within("budgets.mute", wire.mute.as_ref(), (1_000, 30_000), mute, bad);
+}
+
+/// A wait for the whole row: twice this is one budget more than all of them take together.
+fn of_row(budget: Duration, providers: usize) -> Duration {
+    budget * (providers.clamp(1, 20) as u32 + 1) / 2
 }
 
 fn call_handling(wire: Option<&v1::CallHandling>, bad: &mut Violations) -> CallHandling {

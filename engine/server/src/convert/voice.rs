@@ -48,8 +48,8 @@ pub fn check(wire: Option<&v1::Voice>, offer: &Offer, bad: &mut Violations) {
     manner(wire, bad);
     let Some(wire) = wire else { return };
     let mut known = |field: String, voice: &str| {
-        if !offer.voices.iter().any(|known| known == voice) {
-            bad.add(field, format!("`{voice}` is not known; known are: {}", offer.voices.join(", ")));
+        if let Err(why) = offer.voices.resolve(voice) {
+            bad.add(field, why);
         }
     };
     if !wire.voice_id.is_empty() {

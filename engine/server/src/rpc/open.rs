@@ -17,6 +17,7 @@ use parlance_proto::v1::voice_session_response::Response;
 use parlance_providers::stt;
 use parlance_store::ownership::Owner;
 use parlance_store::{AgentId, CallId, OrganisationId, Scope, agents, calls, organisations, quotas};
+use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use tonic::Streaming;
 
@@ -27,6 +28,7 @@ use crate::convert::{
     policy as convert_policy, voice as convert_voice,
 };
 use crate::engine::Engine;
+use crate::providers::{self, ForCall};
 use crate::session::caller_audio::CallerAudio;
 use crate::session::clock::Clock;
 use crate::session::far_end::{FarEnd, Outgoing};
@@ -36,7 +38,7 @@ use crate::session::onlookers::Onlookers;
 use crate::session::playout::{self, Playout};
 use crate::session::run::{Options, Parts, Session};
 use crate::session::telling::CallJournal;
-use crate::session::voice::{Speaker, Voice};
+use crate::session::voice::Voice;
 use crate::status::{Refusal, Violations};
 use crate::tools::Toolbox;
 use crate::traces::call::CallTrace;
@@ -103,7 +105,17 @@ pub async fn open(
     variables.extend(start.dynamic_variables.clone());
     let started = engine.civil_now(organisation, &agent.time_zone).await?;
     let scene = convert_policy::scene(&agent, started, variables.clone());
-    let mut policy = convert_policy::policy(&agent, &engine.offer, scene)?;
+    let line_up = engine.providers.of(organisation).await?.line_up(&agent)?;
+    let inbox = Inbox::default();
+    let asked = providers::Settings {
+        organisation,
+        agent: agent.clone(),
+        input: formats.input,
+        output: formats.output,
+    };
+    let providers = engine.providers.for_call(&line_up, asked, inbox.post().notes())?;
+    let mut policy = convert_policy::policy(&agent, &line_up.offer(), scene)?;
+    policy.transcriber = providers.hearing();
     policy.call_handling.expects_audio = !start.text_only;
     if start.text_only {
         // Who types thinks: silence says little.
@@ -122,13 +134,12 @@ pub async fn open(
         None => calls::create(&scope, super::call::web_call(&row, &variables, details)).await?.id,
     };
     // The seat before the row is live: whoever ends a live call must find it.
-    let inbox = Inbox::default();
     let seat = Seat::take(engine, organisation, call, &inbox).ok_or_else(|| taken(call))?;
     let begun = begin_call(engine, &scope, call).await;
     let owner = *begun.as_ref().unwrap_or(&Owner::NOBODY);
     let key = CallKey { organisation, call, owner };
-    let opened =
-        begun.and_then(|_| put_together(&seat, key, inbox, &agent, policy, &start, formats, outgoing));
+    let opened = begun
+        .and_then(|_| put_together(&seat, key, inbox, &agent, providers, policy, &start, formats, outgoing));
     if let Err(refusal) = &opened {
         put_away(engine, key, refusal, waited).await;
     }
@@ -146,7 +157,8 @@ pub async fn open(
         input_format: Some(wire_format(formats.input)),
         output_format: Some(wire_format(formats.output)),
         playout_lead: Some(duration(playout::LEAD)),
-        providers: engine.providers_line(&agent),
+        providers: line_up.line(),
+        providers_in_use: line_up.in_use(),
     };
     Ok(Opened { session, seat, ready: Response::Ready(ready) })
 }
@@ -198,6 +210,7 @@ fn put_together(
     key: CallKey,
     inbox: Inbox,
     agent: &v1::Agent,
+    providers: ForCall,
     policy: Policy,
     start: &v1::SessionStart,
     formats: Formats,
@@ -214,16 +227,25 @@ fn put_together(
         let post = post.clone();
         Arc::new(move |event| post.post(Posted::Heard(event)))
     };
-    let settings = stt::Settings::default();
-    let listener = listener(engine.stack.stt.as_ref(), settings, sink)?;
+    let (listener, fed) = match start.text_only {
+        true => ForCall::listen_to_nobody(),
+        false => providers.listen(policy.turn_taking.speculation, sink)?,
+    };
+    let speaker = providers.speaker(&manner)?;
+    if let Some(model) = &providers.model {
+        model.warm();
+    }
     Ok(Session::new(Parts {
         clock: Clock::start(),
         conversation: Conversation::new(policy),
         far_end: FarEnd::new(outgoing),
-        caller_audio: CallerAudio::new(formats.input, listener),
+        caller_audio: CallerAudio::new(formats.input, listener, fed),
         playout: Playout::new(formats.output, start.reports_playback),
-        voice: Voice::new(engine.speakers(agent), manner, post),
-        model: engine.stack.llm.clone(),
+        voice: Voice::new(speaker, manner, post),
+        names: providers.names(),
+        asking: providers::asking(agent, Some(conversation_id(key.call))),
+        key_terms: agent.listening.as_ref().map(|listening| listening.key_terms.clone()).unwrap_or_default(),
+        model: providers.model,
         toolbox: Toolbox::new(engine.store.scope(key.organisation), key, engine.tools.clone())
             .in_zone(&agent.time_zone)
             .booking_in(engine.booking.clone()),
@@ -236,20 +258,14 @@ fn put_together(
         options: Options { text_only: start.text_only, details: start.include_details },
         metrics: engine.metrics.clone(),
         prices: engine.prices.clone(),
-        transcriber: engine.stack.stt.name(),
         inbox,
     }))
 }
 
-fn listener(
-    stt: &dyn stt::SpeechToText,
-    settings: stt::Settings,
-    sink: stt::Sink,
-) -> Result<Box<dyn stt::Listener>, Refusal> {
-    stt.open(settings, sink).map_err(|error| {
-        tracing::error!(%error, "the transcriber could not be opened");
-        Refusal::WrongState { reason: v1::ErrorReason::ProviderMissing, message: error.to_string() }
-    })
+/// What vendors may know a call by: enough to find their cache again, and nothing of ours.
+fn conversation_id(call: CallId) -> String {
+    let digest = Sha256::digest(call.0.as_bytes());
+    digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The call made earlier, if it can still be begun.
@@ -390,74 +406,9 @@ fn details(start: &v1::SessionStart) -> Result<Details, Refusal> {
     Ok(details)
 }
 
-impl Engine {
-    /// With which voices an agent speaks: its own or the engine's default, then its fallbacks, then the defaults of
-    /// the providers that are not among them.
-    pub fn speakers(&self, agent: &v1::Agent) -> Vec<Speaker> {
-        let voice = agent.voice.clone().unwrap_or_default();
-        let own = std::iter::once(&voice.voice_id).filter(|id| !id.is_empty());
-        let by_id = |id: &String| self.voices.iter().find(|voice| voice.id == *id);
-        let first = own.chain(&voice.fallback_voice_ids).filter_map(by_id);
-        let mut speakers: Vec<Speaker> = first.map(|voice| voice.speaker.clone()).collect();
-        if voice.voice_id.is_empty() {
-            // The fallbacks come after the engine's default.
-            let default = self.voices.iter().find(|voice| voice.is_default);
-            speakers.splice(0..0, default.map(|voice| voice.speaker.clone()));
-        }
-        for voice in self.voices.iter().filter(|voice| voice.is_default) {
-            if !speakers.iter().any(|speaker| speaker.provider.name() == voice.speaker.provider.name()) {
-                speakers.push(voice.speaker.clone());
-            }
-        }
-        speakers
-    }
-
-    /// Which providers serve calls with this agent, for people.
-    pub fn providers_line(&self, agent: &v1::Agent) -> String {
-        let answers = match (&agent.flow, &self.stack.llm) {
-            (Some(_), _) | (None, None) => "flow",
-            (None, Some(model)) => model.name(),
-        };
-        let voices: Vec<String> = self
-            .speakers(agent)
-            .iter()
-            .map(|speaker| format!("{}:{}", speaker.provider.name(), speaker.voice))
-            .collect();
-        format!("{}, {answers}, {}", self.stack.stt.name(), voices.join(" then "))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use parlance_providers::{Error, ErrorKind};
-
-    struct Broken;
-
-    impl stt::SpeechToText for Broken {
-        fn name(&self) -> &'static str {
-            "broken"
-        }
-
-        fn capabilities(&self) -> stt::Capabilities {
-            stt::Capabilities { formats: &[], interims: false, watermark: false, turns: false, lag_ms_p95: 0 }
-        }
-
-        fn open(&self, _: stt::Settings, _: stt::Sink) -> Result<Box<dyn stt::Listener>, Error> {
-            Err(Error::new("broken", ErrorKind::NotInstalled, "no model lies here"))
-        }
-    }
-
-    #[test]
-    fn a_transcriber_that_can_not_be_opened_is_a_provider_missing() {
-        let settings = stt::Settings::default();
-        let refused = listener(&Broken, settings, Arc::new(|_| {})).err().expect("it is broken");
-        let status = tonic::Status::from(refused);
-        let reason = tonic_types::StatusExt::get_details_error_info(&status).expect("it says why").reason;
-        assert_eq!((status.code(), reason.as_str()), (tonic::Code::FailedPrecondition, "PROVIDER_MISSING"));
-        assert!(status.message().contains("no model lies here"), "{status:?}");
-    }
-
     #[test]
     fn a_waiting_call_can_be_joined_again_after_a_refusal_that_says_to_try_again() {
         let away = Refusal::Unavailable { message: String::new() };

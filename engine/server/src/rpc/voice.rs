@@ -55,7 +55,7 @@ impl VoiceService for Voice {
         let engine = self.engine.clone();
         // On a task of its own: a client that goes away while its call is made must not leave half of it.
         let opening = self.engine.calls.spawn(async move {
-            let opened = open::open(&engine, organisation, start, outgoing).await?;
+            let opened = Box::pin(open::open(&engine, organisation, start, outgoing)).await?;
             let open::Opened { session, seat, ready } = opened;
             engine.calls.spawn(async move {
                 Box::pin(session.run(incoming, ready)).await;

@@ -38,7 +38,10 @@ impl Session {
                 self.toolbox.run(invocation, tool, arguments, self.post.clone());
             }
             Action::FinalizeTranscript => self.caller_audio.finalize(),
-            Action::Expect(expectation) => self.caller_audio.next_turn(listening_for(expectation)),
+            Action::Expect(expectation) => {
+                let expectation = self.listening_for(expectation);
+                self.caller_audio.next_turn(expectation);
+            }
             Action::EndCall { reason } => self.ended = Some(reason),
             Action::Tell(event) => {
                 self.metrics.told(&event);
@@ -72,11 +75,17 @@ impl Session {
         let id = self.requests.make_id();
         let sink: llm::Sink =
             std::sync::Arc::new(move |event| post.post(Posted::Model { reply, request: id, event }));
-        let request = llm::Request { messages: model_messages(context), ..llm::Request::default() };
+        let request = llm::Request { messages: model_messages(context), ..self.asking.clone() };
         match model.respond(request, sink) {
             Ok(response) => self.requests.begun(reply, id, response),
             Err(error) => self.model_failed(reply, error.to_string()),
         }
+    }
+
+    /// What the flow expects, and what the agent always listens for.
+    fn listening_for(&self, expectation: Expectation) -> stt::Expectation {
+        let key_terms = expectation.options.into_iter().chain(self.key_terms.iter().cloned()).collect();
+        stt::Expectation { jsgf: expectation.jsgf, key_terms }
     }
 
     fn model_failed(&mut self, reply: ReplyId, message: String) {
@@ -116,10 +125,6 @@ pub(super) fn no_voice(failure: Failure) -> Input {
         message: failure.message,
         fallback_left: failure.fallback_left,
     }
-}
-
-fn listening_for(expectation: Expectation) -> stt::Expectation {
-    stt::Expectation { jsgf: expectation.jsgf, key_terms: expectation.options }
 }
 
 /// The context as models take it: calls that stand in a row were made together and are one message.

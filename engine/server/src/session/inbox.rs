@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parlance_conversation::{Control, EndReason, InvocationId, ReplyId, SegmentId, ToolOutcome};
+use parlance_providers::notes::{Note, Notes};
 use parlance_providers::{llm, stt, tts};
 use tokio::sync::mpsc;
 
@@ -40,6 +41,8 @@ pub enum Posted {
         /// What the model told.
         event: llm::Event,
     },
+    /// What a provider tells about itself.
+    Provider(Note),
     /// A tool run has ended.
     Tool {
         /// The run.
@@ -63,14 +66,24 @@ pub struct Post {
 impl Post {
     /// Posts an item. After the call is over this does nothing.
     pub fn post(&self, item: Posted) {
-        if self.sender.capacity() < RESERVED_FOR_STATE
-            && matches!(item, Posted::Heard(stt::Event::Interim(_)))
-        {
+        let sheds = matches!(
+            item,
+            Posted::Heard(stt::Event::Interim(_)) | Posted::Provider(Note::Took { .. } | Note::Hedged { .. })
+        );
+        if sheds && self.sender.capacity() < RESERVED_FOR_STATE {
             return;
         }
         if let Err(mpsc::error::TrySendError::Full(_)) = self.sender.try_send(item) {
             self.overflowed.store(true, Ordering::Relaxed);
         }
+    }
+}
+
+impl Post {
+    /// Where providers' notes go. What only measures is shed when the inbox fills up.
+    pub fn notes(&self) -> Notes {
+        let post = self.clone();
+        Arc::new(move |note| post.post(Posted::Provider(note)))
     }
 }
 

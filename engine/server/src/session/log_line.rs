@@ -27,6 +27,9 @@ pub fn told(call: CallId, event: &Event) {
         Event::ProviderFailed { kind, message } => {
             tracing::warn!(%call, provider = word(kind), message, "provider failed");
         }
+        Event::ProviderSwitched { kind, from, to, reason } => {
+            tracing::warn!(%call, kind = word(kind), from, to, reason, "another provider goes on");
+        }
         _ => {}
     }
 }

@@ -60,6 +60,7 @@ pub struct Rehearsal {
     messages: VecDeque<String>,
     inbox: Inbox,
     model: Option<Arc<dyn llm::LanguageModel>>,
+    asking: llm::Request,
     requests: Requests,
     runs: Option<TestRuns>,
     tools: HashMap<InvocationId, (String, Value)>,
@@ -80,11 +81,12 @@ struct Audio {
 }
 
 impl Rehearsal {
-    /// A conversation by `policy` with a caller who types `messages`. Tools are run by `runs`, or not at all.
+    /// A conversation by `policy` with a caller who types `messages`; a model is `asking` for all its answers. Tools are run by `runs`, or not at all.
     pub fn new(
         policy: Policy,
         messages: Vec<String>,
         model: Option<Arc<dyn llm::LanguageModel>>,
+        asking: llm::Request,
         runs: Option<TestRuns>,
         outgoing: mpsc::Sender<Outgoing>,
     ) -> Self {
@@ -96,6 +98,7 @@ impl Rehearsal {
             messages: messages.into(),
             inbox: Inbox::default(),
             model,
+            asking,
             requests: Requests::default(),
             runs,
             tools: HashMap::new(),
@@ -187,7 +190,11 @@ impl Rehearsal {
                 }
             }
             Posted::Tool { invocation, outcome } => self.tool_ended(invocation, outcome, true),
-            Posted::Heard(_) | Posted::Voice { .. } | Posted::End(_) | Posted::Control(_) => {}
+            Posted::Provider(_)
+            | Posted::Heard(_)
+            | Posted::Voice { .. }
+            | Posted::End(_)
+            | Posted::Control(_) => {}
         }
     }
 
@@ -254,7 +261,7 @@ impl Rehearsal {
         let post = self.inbox.post();
         let id = self.requests.make_id();
         let sink: llm::Sink = Arc::new(move |event| post.post(Posted::Model { reply, request: id, event }));
-        let request = llm::Request { messages: model_messages(context), ..llm::Request::default() };
+        let request = llm::Request { messages: model_messages(context), ..self.asking.clone() };
         let started = match &self.model {
             Some(model) => model.respond(request, sink).map_err(|error| error.to_string()),
             None => Err("the engine has no language model".to_owned()),

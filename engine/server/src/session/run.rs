@@ -16,6 +16,7 @@ use parlance_proto::v1::session_control::Control as WireControl;
 use parlance_proto::v1::voice_session_request::Request;
 use parlance_proto::v1::voice_session_response::Response;
 use parlance_proto::v1::{self, VoiceSessionRequest};
+use parlance_providers::notes::Note;
 use parlance_providers::{llm, tts};
 use tonic::{Code, Status, Streaming};
 
@@ -30,7 +31,7 @@ use super::playout::{Playout, Progress};
 use super::record::Recording;
 use super::requests::Requests;
 use super::telling::CallJournal;
-use super::usage::Tally;
+use super::usage::{Names, Tally};
 use super::voice::Voice;
 use crate::convert::{event, length};
 use crate::metrics::Metrics;
@@ -80,7 +81,9 @@ pub struct Session {
     pub(super) ended: Option<EndReason>,
     pub(super) tally: Tally,
     pub(super) prices: Arc<Prices>,
-    pub(super) transcriber: &'static str,
+    pub(super) names: Names,
+    pub(super) asking: llm::Request,
+    pub(super) key_terms: Vec<String>,
     actions: Vec<Action>,
     heard: Vec<Input>,
     allowance: Allowance,
@@ -118,8 +121,12 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// What providers cost.
     pub prices: Arc<Prices>,
-    /// The transcriber's name.
-    pub transcriber: &'static str,
+    /// What the providers are called.
+    pub names: Names,
+    /// What the model is asked beside the conversation.
+    pub asking: llm::Request,
+    /// What the agent always listens for.
+    pub key_terms: Vec<String>,
 }
 
 impl Session {
@@ -147,7 +154,9 @@ impl Session {
             ended: None,
             tally: Tally::default(),
             prices: parts.prices,
-            transcriber: parts.transcriber,
+            names: parts.names,
+            asking: parts.asking,
+            key_terms: parts.key_terms,
             actions: Vec::new(),
             heard: Vec::new(),
             allowance: Allowance::default(),
@@ -295,9 +304,21 @@ impl Session {
                 }
             }
             Posted::Voice { reply, segment, event } => self.voiced(reply, segment, event),
+            Posted::Provider(note) => self.noted(note),
             Posted::Tool { invocation, outcome } => self.feed(Input::ToolFinished { invocation, outcome }),
             Posted::Control(control) => self.feed(Input::Control(control)),
             Posted::End(reason) => self.feed(Input::Control(Control::End { reason })),
+        }
+    }
+
+    fn noted(&mut self, note: Note) {
+        self.metrics.providers.noted(&note);
+        self.tally.noted(&note);
+        if let Some(trace) = &mut self.trace {
+            trace.noted(self.clock.now(), &note);
+        }
+        if let Note::Switched { kind, from, to, error } = note {
+            self.feed(facts::switched(kind, from, to, &error));
         }
     }
 
@@ -309,7 +330,7 @@ impl Session {
         match event {
             tts::Event::Audio(sound) => {
                 let (mut samples, rate_hz) = decoded(sound);
-                self.voice.delivered(&mut samples);
+                self.voice.raise(&mut samples);
                 let length = self.playout.collect(reply, segment, &samples, rate_hz);
                 self.feed(ready(length, Vec::new(), false));
             }

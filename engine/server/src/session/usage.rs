@@ -1,8 +1,14 @@
 //! What a call uses, counted where it happens and put together at its end.
 //!
-//! The pipes count their own samples and characters; here are the rest and the sum. Enter at [`Session::used`].
+//! The pipes count their own samples and characters; here are the rest and the sum. Who was paid for what is told by
+//! the providers' notes; where a provider notes nothing, its kind's first one is taken to have done it all. Enter at
+//! [`Session::used`].
+
+use std::collections::BTreeMap;
 
 use parlance_providers::llm;
+use parlance_providers::notes::Note;
+use parlance_providers::registry::Kind;
 use parlance_store::calls::Used;
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +38,10 @@ pub struct Tally {
     input_tokens: Option<u64>,
     output_tokens: Option<u64>,
     tool_runs: u32,
+    /// As noted, by provider: tokens read and written, characters spoken.
+    noted: BTreeMap<(&'static str, Unit), u64>,
+    /// Who listens now, where it is not the first any more.
+    transcriber: Option<&'static str>,
 }
 
 impl Tally {
@@ -39,6 +49,43 @@ impl Tally {
     pub fn answered(&mut self, usage: llm::Usage) {
         add(&mut self.input_tokens, usage.input_tokens);
         add(&mut self.output_tokens, usage.output_tokens);
+    }
+
+    /// A provider has noted something. What was paid for counts, whether or not it was used.
+    pub fn noted(&mut self, note: &Note) {
+        match note {
+            Note::Used { kind, provider, usage, characters, .. }
+            | Note::ThrownAway { kind, provider, usage, characters } => {
+                let mut count = |unit, quantity: Option<u64>| {
+                    if let Some(quantity) = quantity {
+                        *self.noted.entry((*provider, unit)).or_default() += quantity;
+                    }
+                };
+                match kind {
+                    Kind::Llm => {
+                        count(Unit::LanguageModelInput, usage.input_tokens.map(u64::from));
+                        count(Unit::LanguageModelOutput, usage.output_tokens.map(u64::from));
+                    }
+                    Kind::Tts => count(Unit::TextToSpeech, Some(*characters)),
+                    Kind::Stt => {}
+                }
+            }
+            Note::Switched { kind: Kind::Stt, to, .. } => self.transcriber = Some(to),
+            Note::Switched { .. } | Note::Took { .. } | Note::Failed { .. } | Note::Hedged { .. } => {}
+        }
+    }
+
+    /// How much of a unit was noted, by provider; `None` if nobody noted any.
+    fn of(&self, unit: Unit) -> Option<Vec<Quantity>> {
+        let of_unit = self.noted.iter().filter(|((_, of), _)| *of == unit);
+        let quantities: Vec<Quantity> = of_unit
+            .map(|((provider, unit), quantity)| Quantity {
+                provider: (*provider).to_owned(),
+                unit: *unit,
+                quantity: *quantity,
+            })
+            .collect();
+        (!quantities.is_empty()).then_some(quantities)
     }
 
     /// A tool is started.
@@ -56,12 +103,13 @@ fn add(sum: &mut Option<u64>, more: Option<u32>) {
 impl Session {
     /// What the call has used so far, and what that costs.
     pub(super) fn used(&self) -> Used {
+        let sum = |unit| self.tally.of(unit).map(|all| all.iter().map(|one| one.quantity).sum::<u64>());
         let usage = Usage {
             audio_in_us: self.caller_audio.received_us(),
             speech_to_text_us: self.caller_audio.listened_us(),
-            text_to_speech_characters: self.voice.spoken().map(|(_, characters)| characters).sum(),
-            language_model_input_tokens: self.tally.input_tokens,
-            language_model_output_tokens: self.tally.output_tokens,
+            text_to_speech_characters: sum(Unit::TextToSpeech).unwrap_or(self.voice.spoken()),
+            language_model_input_tokens: sum(Unit::LanguageModelInput).or(self.tally.input_tokens),
+            language_model_output_tokens: sum(Unit::LanguageModelOutput).or(self.tally.output_tokens),
             tool_runs: self.tally.tool_runs,
         };
         let cost = self.prices.cost(self.quantities(&usage));
@@ -73,14 +121,59 @@ impl Session {
 
     /// The same by provider, without what was not used.
     fn quantities(&self, usage: &Usage) -> Vec<Quantity> {
-        let of = |provider: &str, unit, quantity| Quantity { provider: provider.to_owned(), unit, quantity };
-        let model = self.model.as_ref().map_or("", |model| model.name());
-        let mut all = vec![of(self.transcriber, Unit::SpeechToText, usage.speech_to_text_us)];
-        all.extend(self.voice.spoken().map(|(name, characters)| of(name, Unit::TextToSpeech, characters)));
+        let noted = |unit, provider: &str, quantity| {
+            let one = Quantity { provider: provider.to_owned(), unit, quantity };
+            self.tally.of(unit).unwrap_or_else(|| vec![one])
+        };
+        let names = self.names;
+        let transcriber = self.tally.transcriber.unwrap_or(names.transcriber);
         let (input, output) = (usage.language_model_input_tokens, usage.language_model_output_tokens);
-        all.push(of(model, Unit::LanguageModelInput, input.unwrap_or(0)));
-        all.push(of(model, Unit::LanguageModelOutput, output.unwrap_or(0)));
+        let mut all = noted(Unit::SpeechToText, transcriber, usage.speech_to_text_us);
+        all.extend(noted(Unit::TextToSpeech, names.voice, usage.text_to_speech_characters));
+        all.extend(noted(Unit::LanguageModelInput, names.model, input.unwrap_or(0)));
+        all.extend(noted(Unit::LanguageModelOutput, names.model, output.unwrap_or(0)));
         all.retain(|used| used.quantity > 0);
         all
+    }
+}
+
+/// The names of those that are tried first.
+#[derive(Debug, Clone, Copy)]
+pub struct Names {
+    /// Who listens.
+    pub transcriber: &'static str,
+    /// Who answers; empty where the flow does.
+    pub model: &'static str,
+    /// Who speaks.
+    pub voice: &'static str,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_two_voices_were_paid_for_is_told_apart_and_what_was_thrown_away_was_paid_for_too() {
+        let mut tally = Tally::default();
+        let used = |provider, characters| Note::Used {
+            kind: Kind::Tts,
+            provider,
+            model: String::new(),
+            usage: llm::Usage::default(),
+            characters,
+        };
+        let away = Note::ThrownAway {
+            kind: Kind::Tts,
+            provider: "one",
+            usage: llm::Usage::default(),
+            characters: 5,
+        };
+        for note in [used("one", 10), used("two", 7), away] {
+            tally.noted(&note);
+        }
+        let of = tally.of(Unit::TextToSpeech).expect("it was noted");
+        let of: Vec<(&str, u64)> = of.iter().map(|one| (one.provider.as_str(), one.quantity)).collect();
+        assert_eq!(of, [("one", 15), ("two", 7)]);
+        assert_eq!(tally.of(Unit::LanguageModelInput), None, "nobody noted any");
     }
 }

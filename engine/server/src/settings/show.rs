@@ -10,6 +10,7 @@ use super::{Settings, variable};
 use crate::config::Config;
 use crate::config::outside::BaseUrl;
 use crate::config::reserved::is_reserved;
+use crate::config::vendors::is_of_vendor;
 
 /// Arguments of `parlance config`: those of `serve` and of the clients, so that any of them can be tried.
 #[derive(Debug, clap::Args)]
@@ -32,8 +33,9 @@ pub fn text(settings: &Settings, matches: &ArgMatches) -> String {
     let settings_of = command.get_arguments().filter_map(|arg| Some((arg, variable(arg)?.to_owned())));
     settings_of.fold(String::new(), |text, (arg, variable)| {
         let reserved = is_reserved(&variable);
-        if reserved && matches.get_raw(arg.get_id().as_str()).is_none() {
-            // Many, and of no use yet: only those that somebody has set.
+        let many = reserved || is_of_vendor(&variable);
+        if many && matches.get_raw(arg.get_id().as_str()).is_none() {
+            // Only those that somebody has set.
             return text;
         }
         let name = arg.get_long().unwrap_or_default().replace('-', "_");

@@ -158,19 +158,47 @@ fn a_host_name_counts_as_the_address_to_listen_on_only_if_it_is_one() {
 
 #[test]
 fn names_of_features_to_come_are_taken_from_everywhere_and_their_values_are_kept_by_nobody() {
-    let dotenv = (".env", "OPENAI_API_KEY=sk-geheim\nOPENAI_MODEL=gpt-4o-mini\nTWILIO_AUTH_TOKEN=\n");
-    let file = ("parlance.toml", "deepgram_api_key = 'dg-geheim'\n[exotel]\nsid = 'mine'\n");
+    let dotenv = (".env", "EXOTEL_API_KEY=ex-geheim\nTWILIO_AUTH_TOKEN=\n");
+    let file = ("parlance.toml", "twilio_phone_number = '+49301234567'\n[exotel]\nsid = 'mine'\n");
     let environment = [("DAILY_API_KEY", "da-geheim"), ("EXOTEL_OF_SOMEBODY", "x")];
     let config = Place::new(&[dotenv, file], &environment).serve(&[]).expect("all are known");
     assert_eq!(
         config.reserved.sentence().as_deref(),
         Some(
-            "set, but without effect yet: DEEPGRAM_API_KEY, OPENAI_API_KEY, OPENAI_MODEL (for vendors of speech and \
-             language models); EXOTEL_SID (for telephone carriers); DAILY_API_KEY (for rooms for browsers)"
+            "set, but without effect yet: TWILIO_PHONE_NUMBER, EXOTEL_SID, EXOTEL_API_KEY (for telephone carriers); \
+             DAILY_API_KEY (for rooms for browsers)"
         )
     );
     assert!(!format!("{config:?}").contains("geheim"));
     assert_eq!(Place::new(&[], &[]).serve(&[]).expect("all is right").reserved.sentence(), None);
+}
+
+#[test]
+fn a_vendors_account_comes_from_every_place_and_nobody_shows_its_key() {
+    let dotenv = (".env", "GOOGLE_API_KEY=go-geheim\nELEVEN_API_KEY=el-geheim\n");
+    let file = ("parlance.toml", "deepgram_api_key = 'dg-geheim'\n[openai]\nbase_url = 'http://llm:1/v1/'\n");
+    let environment = [("GEMINI_API_KEY", " ge-geheim\n")];
+    let vendors = Place::new(&[dotenv, file], &environment).serve(&[]).expect("all are known").vendors;
+    let key = |vendor: &str| vendors.account(vendor).key.reveal().to_owned();
+    assert_eq!(key("gemini"), "ge-geheim", "its own name goes before the other, and blanks are nobody's");
+    assert_eq!((key("elevenlabs"), key("deepgram")), ("el-geheim".to_owned(), "dg-geheim".to_owned()));
+    let openai = vendors.account("openai");
+    assert_eq!(openai.base_url.as_deref(), Some("http://llm:1/v1"), "no slash at its end");
+    assert!(openai.key.is_empty() && vendors.account("cartesia").key.is_empty());
+    assert!(!format!("{vendors:?}").contains("geheim"));
+    let refusal = Place::new(&[], &[("OPENAI_BASE_URL", "llm:1")]).refusal();
+    assert!(refusal.starts_with("OPENAI_BASE_URL in the environment: "), "{refusal}");
+}
+
+#[test]
+fn every_service_has_a_variable_for_its_model_that_says_whose_and_what_for() {
+    let known = Known::of(&Arguments::command());
+    for service in parlance_providers::registry::services() {
+        let variable = crate::config::vendors::model_variable(service);
+        assert!(known.has(&variable), "{variable}");
+        let config = Place::new(&[], &[(&variable, "some-model")]).serve(&[]).expect("it is a setting");
+        assert_eq!(config.vendors.model(service.kind(), service.name), Some("some-model"), "{variable}");
+    }
 }
 
 #[test]
@@ -224,7 +252,7 @@ fn the_effective_configuration_is_printed_with_sources_and_without_secrets() {
     let dotenv = (
         ".env",
         "DATABASE_URL=postgres://me:geheim@db.example/calls\nPARLANCE_API_KEY=pk_secret\n\
-                   OPENAI_API_KEY=sk-geheim\nOPENAI_MODEL=gpt-4o-mini\nBASE_URL=https://a.example/\n",
+                   OPENAI_API_KEY=sk-geheim\nOPENAI_BASE_URL=http://llm:1/v1/\nTWILIO_PHONE_NUMBER=+49\nBASE_URL=https://a.example/\n",
     );
     let mut place = Place::new(&[dotenv], &[("PORT", "9000")]);
     let (settings, matches) = place.parse(&["config", "--log", "debug"]).expect("all is right");
@@ -240,9 +268,9 @@ fn the_effective_configuration_is_printed_with_sources_and_without_secrets() {
         "log debug flag (RUST_LOG)",
         "key (hidden) .env (PARLANCE_API_KEY)",
         "no_recording false default (PARLANCE_NO_RECORDING)",
-        "openai_api_key (hidden) .env (OPENAI_API_KEY, no effect yet)",
+        "openai_api_key (hidden) .env (OPENAI_API_KEY)",
         "base_ws_url wss://a.example made from BASE_URL (BASE_WS_URL)",
-        "openai_model gpt-4o-mini .env (OPENAI_MODEL, no effect yet)",
+        "twilio_phone_number +49 .env (TWILIO_PHONE_NUMBER, no effect yet)",
     ] {
         assert!(lines.iter().any(|found| found == line), "`{line}` is not in\n{text}");
     }

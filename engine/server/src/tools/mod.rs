@@ -3,11 +3,14 @@
 mod book_appointment;
 pub mod booking_backend;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use self::book_appointment::Place;
 use self::booking_backend::BookingBackend;
 use parlance_conversation::{InvocationId, ToolOutcome};
+use parlance_proto::v1;
+use parlance_providers::llm::ToolSpec;
 use parlance_store::invocations::{self, Begun, Invocation, InvocationState, NewInvocation};
 use parlance_store::{Error, Scope};
 use serde_json::{Value, json};
@@ -28,6 +31,11 @@ pub struct BuiltIn {
 /// Every tool that comes with the engine.
 pub const BUILT_IN: &[BuiltIn] =
     &[BuiltIn { name: book_appointment::NAME, timeout: Duration::from_secs(10) }];
+
+/// What a model is told of the tools it may ask for. Those that come with the engine are run by flows, which know them.
+pub fn specs(_agent: &v1::Agent) -> Arc<[ToolSpec]> {
+    Arc::default()
+}
 
 /// What an agent can say when the row of a run could not be written: then nothing was run.
 const NOT_REACHED: &str = "I can't reach our booking system right now.";

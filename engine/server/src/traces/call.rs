@@ -12,6 +12,7 @@ use opentelemetry_proto::tonic::trace::v1::span::{Event as Mark, SpanKind};
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use opentelemetry_proto::tonic::trace::v1::{Span, Status};
 use parlance_conversation::{CallTime, EndReason, Event, ToolOutcome, Waterfall};
+use parlance_providers::notes::Note;
 use parlance_store::CallId;
 
 use super::export::Traces;
@@ -27,6 +28,7 @@ enum Of {
     Turn(u32),
     Step(u32, u8),
     Tool(u32),
+    Provider(u32),
 }
 
 impl Of {
@@ -37,6 +39,7 @@ impl Of {
             Self::Turn(turn) => (1, turn, 0),
             Self::Step(turn, step) => (2, turn, step),
             Self::Tool(invocation) => (3, invocation, 0),
+            Self::Provider(note) => (4, note, 0),
         };
         (kind << 56) | (u64::from(number) << 8) | u64::from(step)
     }
@@ -67,6 +70,7 @@ pub struct CallTrace {
     tools: BTreeMap<u32, OpenTool>,
     turn: u32,
     answered: i64,
+    noted: u32,
 }
 
 impl CallTrace {
@@ -82,6 +86,7 @@ impl CallTrace {
             tools: BTreeMap::new(),
             turn: 0,
             answered: 0,
+            noted: 0,
         }
     }
 
@@ -109,6 +114,27 @@ impl CallTrace {
             _ => {}
         }
         self.traces.send(done);
+    }
+
+    /// Takes what a provider noted: a step's time is a span of the turn it was in, a switch a mark on the call's way.
+    pub fn noted(&mut self, now: CallTime, note: &Note) {
+        let (name, provider, from) = match note {
+            Note::Took { kind, provider, stage, time, in_turn: true } => {
+                let from = CallTime::from_micros(
+                    now.as_micros().saturating_sub(u64::try_from(time.as_micros()).unwrap_or(u64::MAX)),
+                );
+                (format!("{} {}", word(kind), word(stage)), (*provider).to_owned(), from)
+            }
+            Note::Switched { kind, from, to, .. } => {
+                (format!("{} switched", word(kind)), format!("{from} to {to}"), now)
+            }
+            _ => return,
+        };
+        self.noted += 1;
+        let parent = if self.turn > 0 { Of::Turn(self.turn) } else { Of::Call };
+        let mut span = self.span(Of::Provider(self.noted), Some(parent), &name, (from, now));
+        span.attributes.push(text("parlance.provider", &provider));
+        self.traces.send(vec![span]);
     }
 
     /// The call is over: what is still open is closed, and the root told.

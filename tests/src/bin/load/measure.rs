@@ -94,7 +94,7 @@ async fn create_agent(to: Channel, authorization: &MetadataValue<Ascii>) -> Resu
             begin_message: "Hello there.".to_owned(),
             ..CallHandling::default()
         }),
-        language_model: Some(LanguageModel { system_prompt: "Answer.".to_owned() }),
+        language_model: Some(LanguageModel { system_prompt: "Answer.".to_owned(), ..Default::default() }),
         ..Agent::default()
     };
     let message =

@@ -397,9 +397,10 @@ pub fn elsewhere(rpc: &str, reason: ErrorReason) -> Elsewhere {
         ("VoiceSession", ErrorReason::Draining) => {
             (REFUSALS, "an_engine_that_drains_sends_new_sessions_elsewhere")
         }
-        ("VoiceSession", ErrorReason::ProviderMissing) => {
-            ("../engine/server/src/rpc/open.rs", "a_transcriber_that_can_not_be_opened_is_a_provider_missing")
-        }
+        ("VoiceSession", ErrorReason::ProviderMissing) => (
+            "tests/door/providers.rs",
+            "an_agent_may_name_a_provider_before_there_is_a_key_but_not_call_with_nobody",
+        ),
         ("TestAgent", ErrorReason::TooManySessions) => (
             "tests/door/agent_tests.rs",
             "an_organisation_holds_ten_tests_at_once_and_another_one_does_not_feel_it",

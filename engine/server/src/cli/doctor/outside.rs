@@ -183,7 +183,7 @@ mod tests {
         let mark = |verdict: &Verdict| match verdict {
             Verdict::Present(_) => "ok",
             Verdict::Missing { .. } => "missing",
-            Verdict::Absent { .. } => "absent",
+            Verdict::Absent { .. } | Verdict::Unused(_) => "absent",
         };
         found.iter().map(|it| format!("{} {}: {}", mark(&it.verdict), it.what, it.verdict)).collect()
     }

@@ -7,11 +7,13 @@ use std::time::Duration;
 use parlance_proto::v1;
 use parlance_proto::v1::test_agent_request::Target;
 use parlance_proto::v1::test_agent_response::Event;
+use parlance_providers::notes::Notes;
 use parlance_store::{OrganisationId, Scope, agents, organisations};
 use tokio::sync::mpsc;
 
 use crate::convert::{agent as convert, event, organisation, policy};
 use crate::engine::Engine;
+use crate::providers;
 use crate::rpc::name;
 use crate::session::rehearsal::{Outcome, Outgoing, Rehearsal};
 use crate::status::{Refusal, Violations};
@@ -96,11 +98,13 @@ pub async fn begin(
     messages(&request.messages, &mut bad);
     policy::variables("dynamic_variables", &request.dynamic_variables, &mut bad);
     bad.check()?;
-    let held = engine.tests.take(scope.organisation())?;
+    let organisation = scope.organisation();
+    let held = engine.tests.take(organisation)?;
     let agent = agent(engine, &scope, request.target).await?;
     let started = engine.civil_now(scope.organisation(), &agent.time_zone).await?;
     let place = policy::scene(&agent, started, request.dynamic_variables);
-    let mut policy = policy::policy(&agent, &engine.offer, place)?;
+    let line_up = engine.providers.of(scope.organisation()).await?.line_up(&agent)?;
+    let mut policy = policy::policy(&agent, &line_up.offer(), place)?;
     if agent.flow.is_none() {
         let own = organisations::get(&scope).await?;
         organisation::instruct(&mut policy, &own.instructions);
@@ -110,8 +114,11 @@ pub async fn begin(
         runs.booking_in(engine.booking.clone())
     });
     let (outgoing, received) = mpsc::channel(CHANNEL);
-    let rehearsal =
-        Rehearsal::new(policy, request.messages, engine.stack.llm.clone(), runs, outgoing.clone());
+    let metrics = engine.metrics.clone();
+    let notes: Notes = Arc::new(move |note| metrics.providers.noted(&note));
+    let model = engine.providers.model(&line_up, organisation, &agent, notes)?;
+    let asking = providers::asking(&agent, None);
+    let rehearsal = Rehearsal::new(policy, request.messages, model, asking, runs, outgoing.clone());
     engine.calls.spawn(async move {
         hold(rehearsal, outgoing).await;
         drop(held);
@@ -145,7 +152,10 @@ async fn agent(engine: &Engine, scope: &Scope, target: Option<Target>) -> Result
             let row = agents::get(scope, &id).await.map_err(|error| super::missing(error, &id))?;
             super::wire(&row)
         }
-        Some(Target::Draft(draft)) => convert::check(&draft, &engine.offer).map(|()| draft),
+        Some(Target::Draft(draft)) => {
+            let offer = engine.providers.of(scope.organisation()).await?.offer();
+            convert::check(&draft, &offer).map(|()| draft)
+        }
         None => Err(Violations::one("agent", "is required: agents/{agent}, or `draft` with an agent").into()),
     }
 }

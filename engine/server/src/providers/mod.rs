@@ -1,0 +1,103 @@
+//! The providers of the engine: opened once for each account, and put in line for a call.
+//!
+//! Decides which providers there are for an organisation, and in which order a call tries them; how one goes on where
+//! another fails is the chain's business, and how a vendor is spoken to the vendor's file's. Knows vendors by the
+//! registry only. Enter at [`Providers::of`], then [`Services::line_up`] and [`Providers::for_call`].
+
+mod converters;
+mod for_call;
+mod line_up;
+mod nobody;
+mod services;
+mod voices;
+
+use std::sync::Arc;
+
+use parlance_providers::audio::Converters;
+use parlance_providers::chain::Health;
+use parlance_providers::registry::{Choice, Script, Stack};
+use parlance_store::OrganisationId;
+
+use crate::config::Config;
+use crate::config::Providers as Mode;
+use crate::config::vendors::Vendors;
+use crate::status::Refusal;
+
+pub use for_call::{ForCall, Settings, asking};
+pub use line_up::LineUp;
+pub use services::{Opened, Services};
+pub use voices::Voices;
+
+/// Everything about providers that calls share.
+pub struct Providers {
+    engine_wide: Arc<Services>,
+    health: Arc<Health>,
+    converters: Converters,
+    why: Vec<String>,
+}
+
+impl Providers {
+    /// Opens what `config` names.
+    ///
+    /// # Errors
+    /// When nobody is left to listen or to speak; the message holds the command that brings somebody.
+    pub fn open(config: &Config) -> Result<Self, parlance_providers::Error> {
+        let vendors = Arc::new(config.vendors.clone());
+        let (engine_wide, why) = match config.providers {
+            Mode::Auto => Self::auto(vendors)?,
+            Mode::Offline => Self::local(&Choice::Offline)?,
+            Mode::Script => Self::local(&Choice::Script(Script::default()))?,
+        };
+        Ok(Self {
+            engine_wide: Arc::new(engine_wide),
+            health: Arc::default(),
+            converters: converters::of_media(),
+            why,
+        })
+    }
+
+    /// Keys of vendors count for nothing here: what is chosen must not depend on what else is set.
+    fn local(choice: &Choice) -> Result<(Services, Vec<String>), parlance_providers::Error> {
+        let stack = Stack::new(choice)?;
+        let why = stack.why.clone();
+        Ok((Services::local(stack), why))
+    }
+
+    fn auto(vendors: Arc<Vendors>) -> Result<(Services, Vec<String>), parlance_providers::Error> {
+        let local = Stack::new(&Choice::Offline);
+        let account = |vendor: &str| (vendors.account(vendor), false);
+        let services = Services::open(vendors.clone(), account, local.clone().ok());
+        match local {
+            Err(missing) if !services.can_hold_a_call() => Err(missing),
+            // Nobody else is there: said as `offline` says it.
+            Ok(stack) if !services.has_vendors() => Ok((services, stack.why)),
+            _ => {
+                let why = services.why();
+                Ok((services, why))
+            }
+        }
+    }
+
+    /// The providers for calls of an organisation.
+    ///
+    /// # Errors
+    /// None yet: every organisation uses the engine's own accounts.
+    pub async fn of(&self, _organisation: OrganisationId) -> Result<Arc<Services>, Refusal> {
+        Ok(self.engine_wide.clone())
+    }
+
+    /// The providers on the engine's own accounts.
+    pub fn engine_wide(&self) -> &Arc<Services> {
+        &self.engine_wide
+    }
+
+    /// One line for each kind of provider: who works, and why.
+    pub fn why(&self) -> &[String] {
+        &self.why
+    }
+
+    /// How providers have done lately.
+    pub fn health(&self) -> &Arc<Health> {
+        &self.health
+    }
+}
