@@ -138,3 +138,15 @@ pub trait LanguageModel: Send + Sync {
 
 /// An answer under way; dropping it cancels the work.
 pub type Response = Box<dyn Send>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_service_has_a_default_model() {
+        for service in SERVICES {
+            assert!(!crate::models::default_of(service.name).is_empty(), "{}", service.name);
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! ElevenLabs Scribe in real time: interims by itself, slices when it is told to commit.
 //!
-//! With timestamps each commit arrives twice, plain and with them; only the latter counts. A commit of less than 0.3 s
-//! ends the session, so a short one is padded. Wire:
+//! With timestamps each commit arrives twice, plain and with them; the latter counts, and the former only where the
+//! latter does not come. A commit of less than 0.3 s ends the session, so a short one is padded. Wire:
 //! <https://elevenlabs.io/docs/api-reference/speech-to-text/v-1-speech-to-text-realtime> and the types of the official
 //! client, elevenlabs 2.78.
 
@@ -88,8 +88,18 @@ struct Session {
     owed: Owed,
     /// Audio of the listener that the last commit covered.
     committed_us: u64,
+    twins: Twins,
     request_id: Option<String>,
     accepted: bool,
+}
+
+/// Commits of which one of the two messages has come.
+#[derive(Debug, Default)]
+struct Twins {
+    /// Came plain; the one with times is awaited.
+    awaited: Option<String>,
+    /// Was told without times since another commit came before them; they may still come.
+    given_up: Option<String>,
 }
 
 #[derive(serde::Deserialize)]
@@ -134,6 +144,7 @@ impl Session {
             timeline: Timeline::new(settings.format),
             owed: Owed::default(),
             committed_us: 0,
+            twins: Twins::default(),
             request_id: None,
             accepted: false,
         })
@@ -158,6 +169,29 @@ impl Session {
         self.chunk(&padding, true, out);
         self.committed_us = fed_us;
         self.owed.ask(fed_us);
+    }
+
+    /// A commit without times. One without words has none to wait for.
+    fn plain(&mut self, text: &str, out: &mut Out) {
+        if let Some(before) = self.twins.awaited.take() {
+            out.tell(self.owed.settle(&before, Vec::new()));
+            self.twins.given_up = Some(before);
+        }
+        if text.trim().is_empty() {
+            out.tell(self.owed.settle("", Vec::new()));
+        } else {
+            self.twins.awaited = Some(text.to_owned());
+        }
+    }
+
+    fn timed(&mut self, committed: Committed, out: &mut Out) {
+        let late = self.twins.given_up.take_if(|text| *text == committed.text).is_some();
+        if late || committed.text.trim().is_empty() {
+            return;
+        }
+        self.twins.awaited = None;
+        let words = self.words(committed.words.unwrap_or_default());
+        out.tell(self.owed.settle(&committed.text, words));
     }
 
     /// The words, if their times can be those of the audio since the last commit.
@@ -253,8 +287,10 @@ impl Dialect for Session {
                     serde::Deserialize::deserialize(message).map_err(|error: serde_json::Error| {
                         garbled(NAME, &format!("a committed transcript ({error})"))
                     })?;
-                let words = self.words(committed.words.unwrap_or_default());
-                out.tell(self.owed.settle(&committed.text, words));
+                self.timed(committed, out);
+            }
+            Some("committed_transcript") => {
+                self.plain(message["text"].as_str().unwrap_or_default(), out);
             }
             Some(kind) => {
                 let said = message["error"].as_str().unwrap_or_default();
@@ -342,13 +378,35 @@ mod tests {
                 {"text": " ", "start": start, "end": start, "type": "spacing"}]})
         };
         let mut out = Out::default();
-        session.message(&json!({"message_type": "committed_transcript", "text": "twice"}), &mut out).unwrap();
-        session.message(&commit("", 0.0), &mut out).unwrap();
+        let plain = |text: &str| json!({"message_type": "committed_transcript", "text": text});
+        for message in [plain(""), commit("", 0.0), plain("नमस्ते")] {
+            session.message(&message, &mut out).unwrap();
+        }
         session.message(&commit("नमस्ते", 0.84), &mut out).unwrap();
         let Event::Slice(slice) = &out.told[1] else { panic!("{:?}", out.told) };
         let word = Word { text: "नमस्ते".into(), start_us: 600_000, end_us: 850_000 };
         assert_eq!(slice.words, [word]);
         assert_eq!((slice.covers_until_us, out.told.len()), (Some(1_100_000), 2));
+    }
+
+    #[test]
+    fn words_whose_times_do_not_come_are_told_without_them_and_once() {
+        let mut session = session();
+        let mut out = Out::default();
+        let message = |kind: &str, text: &str| json!({"message_type": kind, "text": text, "words": []});
+        for (kind, text) in [
+            ("committed_transcript", "one"),
+            ("committed_transcript", "two"),
+            ("committed_transcript_with_timestamps", "one"),
+            ("committed_transcript_with_timestamps", "two"),
+        ] {
+            session.message(&message(kind, text), &mut out).unwrap();
+        }
+        let text = |event: &Event| match event {
+            Event::Slice(slice) => slice.text.clone(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(out.told.iter().map(text).collect::<Vec<_>>(), ["one", "two"]);
     }
 
     #[test]

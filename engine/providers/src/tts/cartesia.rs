@@ -13,7 +13,6 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 
 use super::line::{Dialect, Id, Line, Told};
@@ -156,7 +155,6 @@ impl TextToSpeech for Cartesia {
             headers: headers(&self.account),
             request: request(&settings, format),
             open: HashSet::new(),
-            last_words: None,
         };
         Ok(Box::new(Voice { line: Line::open(sonic)?, format }))
     }
@@ -190,7 +188,8 @@ fn voice(voice: &Value) -> Option<VoiceInfo> {
         id,
         name: text("name"),
         languages: Some(language).filter(|language| !language.is_empty()).into_iter().collect(),
-        preview_url: text("preview_file_url"),
+        // The vendor plays previews only to its own customers.
+        preview_url: String::new(),
         about: text("description"),
     })
 }
@@ -241,7 +240,6 @@ struct Sonic {
     headers: Vec<(&'static str, String)>,
     request: Value,
     open: HashSet<Id>,
-    last_words: Option<Error>,
 }
 
 impl Dialect for Sonic {
@@ -261,20 +259,8 @@ impl Dialect for Sonic {
         refusal(refused)
     }
 
-    fn closed(&mut self, code: Option<u16>, reason: &str) -> Error {
-        self.last_words.take().unwrap_or_else(|| {
-            let code = code.map_or("without a code".to_owned(), |code| format!("with {code}"));
-            Error::new(
-                NAME,
-                ErrorKind::Unavailable,
-                format!("it closed the socket {code} {reason}").trim_end(),
-            )
-        })
-    }
-
-    fn opened(&mut self, _headers: &HeaderMap) {
+    fn opened(&mut self) {
         self.open.clear();
-        self.last_words = None;
     }
 
     fn has_room(&self) -> bool {
@@ -320,7 +306,6 @@ impl Sonic {
             }
             ("error", None) => {
                 let error = told(message);
-                self.last_words = Some(error.clone());
                 vec![Told::Broken(error)]
             }
             ("chunk", Some(id)) if is_open => {
@@ -397,14 +382,8 @@ mod tests {
 
     fn sonic(settings: &Settings) -> Sonic {
         let format = best_format(settings.format, &RATES, true);
-        let (open, last_words) = (HashSet::new(), None);
-        Sonic {
-            address: String::new(),
-            headers: Vec::new(),
-            request: request(settings, format),
-            open,
-            last_words,
-        }
+        let open = HashSet::new();
+        Sonic { address: String::new(), headers: Vec::new(), request: request(settings, format), open }
     }
 
     fn hear(sonic: &mut Sonic, message: &Value) -> Vec<Told> {

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Url;
-use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -84,14 +83,12 @@ impl TextToSpeech for Deepgram {
         let has_speed = voice.starts_with("aura-2-") && (voice.ends_with("-en") || voice.ends_with("-es"));
         let template = Aura {
             base: self.account.socket_base(PUBLIC),
-            key: self.account.clone(),
+            account: self.account.clone(),
             speed: speed(&settings, SPEED.0, SPEED.1).filter(|_| has_speed),
             voice,
             format,
             speaking: None,
             clearing: false,
-            request_id: None,
-            last_words: None,
         };
         let first = Kept { line: Line::open(template.clone())?, flushes: VecDeque::new() };
         Ok(Box::new(Voice { template, lines: vec![first] }))
@@ -159,15 +156,13 @@ impl Voice {
 #[derive(Clone)]
 struct Aura {
     base: String,
-    key: Account,
+    account: Account,
     voice: String,
     format: AudioFormat,
     speed: Option<f64>,
     speaking: Option<Id>,
     /// A clear was sent and not answered.
     clearing: bool,
-    request_id: Option<String>,
-    last_words: Option<Error>,
 }
 
 impl Dialect for Aura {
@@ -190,7 +185,7 @@ impl Dialect for Aura {
     }
 
     fn headers(&self) -> Vec<(&'static str, String)> {
-        let key = self.key.key.reveal();
+        let key = self.account.key.reveal();
         if key.is_empty() { Vec::new() } else { vec![("authorization", format!("Token {key}"))] }
     }
 
@@ -206,22 +201,8 @@ impl Dialect for Aura {
         error.retry_after(refused.retry_after()).with_request_id(id)
     }
 
-    fn closed(&mut self, code: Option<u16>, reason: &str) -> Error {
-        let told = self.last_words.take().unwrap_or_else(|| {
-            let code = code.map_or("without a code".to_owned(), |code| format!("with {code}"));
-            Error::new(
-                NAME,
-                ErrorKind::Unavailable,
-                format!("it closed the socket {code} {reason}").trim_end(),
-            )
-        });
-        told.with_request_id(self.request_id.as_deref())
-    }
-
-    fn opened(&mut self, headers: &HeaderMap) {
-        (self.speaking, self.clearing, self.last_words) = (None, false, None);
-        let id = headers.get("dg-request-id").and_then(|id| id.to_str().ok());
-        self.request_id = id.map(str::to_owned);
+    fn opened(&mut self) {
+        (self.speaking, self.clearing) = (None, false);
     }
 
     fn has_room(&self) -> bool {
@@ -252,7 +233,7 @@ impl Dialect for Aura {
                 Ok(message @ Value::Object(_)) => self.take(&message),
                 _ => {
                     let message = "a message came that is no JSON object";
-                    vec![Told::Broken(self.error(ErrorKind::Protocol, message))]
+                    vec![Told::Broken(Error::new(NAME, ErrorKind::Protocol, message))]
                 }
             },
             Received::Closed { .. } => Vec::new(),
@@ -274,11 +255,6 @@ impl Aura {
             format!("{code}: {}", words.chars().take(300).collect::<String>())
         };
         match message["type"].as_str().unwrap_or_default() {
-            "Metadata" => {
-                let id = message["request_id"].as_str().map(str::to_owned);
-                self.request_id = id.or(self.request_id.take());
-                Vec::new()
-            }
             // One that comes while a clear is unanswered belongs to the sentence that was cleared.
             "Flushed" if !self.clearing => self.speaking.take().map(Told::Finished).into_iter().collect(),
             "Cleared" => {
@@ -286,20 +262,15 @@ impl Aura {
                 Vec::new()
             }
             "Warning" if said().to_lowercase().contains("flush") => {
-                let error = self.error(ErrorKind::RateLimited, &said());
+                let error = Error::new(NAME, ErrorKind::RateLimited, said());
                 self.speaking.take().map(|id| Told::Failed(id, error)).into_iter().collect()
             }
             "Error" | "error" => {
-                let error = self.error(ErrorKind::Unavailable, &said());
-                self.last_words = Some(error.clone());
+                let error = Error::new(NAME, ErrorKind::Unavailable, said());
                 vec![Told::Broken(error)]
             }
             _ => Vec::new(),
         }
-    }
-
-    fn error(&self, kind: ErrorKind, message: &str) -> Error {
-        Error::new(NAME, kind, message).with_request_id(self.request_id.as_deref())
     }
 }
 
@@ -310,14 +281,12 @@ mod tests {
     fn aura() -> Aura {
         Aura {
             base: "wss://api.deepgram.com".to_owned(),
-            key: Account::default(),
+            account: Account::default(),
             voice: "aura-2-thalia-en".to_owned(),
             format: AudioFormat::MuLaw,
             speed: Some(1.5),
             speaking: None,
             clearing: false,
-            request_id: None,
-            last_words: None,
         }
     }
 

@@ -57,10 +57,8 @@ pub(super) trait Dialect: Send + 'static {
     fn headers(&self) -> Vec<(&'static str, String)>;
     /// What a refused upgrade means.
     fn refused(&self, refused: &Refused) -> Error;
-    /// What it means that the vendor closed the socket.
-    fn closed(&mut self, code: Option<u16>, reason: &str) -> Error;
     /// A fresh socket is open: all that was before is over.
-    fn opened(&mut self, headers: &HeaderMap);
+    fn opened(&mut self);
     /// Whether another sentence may be spoken now.
     fn has_room(&self) -> bool;
     /// The messages that make it speak.
@@ -151,6 +149,7 @@ impl Line {
             no_room_since: None,
             last_sent: Instant::now(),
             last_heard: Instant::now(),
+            request_id: None,
         };
         runtime.spawn(task.run());
         Ok(Self { provider, orders, load: Arc::default(), next_id: 0 })
@@ -204,6 +203,16 @@ struct Task<D> {
     no_room_since: Option<Instant>,
     last_sent: Instant,
     last_heard: Instant,
+    /// The vendor's id of the upgrade.
+    request_id: Option<String>,
+}
+
+/// Headers in which vendors name a request.
+const REQUEST_IDS: [&str; 4] = ["x-trace-id", "dg-request-id", "x-request-id", "request-id"];
+
+fn request_id(headers: &HeaderMap) -> Option<String> {
+    let id = REQUEST_IDS.iter().find_map(|name| headers.get(*name)?.to_str().ok());
+    id.map(str::to_owned)
 }
 
 impl<D: Dialect> Task<D> {
@@ -258,7 +267,8 @@ impl<D: Dialect> Task<D> {
         };
         match opened {
             Ok(socket) => {
-                self.dialect.opened(&socket.headers);
+                self.dialect.opened();
+                self.request_id = request_id(&socket.headers);
                 (self.last_sent, self.last_heard) = (Instant::now(), Instant::now());
                 (self.socket, self.no_room_since) = (Some(socket), None);
             }
@@ -321,7 +331,7 @@ impl<D: Dialect> Task<D> {
     async fn heard(&mut self, received: Result<Received, Error>) {
         self.last_heard = Instant::now();
         let told = match received {
-            Ok(Received::Closed { code, reason }) => vec![Told::Broken(self.dialect.closed(code, &reason))],
+            Ok(Received::Closed { code, reason }) => vec![Told::Broken(self.closed(code, &reason))],
             Ok(received) => self.dialect.heard(received),
             Err(error) => vec![Told::Broken(error)],
         };
@@ -344,7 +354,7 @@ impl<D: Dialect> Task<D> {
                 }
                 Told::Failed(id, error) => {
                     if let Some(job) = self.ended(id) {
-                        job.done().fail(error);
+                        job.done().fail(self.named(error));
                     }
                 }
                 Told::Broken(error) => self.broke(&error),
@@ -363,8 +373,23 @@ impl<D: Dialect> Task<D> {
         Some(self.active.swap_remove(index).job)
     }
 
+    fn closed(&self, code: Option<u16>, reason: &str) -> Error {
+        let code = code.map_or("without a code".to_owned(), |code| format!("with {code}"));
+        let message = format!("it closed the socket {code} {reason}");
+        Error::new(self.dialect.provider(), ErrorKind::Unavailable, message.trim_end())
+    }
+
+    /// With the id of the upgrade, where the vendor told none with the error.
+    fn named(&self, error: Error) -> Error {
+        match error.request_id {
+            None => error.with_request_id(self.request_id.as_deref()),
+            Some(_) => error,
+        }
+    }
+
     /// The socket is gone.
     fn broke(&mut self, error: &Error) {
+        let error = self.named(error.clone());
         self.socket = None;
         self.no_room_since = None;
         let mut active: Vec<_> = self.active.drain(..).map(|active| active.job).collect();
@@ -408,7 +433,8 @@ impl<D: Dialect> Task<D> {
             } else {
                 format!("no audio within {} s", FIRST_AUDIO.as_secs())
             };
-            job.done().fail(Error::new(self.dialect.provider(), ErrorKind::TimedOut, message));
+            let error = Error::new(self.dialect.provider(), ErrorKind::TimedOut, message);
+            job.done().fail(self.named(error));
             self.cancel(id).await;
             if self.last_heard <= began {
                 let message = "it answers pings but nothing else";

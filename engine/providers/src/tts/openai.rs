@@ -12,7 +12,7 @@ use reqwest::Response;
 use reqwest::header::CONTENT_TYPE;
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::espeak::wav;
 use super::requested::{self, Requested};
@@ -118,8 +118,9 @@ impl Speaker for Voice {
             .map_err(|error| Error::new(NAME, ErrorKind::Unavailable, error.to_string()))?;
         let sentence = Sentence::new(NAME, AudioFormat::Pcm16 { sample_rate_hz: RATE_HZ }, sink);
         Requested::start(&runtime, sentence, move |mut sentence| async move {
+            let began = Instant::now();
             let spoken = match http.post(&url, &body, FIRST_AUDIO).await {
-                Ok(response) => read(response, &mut sentence).await,
+                Ok(response) => read(response, began, &mut sentence).await,
                 Err(Failure::Refused(refused)) => Err(refusal(&refused)),
                 Err(Failure::Broken(error)) => Err(error),
             };
@@ -159,17 +160,17 @@ impl Body {
 }
 
 /// Reads the answer to its end.
-async fn read(response: Response, sentence: &mut Sentence) -> Result<(), Error> {
+async fn read(response: Response, began: Instant, sentence: &mut Sentence) -> Result<(), Error> {
     let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
     let id = header("x-request-id").map(str::to_owned);
     let body = Body::of(header(CONTENT_TYPE.as_str()).unwrap_or_default());
     let read = match body {
         Ok(Body::Pcm { sample_rate_hz }) => {
             sentence.comes_as(AudioFormat::Pcm16 { sample_rate_hz });
-            read_samples(response, sentence, false).await
+            read_samples(response, began, sentence, false).await
         }
-        Ok(Body::Wav) => read_samples(response, sentence, true).await,
-        Ok(Body::Events) => read_events(Events::of(NAME, response), sentence).await,
+        Ok(Body::Wav) => read_samples(response, began, sentence, true).await,
+        Ok(Body::Events) => read_events(Events::of(NAME, response), began, sentence).await,
         Ok(Body::Json) => match timeout(BETWEEN, response.json::<Value>()).await {
             Ok(Ok(body)) => Err(told(&body["error"])),
             _ => Err(Error::new(NAME, ErrorKind::Protocol, "it answers with JSON though pcm was asked for")),
@@ -179,15 +180,20 @@ async fn read(response: Response, sentence: &mut Sentence) -> Result<(), Error> 
     read.map_err(|error| error.with_request_id(id.as_deref()))
 }
 
-async fn read_samples(mut response: Response, sentence: &mut Sentence, is_wav: bool) -> Result<(), Error> {
+async fn read_samples(
+    mut response: Response,
+    began: Instant,
+    sentence: &mut Sentence,
+    is_wav: bool,
+) -> Result<(), Error> {
     let mut samples = Samples { head: Vec::new(), is_in_head: true, is_wav };
     loop {
-        let idle = if sentence.has_sounded() { BETWEEN } else { FIRST_AUDIO };
+        let idle = requested::patience(began, sentence);
         match timeout(idle, response.chunk()).await {
             Ok(Ok(Some(bytes))) => samples.push(&bytes, sentence)?,
             Ok(Ok(None)) => return samples.end(sentence),
             Ok(Err(error)) => return Err(http::broken(NAME, &error)),
-            Err(_) => return Err(requested::silent(NAME, idle)),
+            Err(_) => return Err(requested::silent(NAME, began, sentence)),
         }
     }
 }
@@ -234,11 +240,11 @@ impl Samples {
     }
 }
 
-async fn read_events(mut events: Events, sentence: &mut Sentence) -> Result<(), Error> {
+async fn read_events(mut events: Events, began: Instant, sentence: &mut Sentence) -> Result<(), Error> {
     // Servers that stream WAV in events send its header in the first.
     let mut samples = Samples { head: Vec::new(), is_in_head: true, is_wav: false };
     loop {
-        let idle = if sentence.has_sounded() { BETWEEN } else { FIRST_AUDIO };
+        let idle = requested::patience(began, sentence);
         let Some(event) = events.next(idle).await? else { break };
         if event.data.trim() == "[DONE]" {
             break;

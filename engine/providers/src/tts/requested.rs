@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio::time::Instant;
 
 use super::Speech;
-use super::sentence::Sentence;
+use super::sentence::{BETWEEN, FIRST_AUDIO, Sentence};
 use crate::running::Running;
 use crate::wire::http::Http;
 use crate::{Error, ErrorKind};
@@ -55,7 +56,17 @@ pub(super) fn warm(provider: &'static str, http: &Http, url: String) -> Result<R
     Ok(Running(runtime.spawn(async move { http.warm(&url).await })))
 }
 
-/// Nothing came for so long.
-pub(super) fn silent(provider: &str, wait: Duration) -> Error {
-    Error::new(provider, ErrorKind::TimedOut, format!("silent for {} ms in mid-answer", wait.as_millis()))
+/// How long the next piece of a request that began then is waited for.
+pub(super) fn patience(began: Instant, sentence: &Sentence) -> Duration {
+    if sentence.has_sounded() { BETWEEN } else { FIRST_AUDIO.saturating_sub(began.elapsed()) }
+}
+
+/// Nothing came for that long.
+pub(super) fn silent(provider: &str, began: Instant, sentence: &Sentence) -> Error {
+    let message = if sentence.has_sounded() {
+        format!("the audio stopped in mid-sentence, for {} s", BETWEEN.as_secs())
+    } else {
+        format!("no audio within {} s", began.elapsed().as_secs())
+    };
+    Error::new(provider, ErrorKind::TimedOut, message)
 }

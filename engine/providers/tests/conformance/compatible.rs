@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use parlance_providers::account::{Account, Secret};
-use parlance_providers::llm::{Event, LanguageModel, Message, Request, Role};
-use parlance_providers::registry::{self, Open};
+use parlance_providers::llm::{self, Event, LanguageModel, Message, Request, Role};
+use parlance_providers::registry::Open;
 use parlance_providers::{Error, ErrorKind};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -61,7 +61,7 @@ impl Server {
 
     fn model(&self, name: &str, path: &str, key: &str) -> Arc<dyn LanguageModel> {
         let account = Account { key: Secret::new(key), base_url: Some(format!("{}{path}", self.base)) };
-        let service = registry::services().find(|service| service.name == name).unwrap();
+        let service = llm::SERVICES.iter().find(|service| service.name == name).unwrap();
         let Open::Llm(open) = service.open else { panic!("{name} is no language model") };
         open(&account).unwrap()
     }

@@ -11,7 +11,7 @@ use parlance_providers::account::{Account, Secret};
 use parlance_providers::llm::{
     self, Event, LanguageModel, Message, Request, Response, Role, ToolCall, ToolSpec,
 };
-use parlance_providers::registry::{self, Open};
+use parlance_providers::registry::Open;
 use parlance_providers::{Error, ErrorKind};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -119,7 +119,7 @@ impl Stage {
         let fakes = Fakes::start().await.unwrap();
         fakes.plan(row.service, plan);
         let account = Account { key: Secret::new(key), base_url: Some(fakes.base(row.base)) };
-        let service = registry::services().find(|service| service.name == row.name).unwrap();
+        let service = llm::SERVICES.iter().find(|service| service.name == row.name).unwrap();
         let Open::Llm(open) = service.open else { panic!("{} is no language model", row.name) };
         Self { model: open(&account).unwrap(), row, fakes }
     }
@@ -239,6 +239,12 @@ async fn calls_made_together_are_told_and_their_results_are_answered() {
         }
         let answer = stage.answer(request.clone()).await;
         assert_eq!(answer.words, "Cold, and late.", "{name}: {:?}", answer.failed);
+
+        if let Some(signature) =
+            request.messages.iter().flat_map(|it| &it.tool_calls).find_map(|it| it.signature.as_ref())
+        {
+            assert!(stage.bodies()[1].to_string().contains(signature), "{name} got its call back unsigned");
+        }
 
         // Another vendor's call has no signature of this one, and one that was interrupted has no result.
         for message in &mut request.messages {

@@ -106,7 +106,11 @@ impl Bench {
     }
 
     fn provider(&self) -> Arc<dyn TextToSpeech> {
-        let account = Account { key: Secret::new(KEY), base_url: Some(self.fakes.base(self.row.base)) };
+        self.provider_with(KEY)
+    }
+
+    fn provider_with(&self, key: &str) -> Arc<dyn TextToSpeech> {
+        let account = Account { key: Secret::new(key), base_url: Some(self.fakes.base(self.row.base)) };
         let service = tts::SERVICES.iter().find(|service| service.name == self.row.name).unwrap();
         match service.open {
             registry::Open::Tts(open) => open(&account).unwrap(),

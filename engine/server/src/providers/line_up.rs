@@ -210,7 +210,7 @@ impl LineUp {
             |kind: v1::ProviderKind, name: &str, model: &Option<String>, voice: &str| v1::ProviderInUse {
                 kind: kind.into(),
                 provider: name.to_owned(),
-                model: model.clone().unwrap_or_else(|| models::default_of(name).to_owned()),
+                model: model.clone().unwrap_or_else(|| default_model(kind, name).to_owned()),
                 voice_id: voice.to_owned(),
             };
         let (stt, llm, tts) =
@@ -239,6 +239,14 @@ impl LineUp {
     /// Whether a flow answers.
     pub fn has_flow(&self) -> bool {
         self.flow
+    }
+}
+
+fn default_model(kind: v1::ProviderKind, name: &str) -> &'static str {
+    match kind {
+        v1::ProviderKind::LanguageModel => models::default_of(name),
+        v1::ProviderKind::TextToSpeech => models::speaking_default_of(name),
+        v1::ProviderKind::SpeechToText | v1::ProviderKind::Unspecified => "",
     }
 }
 

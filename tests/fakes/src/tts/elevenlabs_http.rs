@@ -30,7 +30,7 @@ const VOICES: [(&str, &str, &str, &str); 5] = [
     ("Adam", "pNInz6obpgDQGcFmaJgB", "en", "american"),
     ("Antoni", "ErXwobaYiN019PkySvjV", "en", "american"),
     ("Charlotte", "XB0fDUnXU5powFXDhCwa", "en", "swedish"),
-    ("Adrian", "1qZOLVpd1TVic43MSkFY", "en", "british"),
+    ("George", "JBFqnCBsd6RMkjVDRZzb", "en", "british"),
 ];
 
 /// The routes of this file.

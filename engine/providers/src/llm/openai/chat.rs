@@ -14,10 +14,10 @@ use crate::account::Account;
 use crate::llm::answering::{Asker, Dialect, Progress, Reader, Spare};
 use crate::llm::bodies::{count, rounded};
 use crate::llm::calls::{Fragment, Fragments, replayed};
-use crate::llm::context::{Turn, turns};
+use crate::llm::context::{Turn, dialogue, turns};
 use crate::llm::gemini::NO_SIGNATURE;
 use crate::llm::telling::Telling;
-use crate::llm::{LanguageModel, Request, Response, Sink, ToolCall, Usage};
+use crate::llm::{LanguageModel, Message, Request, Response, Sink, ToolCall, Usage};
 use crate::models::default_of;
 use crate::registry::{Open, Service};
 
@@ -83,8 +83,11 @@ impl LanguageModel for Chat {
 
 fn body(endpoint: &Endpoint, model: &str, request: &Request) -> Value {
     let is_openai = endpoint.server == Server::OpenAi;
-    let messages: Vec<_> =
-        turns(&request.messages).iter().flat_map(|turn| messages(turn, endpoint.server)).collect();
+    let messages = if endpoint.server == Server::Other {
+        plainest(&request.messages)
+    } else {
+        turns(&request.messages).iter().flat_map(|turn| messages(turn, endpoint.server)).collect()
+    };
     let mut body = json!({"model": model, "messages": messages, "stream": true,
         "stream_options": {"include_usage": true}});
     if !request.tools.is_empty() {
@@ -112,6 +115,32 @@ fn body(endpoint: &Endpoint, model: &str, request: &Request) -> Value {
         }
     }
     body
+}
+
+/// The context in the shape that the templates of open models take: one system message, at the beginning; then the
+/// user and the assistant in turn, the user first and last.
+fn plainest(context: &[Message]) -> Vec<Value> {
+    let (instructions, turns) = dialogue(context);
+    let mut all = match &instructions[..] {
+        [] => Vec::new(),
+        several => messages(&Turn::Instruction(&several.join("\n\n")), Server::Other),
+    };
+    for message in turns.iter().flat_map(|turn| messages(turn, Server::Other)) {
+        let is_more = |last: &&mut Value| last["role"] == message["role"] && message["role"] != "tool";
+        match all.last_mut().filter(is_more) {
+            // Only words can come before more of the same role: calls are followed by their results.
+            Some(last) => {
+                let texts =
+                    [&last["content"], &message["content"]].map(|text| text.as_str().unwrap_or_default());
+                last["content"] = texts.join("\n").trim().into();
+                if message["tool_calls"].is_array() {
+                    last["tool_calls"] = message["tool_calls"].clone();
+                }
+            }
+            None => all.push(message),
+        }
+    }
+    all
 }
 
 fn messages(turn: &Turn<'_>, server: Server) -> Vec<Value> {
@@ -355,6 +384,39 @@ mod tests {
             [&openai["max_completion_tokens"], &openai["prompt_cache_key"], &openai["reasoning_effort"]];
         assert_eq!(extras, [&json!(90), &json!("c"), &json!("none")]);
         assert_eq!(openai["stream_options"]["include_obfuscation"], false);
+    }
+
+    #[test]
+    fn servers_of_open_models_get_one_system_message_and_roles_in_turn() {
+        let context = vec![
+            said(Role::System, "Brief."),
+            said(Role::Agent, "Hello!"),
+            said(Role::Caller, "Both,"),
+            said(Role::Caller, "please."),
+            said(Role::Agent, "One moment."),
+            called("", &["a"]),
+            result("a", "1"),
+            said(Role::System, "In Hindi."),
+        ];
+        let request = Request { messages: context, ..Request::default() };
+        let own = body(&at("http://localhost:8000/v1"), "m", &request);
+        let messages = own["messages"].as_array().unwrap();
+        let said: Vec<_> = messages.iter().map(|message| (&message["role"], &message["content"])).collect();
+        let expected = [
+            ("system", "Brief.\n\nIn Hindi."),
+            ("user", "(The call begins.)"),
+            ("assistant", "Hello!"),
+            ("user", "Both,\nplease."),
+            ("assistant", "One moment."),
+            ("tool", "1"),
+        ];
+        assert_eq!(said.len(), expected.len());
+        for ((role, content), expected) in said.into_iter().zip(expected) {
+            assert_eq!((role.as_str().unwrap(), content.as_str().unwrap()), expected);
+        }
+        assert_eq!(messages[4]["tool_calls"][0]["id"], "a");
+        let openai = body(&Endpoint::of(&Account::default()), "m", &request);
+        assert_eq!(openai["messages"].as_array().unwrap().last().unwrap()["content"], "In Hindi.");
     }
 
     #[test]

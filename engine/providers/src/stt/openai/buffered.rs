@@ -16,7 +16,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use super::voiced::Voiced;
-use super::{PUBLIC, failure, headers, language, refused, takes_keywords};
+use super::{PUBLIC, at, failure, headers, language, refused, takes_keywords};
 use crate::account::Account;
 use crate::audio::{Audio, AudioFormat, little_endian};
 use crate::models::listening_default_of as default_of;
@@ -236,8 +236,8 @@ impl Poster {
         fields.insert(0, ("model", model));
         Self {
             http: service.http.clone(),
-            url: format!("{base}/audio/transcriptions"),
-            warm_url: format!("{base}/models"),
+            url: at(base, "/audio/transcriptions"),
+            warm_url: at(base, "/models"),
             fields,
         }
     }

@@ -15,7 +15,7 @@ use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 
 use super::voiced::Voiced;
-use super::{PUBLIC, failure, headers, language, refused, takes_keywords};
+use super::{PUBLIC, at, failure, headers, language, refused, takes_keywords};
 use crate::account::Account;
 use crate::audio::AudioFormat;
 use crate::models::listening_default_of as default_of;
@@ -141,7 +141,7 @@ impl Session {
     fn new(account: &Account, settings: Settings) -> Result<Self, Error> {
         let format = settings.format;
         // No model in the address: the vendor would take it for a conversation.
-        let base = format!("{}/realtime", account.socket_base(PUBLIC));
+        let base = at(&account.socket_base(PUBLIC), "/realtime");
         let width = if format == AudioFormat::MuLaw { 1 } else { 2 };
         Ok(Self {
             url: address(NAME, &base, &[("intent", "transcription".to_owned())])?,

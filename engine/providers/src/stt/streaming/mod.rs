@@ -427,3 +427,6 @@ async fn close(mut socket: Socket, goodbye: Option<Outgoing>) {
         socket.close().await;
     }
 }
+
+#[cfg(test)]
+mod tests;

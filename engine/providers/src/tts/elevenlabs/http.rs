@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 use reqwest::Response;
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{PUBLIC, TEXT_MAX, Wanted, headers, list_in_time, refusal, refused};
 use crate::account::Account;
@@ -19,7 +19,7 @@ use crate::registry::{Open, Service};
 use crate::running::Running;
 use crate::tts::letters::{Counted, Letter, Letters};
 use crate::tts::requested::{self, Requested};
-use crate::tts::sentence::{BETWEEN, FIRST_AUDIO, Sentence, check};
+use crate::tts::sentence::{FIRST_AUDIO, Sentence, check};
 use crate::tts::{Settings, Sink, Speaker, Speech, TextToSpeech, VoiceInfo, voices};
 use crate::wire::http::{self, Http};
 use crate::{Error, ErrorKind};
@@ -98,9 +98,10 @@ impl Speaker for Voice {
         let runtime = Handle::try_current()
             .map_err(|error| Error::new(NAME, ErrorKind::Unavailable, error.to_string()))?;
         Requested::start(&runtime, Sentence::new(NAME, wanted.format, sink), move |mut sentence| async move {
+            let began = Instant::now();
             let answered = http.post(&url, &body, FIRST_AUDIO).await;
             let spoken = match answered {
-                Ok(response) => read(response, &wanted.voice, &mut sentence).await,
+                Ok(response) => read(response, began, &wanted.voice, &mut sentence).await,
                 Err(failure) => Err(refused(NAME, &wanted.voice, failure)),
             };
             (sentence, spoken)
@@ -109,17 +110,22 @@ impl Speaker for Voice {
 }
 
 /// Reads the answer to its end.
-async fn read(mut response: Response, voice: &str, sentence: &mut Sentence) -> Result<(), Error> {
+async fn read(
+    mut response: Response,
+    began: Instant,
+    voice: &str,
+    sentence: &mut Sentence,
+) -> Result<(), Error> {
     let id = response.headers().get("x-trace-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
     let mut objects = Objects { voice, buffer: Vec::new(), letters: Letters::new(Counted::FromTheSentence) };
     let read = async {
         loop {
-            let idle = if sentence.has_sounded() { BETWEEN } else { FIRST_AUDIO };
+            let idle = requested::patience(began, sentence);
             match timeout(idle, response.chunk()).await {
                 Ok(Ok(Some(bytes))) => objects.push(&bytes, sentence)?,
                 Ok(Ok(None)) => return objects.end(sentence),
                 Ok(Err(error)) => return Err(http::broken(NAME, &error)),
-                Err(_) => return Err(requested::silent(NAME, idle)),
+                Err(_) => return Err(requested::silent(NAME, began, sentence)),
             }
         }
     };

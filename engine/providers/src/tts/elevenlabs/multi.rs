@@ -12,7 +12,6 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 
 use super::{PUBLIC, TEXT_MAX, Wanted, headers, list_in_time, refusal};
@@ -82,7 +81,6 @@ impl TextToSpeech for ElevenLabs {
             headers: headers(&self.account),
             wanted: wanted.clone(),
             open: HashMap::new(),
-            last_words: None,
         };
         Ok(Box::new(Voice { line: Line::open(contexts)?, wanted }))
     }
@@ -107,8 +105,6 @@ struct Contexts {
     wanted: Wanted,
     /// Contexts that are not final; no letters for those whose sentence is cancelled.
     open: HashMap<Id, Option<Letters>>,
-    /// The error the vendor told before it closes.
-    last_words: Option<Error>,
 }
 
 impl Dialect for Contexts {
@@ -137,20 +133,8 @@ impl Dialect for Contexts {
         refusal::of(NAME, &self.wanted.voice, refused)
     }
 
-    fn closed(&mut self, code: Option<u16>, reason: &str) -> Error {
-        self.last_words.take().unwrap_or_else(|| {
-            let code = code.map_or("without a code".to_owned(), |code| format!("with {code}"));
-            Error::new(
-                NAME,
-                ErrorKind::Unavailable,
-                format!("it closed the socket {code} {reason}").trim_end(),
-            )
-        })
-    }
-
-    fn opened(&mut self, _headers: &HeaderMap) {
+    fn opened(&mut self) {
         self.open.clear();
-        self.last_words = None;
     }
 
     fn has_room(&self) -> bool {
@@ -209,7 +193,6 @@ impl Contexts {
             return match id {
                 Some(id) if self.open.remove(&id).is_some() => vec![Told::Failed(id, error)],
                 _ => {
-                    self.last_words = Some(error.clone());
                     vec![Told::Broken(error)]
                 }
             };
@@ -275,7 +258,6 @@ mod tests {
             headers: Vec::new(),
             wanted: Wanted::of(NAME, &Settings { speed_percent: 110, ..Settings::default() }).unwrap(),
             open: HashMap::new(),
-            last_words: None,
         }
     }
 

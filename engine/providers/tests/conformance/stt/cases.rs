@@ -166,7 +166,7 @@ pub async fn a_peer_that_does_not_read_is_found_out(row: &Row) {
 
 pub async fn dropping_it_closes_the_stream(row: &Row) {
     // The answer to a posted stretch is awaited when it is dropped; a stream has told its first words.
-    let first_ms = if row.stream { 0 } else { 20_000 };
+    let first_ms = if row.stream { 0 } else { 2_000 };
     let fakes = planned(row, Plan { first_ms, ..words() }).await;
     let mut call = Call::open(row, &fakes);
     call.say(&ALL);

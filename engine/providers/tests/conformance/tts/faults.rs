@@ -107,10 +107,12 @@ async fn a_used_up_quota_is_no_rate_limit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rate_limit_says_how_long_to_wait() {
+async fn a_rate_limit_says_how_long_to_wait_and_which_request_it_was() {
     every(async |bench: Bench| {
         let heard = fails(&bench, Fault::RateLimited { retry_after_s: 7 }, &[ErrorKind::RateLimited]).await;
-        assert_eq!(heard.error.unwrap().retry_after, Some(Duration::from_secs(7)), "{}", bench.row.name);
+        let error = heard.error.unwrap();
+        assert_eq!(error.retry_after, Some(Duration::from_secs(7)), "{}", bench.row.name);
+        assert!(error.request_id.is_some(), "{}: {error:?}", bench.row.name);
     })
     .await;
 }

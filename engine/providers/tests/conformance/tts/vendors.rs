@@ -46,6 +46,47 @@ async fn live_lists_give_the_accounts_own_voices() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_list_asked_for_with_a_wrong_key_is_refused() {
+    for name in ["elevenlabs", "elevenlabs-http", "cartesia"] {
+        let refused = bench(name).await.provider_with("wrong").list().await.unwrap_err();
+        assert_eq!(refused.kind, ErrorKind::Unauthorized, "{refused}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_socket_lost_under_several_sentences_costs_only_those_that_had_begun() {
+    for name in ["elevenlabs", "cartesia"] {
+        let bench = bench(name).await;
+        bench.plan(Plan { interval_ms: 40, ..Plan::failing(Fault::Drop { after: 1 }).times(1) });
+        let mut speaker = bench.open();
+        let texts: Vec<_> = (0..4).map(|index| text_of(index * 3..index * 3 + 3)).collect();
+        let speaking: Vec<_> = texts.iter().map(|text| start(&mut *speaker, text)).collect();
+        let heard = join_all(speaking.into_iter().map(Speaking::end)).await;
+        let failed: Vec<_> = heard.iter().filter(|heard| heard.error.is_some()).collect();
+        assert!(failed.len() == 1 && !failed[0].samples.is_empty(), "{name}: {}", failed.len());
+        for (heard, text) in heard.iter().zip(&texts).filter(|(heard, _)| heard.error.is_none()) {
+            assert_eq!(heard.words(), numbers(text), "{name}");
+        }
+        assert_eq!(bench.connections(), 2, "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vendor_that_never_ends_what_was_cancelled_is_left_for_a_fresh_socket() {
+    for (name, sentences) in [("elevenlabs", 5), ("deepgram", 1)] {
+        let bench = bench(name).await;
+        bench.plan(Plan::failing(Fault::Silence { after: 1 }).times(1));
+        let mut speaker = bench.open();
+        let mut cut: Vec<_> = (0..sentences).map(|_| start(&mut *speaker, "word900 word901")).collect();
+        while !matches!(cut[0].next().await, Event::Audio(_)) {}
+        drop(cut);
+        let heard = say(&mut *speaker, "word1 word2").await;
+        assert_eq!((heard.error.clone(), heard.words()), (None, vec![1, 2]), "{name}");
+        assert_eq!(bench.connections(), 2, "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn deepgram_speaks_more_sentences_than_one_socket_may_flush() {
     let bench = bench("deepgram").await;
     let mut speaker = bench.open();
