@@ -2,7 +2,7 @@
 # The work is in scripts/, so that each step can also be run by hand.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test bench fmt lint setup
+.PHONY: help demo run test bench faults fmt lint setup
 
 help: ## List these commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 10
@@ -21,6 +21,11 @@ bench: ## Load figures, then turns against stand-ins of vendors. BENCH="--calls 
 	@cargo build --locked --release --workspace --bins
 	@"$${CARGO_TARGET_DIR:-target}/release/load" $(BENCH)
 	@"$${CARGO_TARGET_DIR:-target}/release/load" --stand-ins $(BENCH)
+
+faults: ## Each fault of a provider in mid-call: silence, words lost and doubled. FAULTS="--kind voice" for some
+	@scripts/setup.sh demo
+	@cargo build --locked --package parlance-tests --bin faults
+	@"$${CARGO_TARGET_DIR:-target}/debug/faults" $(FAULTS)
 
 fmt: ## Format Rust and protos
 	@scripts/setup.sh test

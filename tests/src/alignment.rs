@@ -74,7 +74,7 @@ pub fn align(samples: &[i16], words: &[String]) -> Option<Vec<Word>> {
         match events.recv_timeout(Duration::from_secs(20)).ok()? {
             Event::Slice(slice) if slice.words.len() == words.len() => return Some(slice.words),
             Event::Slice(_) | Event::Failed(_) => return None,
-            Event::Opened | Event::Interim(_) | Event::Turn(_) => {}
+            Event::Opened | Event::Replaced { .. } | Event::Interim(_) | Event::Turn(_) => {}
         }
     }
 }

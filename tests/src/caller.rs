@@ -241,6 +241,36 @@ impl Caller {
         self.mouth.extend(clips::samples_at(file, self.input.sample_rate_hz()));
     }
 
+    /// Begins to say these samples, mono at 16 kHz; they go on with the beats.
+    ///
+    /// # Panics
+    /// When nothing converts them to what the engine is sent.
+    pub fn begins_to_say_samples(&mut self, name: &str, samples: &[i16]) {
+        self.floor.answers = 0;
+        let first_sample = self.sent + self.mouth.len();
+        self.said.push(Said { file: name.into(), first_sample, at_ms: self.now_ms() });
+        self.mouth.extend(clips::at_rate(samples, self.input.sample_rate_hz()));
+    }
+
+    /// Goes on until all that was begun is said; gives how many samples were sent since the call began.
+    ///
+    /// # Panics
+    /// When the call ends meanwhile.
+    pub async fn until_said(&mut self) -> u64 {
+        self.until("the end of our own words", Duration::from_secs(60), |caller| caller.mouth.is_empty())
+            .await;
+        self.sent as u64
+    }
+
+    /// Which providers took over from which, as the session told.
+    pub fn switches(&self) -> Vec<String> {
+        let switch = |seen: &Seen| match &seen.response {
+            Response::Provider(switch) => Some(format!("{} -> {}", switch.from, switch.to)),
+            _ => None,
+        };
+        self.seen.iter().filter_map(switch).collect()
+    }
+
     /// Types a turn.
     ///
     /// # Panics

@@ -38,11 +38,17 @@ pub fn samples(file: &str) -> Vec<i16> {
 /// # Panics
 /// When there is no such clip or nothing converts to that rate.
 pub fn samples_at(file: &str, rate_hz: u32) -> Vec<i16> {
-    let mut samples = Vec::new();
-    Resampler::new(RATE_HZ, rate_hz)
-        .expect("a rate of the engine")
-        .process(&self::samples(file), &mut samples);
-    samples
+    at_rate(&samples(file), rate_hz)
+}
+
+/// Samples at [`RATE_HZ`] at another rate.
+///
+/// # Panics
+/// When nothing converts to that rate.
+pub fn at_rate(samples: &[i16], rate_hz: u32) -> Vec<i16> {
+    let mut converted = Vec::new();
+    Resampler::new(RATE_HZ, rate_hz).expect("a rate of the engine").process(samples, &mut converted);
+    converted
 }
 
 /// Where speech lies in a clip, milliseconds.

@@ -164,6 +164,15 @@ impl House {
         Self { running, scope, key, client, database_url, folder, idle_tasks }
     }
 
+    /// Stops the engine and lets go of all it held.
+    ///
+    /// # Panics
+    /// When the journal could not be written.
+    pub async fn closes(self) {
+        let stopped = self.running.stop(Duration::ZERO, std::future::pending()).await;
+        stopped.expect("the journal can be written");
+    }
+
     /// Where it listens.
     pub fn url(&self) -> String {
         self.running.url()

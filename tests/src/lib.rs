@@ -14,8 +14,10 @@ pub mod details;
 pub mod house;
 pub mod json;
 pub mod loudspeaker;
+pub mod pipeline;
 pub mod program;
 pub mod proxy;
+pub mod trial;
 pub mod watcher;
 
 pub use caller::Caller;

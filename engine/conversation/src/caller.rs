@@ -277,6 +277,13 @@ impl Hearing {
         }
     }
 
+    /// Another transcriber listens, from here on, with this lag.
+    pub(crate) fn begin_again(&mut self, from: CallTime, lag: Duration) {
+        self.covers = self.covers.map(|covers| covers.min(from));
+        self.sure = self.sure.map(|sure| sure.min(from));
+        self.lag = lag;
+    }
+
     /// Whether no more words can come of the audio up to `last`.
     pub(crate) fn is_sure_of(&self, last: CallTime) -> bool {
         self.sure.is_some_and(|sure| sure >= last)

@@ -215,6 +215,7 @@ impl Conversation {
             Input::ProviderFailed { kind, reply, message, fallback_left } => {
                 self.provider_failed(kind, reply, message, fallback_left);
             }
+            Input::TranscriberReplaced { transcriber, from } => self.transcriber_replaced(transcriber, from),
             Input::ProviderSwitched { kind, from, to, reason } => {
                 self.tell(Event::ProviderSwitched { kind, from, to, reason });
             }

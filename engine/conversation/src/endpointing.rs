@@ -22,6 +22,8 @@ const WAIT_MAX: Duration = Duration::from_millis(3_000);
 pub(crate) const FINALIZE_AFTER: Duration = Duration::from_millis(100);
 /// E3: settlement may take this much longer than the provider's 95th percentile.
 const SETTLE_GRACE: Duration = Duration::from_millis(300);
+/// E3: a watermark that lies so far behind the voice when it should have settled does not move any more.
+const MUTE_GAP: Duration = Duration::from_millis(500);
 /// E9: voice without new words for this much longer than the wait is no speech.
 const WORDLESS: Duration = Duration::from_millis(600);
 
@@ -87,7 +89,14 @@ impl Conversation {
     /// E1, E3.
     fn turn_due(&self, speech: &Speech, last: CallTime) -> CallTime {
         let due = last + self.wait(speech, self.is_settled(last)).0;
-        if self.is_settled(last) { due } else { due.max(self.settles_by(last)) }
+        if self.is_settled(last) {
+            return due;
+        }
+        // A transcriber that fell behind is mute, not slow: who replaces it hears the rest of the words.
+        let transcriber = &self.policy.transcriber;
+        let mute = transcriber.watermark && !self.hearing.has_covered(last - MUTE_GAP);
+        let recovers = if mute { transcriber.recovery } else { Duration::ZERO };
+        due.max(self.settles_by(last)).max(last + recovers)
     }
 
     /// E9: voice goes on, the transcriber listens on, and no word comes.

@@ -138,6 +138,14 @@ pub enum Input {
         /// Why, for people.
         reason: String,
     },
+    /// Another stream of a transcriber listens now, from an earlier place of the caller's audio on: what was
+    /// not settled comes again.
+    TranscriberReplaced {
+        /// What this one can do.
+        transcriber: crate::Transcriber,
+        /// Where it begins.
+        from: CallTime,
+    },
     /// `next_deadline` has come.
     DeadlineReached,
 }

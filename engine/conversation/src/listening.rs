@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use crate::Transcriber;
 use crate::caller::{Caller, Speech, Standing, Token, join, tokens};
 use crate::endpointing::FINALIZE_AFTER;
 use crate::{
@@ -108,6 +109,13 @@ impl Conversation {
     }
 
     /// How late the transcriber is after the voice ended: by its watermark, or by the words it owed.
+    /// E3: nobody has listened to what lies behind `from` any more.
+    pub(crate) fn transcriber_replaced(&mut self, transcriber: Transcriber, from: CallTime) {
+        self.hearing.begin_again(from, transcriber.lag_p95);
+        let recovery = self.policy.transcriber.recovery;
+        self.policy.transcriber = Transcriber { recovery, ..transcriber };
+    }
+
     fn learn_lag(&mut self, words: bool) {
         let settles = match self.policy.transcriber.watermark {
             true => self.hearing.owed_since.is_some_and(|last| self.hearing.has_covered(last)),

@@ -110,6 +110,10 @@ pub struct Transcriber {
     pub watermark: bool,
     /// 95th percentile of its lag.
     pub lag_p95: Duration,
+    /// How long after the caller's last voice one that has stopped listening may take until another has
+    /// caught up. Zero: nobody replaces it. Default zero.
+    #[serde(default)]
+    pub recovery: Duration,
 }
 
 /// A3: how long is waited for providers. The defaults are those of one provider.
@@ -240,7 +244,12 @@ impl Default for CallHandling {
 
 impl Default for Transcriber {
     fn default() -> Self {
-        Self { interims: true, watermark: true, lag_p95: Duration::from_millis(300) }
+        Self {
+            interims: true,
+            watermark: true,
+            lag_p95: Duration::from_millis(300),
+            recovery: Duration::ZERO,
+        }
     }
 }
 

@@ -123,7 +123,12 @@ fn agents() -> Vec<Policy> {
     let mut agents =
         vec![model(), booking(), greeting("We open at nine. Shall I book a table for you? I can do that.")];
     let mut deaf = greeting("We open at nine in the morning and close at five.");
-    deaf.transcriber = Transcriber { interims: false, watermark: false, lag_p95: Duration::from_millis(400) };
+    deaf.transcriber = Transcriber {
+        interims: false,
+        watermark: false,
+        lag_p95: Duration::from_millis(400),
+        ..Transcriber::default()
+    };
     deaf.budgets.fillers = vec!["One moment.".into()];
     agents.push(deaf);
     let mut short = greeting("Hello there.");

@@ -74,10 +74,40 @@ fn e3_an_unsettled_turn_is_decided_at_settlement_but_not_before_its_wait() {
 }
 
 #[test]
+fn e3_words_of_a_transcriber_that_went_mute_are_waited_for_while_another_catches_up() {
+    let mut policy = model();
+    policy.transcriber.recovery = Duration::from_millis(4_000);
+    for (watermark, decided) in [(700, 6_000), (1_600, 2_800)] {
+        let mut call = Session::new(policy.clone());
+        call.voice(1_000, 2_000).plain(1_700, TranscriptKind::Interim, "book a", Some(watermark)).run(9_000);
+        assert_eq!(call.when("ended t1 max_wait"), decided, "what there is, in the end");
+    }
+    let mut call = Session::new(policy);
+    call.voice(1_000, 2_000).plain(1_700, TranscriptKind::Interim, "book a", Some(700));
+    call.plain(4_500, TranscriptKind::Slice, "book a table", Some(4_400)).run(9_000);
+    assert_eq!(call.when("ended t1 silence"), 4_500);
+}
+
+#[test]
+fn e3_what_a_transcriber_covered_that_was_replaced_is_listened_to_again() {
+    let mut call = Session::new(model());
+    call.voice(1_000, 2_000).plain(1_900, TranscriptKind::Slice, "", Some(2_000));
+    let from = CallTime::from_micros(900_000);
+    call.post(2_050, Input::TranscriberReplaced { transcriber: Transcriber::default(), from });
+    call.plain(2_450, TranscriptKind::Interim, "book", Some(1_200));
+    call.plain(2_480, TranscriptKind::Slice, "book a table", Some(2_400)).run(5_000);
+    call.in_order(&["ended t1 silence", "said 1 caller: book a table"]);
+}
+
+#[test]
 fn e3_without_a_watermark_the_learnt_lag_settles() {
     let mut policy = model();
-    policy.transcriber =
-        Transcriber { interims: true, watermark: false, lag_p95: Duration::from_millis(500) };
+    policy.transcriber = Transcriber {
+        interims: true,
+        watermark: false,
+        lag_p95: Duration::from_millis(500),
+        ..Transcriber::default()
+    };
     let mut call = Session::new(policy.clone());
     call.voice(1_000, 2_000).plain(1_700, TranscriptKind::Interim, "book a table", None).run(4_000);
     assert_eq!(call.when("ended t1 silence"), 2_500);

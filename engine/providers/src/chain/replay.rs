@@ -68,6 +68,16 @@ impl Replay {
         self.voice_from_us.is_some()
     }
 
+    /// Where the voice that no slice has settled began.
+    pub(super) fn voice_from_us(&self) -> Option<u64> {
+        self.voice_from_us
+    }
+
+    /// Where it ended, or how far it has come.
+    pub(super) fn voiced_until_us(&self) -> u64 {
+        self.voice_until_us.unwrap_or(self.until_us)
+    }
+
     /// Whether words were asked for that have not come.
     pub(super) fn is_asked_for(&self) -> bool {
         self.asked_for && self.voice_from_us.is_some()

@@ -21,6 +21,10 @@ use crate::{Error, ErrorKind};
 
 /// A stream that lived so long was sound: a fresh one of the same provider is the first thing to try.
 const SOUND: Duration = Duration::from_secs(5);
+/// Voice of this length in which a stream finds no word, which has found none so far: another is asked, once a call.
+const WORDLESS_US: u64 = 1_500_000;
+/// One that failed so that the caller had to wait is not gone back to for so long.
+const LEFT_ALONE: Duration = Duration::from_secs(30);
 /// Between two tries when all have failed; doubles.
 const AGAIN_AFTER: Duration = Duration::from_millis(250);
 /// And at most so long.
@@ -73,6 +77,7 @@ impl SpeechToText for Chain {
             deaf_since: None,
             again_at: None,
             again_after: AGAIN_AFTER,
+            asked_another: self.candidates.len() < 2,
             over: false,
         };
         // What can't work at all on this machine is told to who opens, if nobody else can either.
@@ -98,13 +103,22 @@ struct Candidate {
     /// Streams that failed early, in a row.
     strikes: u32,
     given_up: bool,
+    /// When it last failed in a way that made the caller wait.
+    failed_late: Option<Instant>,
 }
 
 impl Candidate {
     fn of(listening: &Listening, settings: &Settings) -> Self {
         let capabilities = listening.provider.capabilities();
         let format = capabilities.format_for(settings.format == AudioFormat::MuLaw);
-        Self { listening: listening.clone(), format, capabilities, strikes: 0, given_up: false }
+        Self {
+            listening: listening.clone(),
+            format,
+            capabilities,
+            strikes: 0,
+            given_up: false,
+            failed_late: None,
+        }
     }
 
     fn name(&self) -> &'static str {
@@ -123,6 +137,10 @@ struct Shared {
     /// How far it had been fed when it was asked for what there is.
     finalized: Option<(Instant, u64)>,
     heard_from: bool,
+    /// It has found a word.
+    proven: bool,
+    /// It has listened so far.
+    covered_us: u64,
     /// Since when something should have come.
     waiting_since: Option<Instant>,
     connected: Option<Duration>,
@@ -140,6 +158,8 @@ impl Shared {
             settled_us: 0,
             finalized: None,
             heard_from: false,
+            proven: false,
+            covered_us: 0,
             waiting_since: None,
             connected: None,
             first_output: None,
@@ -153,6 +173,7 @@ impl Shared {
             return None;
         }
         match event {
+            Event::Replaced { .. } => None,
             Event::Opened => {
                 self.connected = Some(self.since.elapsed());
                 None
@@ -192,12 +213,14 @@ impl Shared {
         self.waiting_since = None;
     }
 
-    fn in_call(&self, mut transcript: Transcript) -> Transcript {
+    fn in_call(&mut self, mut transcript: Transcript) -> Transcript {
+        self.proven |= !transcript.text.trim().is_empty();
         for word in &mut transcript.words {
             word.start_us += self.begin_us;
             word.end_us += self.begin_us;
         }
         transcript.covers_until_us = transcript.covers_until_us.map(|until| until + self.begin_us);
+        self.covered_us = self.covered_us.max(transcript.covers_until_us.unwrap_or(0));
         transcript
     }
 }
@@ -218,6 +241,8 @@ struct Stream {
     deaf_since: Option<Instant>,
     again_at: Option<Instant>,
     again_after: Duration,
+    /// Another was asked because one found no word.
+    asked_another: bool,
     over: bool,
 }
 
@@ -269,10 +294,16 @@ impl Stream {
             shared.generation += 1;
             shared.since = now;
             (shared.heard_from, shared.failed, shared.finalized) = (false, None, None);
+            (shared.proven, shared.covered_us) = (false, 0);
             (shared.connected, shared.first_output) = (None, None);
             shared.waiting_since = None;
             // Set before anything can be told: it is fed from here on.
             shared.begin_us = self.replay.begin_us();
+            shared.settled_us = shared.begin_us;
+            if shared.generation > 1 {
+                let (from_us, capabilities) = (shared.begin_us, candidate.capabilities.clone());
+                (shared.sink)(Event::Replaced { from_us, capabilities });
+            }
             shared.generation
         };
         let shared = Arc::clone(&self.shared);
@@ -330,7 +361,7 @@ impl Stream {
             self.again_at = None;
             return self.replace(None);
         }
-        let (failed, works, settled, connected, first_output) = {
+        let (failed, works, settled, connected, first_output, proven) = {
             let mut shared = locked(&self.shared);
             let interims = self.candidates[self.current].capabilities.interims;
             if self.replay.is_voiced() && interims || self.replay.is_asked_for() {
@@ -343,15 +374,16 @@ impl Stream {
                 let message = format!("nothing heard from it for {} ms", mute.as_millis());
                 (is_mute && self.listener.is_some()).then(|| Error::new(name, ErrorKind::TimedOut, message))
             });
-            (
-                failed,
-                shared.heard_from,
-                shared.settled_us,
-                shared.connected.take(),
-                shared.first_output.take(),
-            )
+            let failed = failed.or_else(|| self.is_deaf(&shared));
+            let (connected, first_output) = (shared.connected.take(), shared.first_output.take());
+            (failed, shared.heard_from, shared.settled_us, connected, first_output, shared.proven)
         };
-        self.replay.settle(settled);
+        let found_nothing = failed.as_ref().is_some_and(|error| error.kind == ErrorKind::Empty);
+        // That there is nothing in some voice is believed of a stream that has found words before.
+        if (proven || self.asked_another || !self.replay.has_unsettled_voice()) && !found_nothing {
+            self.replay.settle(settled);
+        }
+        self.asked_another |= found_nothing;
         if let Some(time) = connected {
             self.took(Stage::Connect, time, self.replay.has_unsettled_voice());
         }
@@ -371,10 +403,20 @@ impl Stream {
         }
     }
 
-    /// How long it may be mute: one without interims has nothing to tell before its lag has passed.
+    /// A stream that listens and finds nothing, while somebody speaks.
+    fn is_deaf(&self, shared: &Shared) -> Option<Error> {
+        let from = self.replay.voice_from_us().filter(|_| !shared.proven && !self.asked_another)?;
+        let voiced = self.replay.voiced_until_us().min(shared.covered_us.max(shared.settled_us));
+        let name = self.candidates[self.current].name();
+        let message = format!("no word in {} ms of voice", WORDLESS_US / 1_000);
+        (voiced >= from + WORDLESS_US).then(|| Error::new(name, ErrorKind::Empty, message))
+    }
+
+    /// How long it may be mute. Once it was asked for what there is, its lag says when that should come.
     fn mute_after(&self) -> Duration {
         let lag = Duration::from_millis(u64::from(self.candidates[self.current].capabilities.lag_ms_p95));
-        self.setup.budgets.mute.max(lag + self.setup.budgets.mute / 2)
+        let (mute, asked) = (self.setup.budgets.mute, lag + self.setup.budgets.mute / 2);
+        if self.replay.is_asked_for() { asked } else { mute.max(asked) }
     }
 
     /// The stream is no good: the next one takes over.
@@ -388,12 +430,15 @@ impl Stream {
         if let Some(error) = &error {
             let candidate = &mut self.candidates[from];
             candidate.strikes = match error.kind {
-                // It has asked to be left alone.
-                ErrorKind::RateLimited => 2,
+                // It has asked to be left alone; or it has cost the caller a long wait already.
+                ErrorKind::RateLimited | ErrorKind::TimedOut | ErrorKind::Empty => 2,
                 _ if now - self.opened > SOUND => 1,
                 _ => candidate.strikes + 1,
             };
             candidate.given_up |= error.kind.is_permanent();
+            if matches!(error.kind, ErrorKind::TimedOut | ErrorKind::Empty) {
+                candidate.failed_late = Some(now);
+            }
             self.note_failure(from, error);
         }
         let mut last = error.clone();
@@ -443,7 +488,9 @@ impl Stream {
             return;
         }
         let name = self.candidates[0].name();
-        if self.candidates[0].given_up
+        let lately = self.candidates[0].failed_late.is_some_and(|at| at.elapsed() < LEFT_ALONE);
+        if lately
+            || self.candidates[0].given_up
             || !self.setup.health.may_try(&self.setup.organisation, Kind::Stt, name)
         {
             return;

@@ -15,7 +15,7 @@ use super::telling::Telling;
 use super::{LanguageModel, Request, Response, Sink, ToolCall, ToolSpec, Usage};
 use crate::account::Account;
 use crate::models::default_of;
-use crate::registry::{Open, Service};
+use crate::registry::{Kind, Open, Service};
 use crate::wire::http::{Http, Refused};
 use crate::{Error, ErrorKind};
 
@@ -71,7 +71,7 @@ impl LanguageModel for Anthropic {
     }
 
     fn respond(&self, request: Request, sink: Sink) -> Result<Response, Error> {
-        let model = request.model.clone().unwrap_or_else(|| default_of(NAME).to_owned());
+        let model = request.model.clone().unwrap_or_else(|| default_of(Kind::Llm, NAME).to_owned());
         let body = body(&model, &request);
         self.asker.respond(format!("{}/v1/messages", self.base), model, body, sink)
     }

@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn every_service_has_a_default_model() {
         for service in SERVICES {
-            assert!(!crate::models::default_of(service.name).is_empty(), "{}", service.name);
+            assert!(!crate::models::default_of(service.kind(), service.name).is_empty(), "{}", service.name);
         }
     }
 }

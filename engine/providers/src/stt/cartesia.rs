@@ -13,8 +13,8 @@ use serde_json::Value;
 
 use crate::account::Account;
 use crate::audio::AudioFormat;
-use crate::models::listening_default_of as default_of;
-use crate::registry::{Open, Service};
+use crate::models::default_of;
+use crate::registry::{Kind, Open, Service};
 use crate::stt::streaming::{Dialect, Out, Outgoing, Owed, Timeline, address, listen};
 use crate::stt::{Capabilities, Control, Listener, Settings, Sink, SpeechToText};
 use crate::wire::http::Refused;
@@ -87,7 +87,7 @@ impl Ink {
     fn new(account: &Account, settings: Settings) -> Result<Self, Error> {
         let encoding = if settings.format == AudioFormat::MuLaw { "pcm_mulaw" } else { "pcm_s16le" };
         let mut query = vec![
-            ("model", settings.model.clone().unwrap_or_else(|| default_of(NAME).to_owned())),
+            ("model", settings.model.clone().unwrap_or_else(|| default_of(Kind::Stt, NAME).to_owned())),
             ("encoding", encoding.to_owned()),
             ("sample_rate", settings.format.sample_rate_hz().to_string()),
         ];

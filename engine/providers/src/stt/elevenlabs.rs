@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 
 use crate::account::Account;
 use crate::audio::AudioFormat;
-use crate::models::listening_default_of as default_of;
-use crate::registry::{Open, Service};
+use crate::models::default_of;
+use crate::registry::{Kind, Open, Service};
 use crate::stt::streaming::{Dialect, Out, Owed, Timeline, address, garbled, listen};
 use crate::stt::{Capabilities, Control, Listener, Settings, Sink, SpeechToText, Word};
 use crate::wire::http::Refused;
@@ -124,7 +124,7 @@ impl Session {
             AudioFormat::Pcm16 { sample_rate_hz } => format!("pcm_{sample_rate_hz}"),
         };
         let mut query = vec![
-            ("model_id", settings.model.clone().unwrap_or_else(|| default_of(NAME).to_owned())),
+            ("model_id", settings.model.clone().unwrap_or_else(|| default_of(Kind::Stt, NAME).to_owned())),
             ("audio_format", format),
             ("commit_strategy", "manual".to_owned()),
             ("include_timestamps", "true".to_owned()),

@@ -56,6 +56,13 @@ pub enum Event {
     /// The vendor has accepted the stream; told at most once, before anything else. Providers on this machine don't
     /// tell it.
     Opened,
+    /// Told by a chain, never by a vendor: another stream listens now, and begins here. What was not settled comes again.
+    Replaced {
+        /// Where it begins, microseconds of call audio.
+        from_us: u64,
+        /// What this one can do.
+        capabilities: Capabilities,
+    },
     /// The best guess so far for audio that is not yet settled. May be shed when the call is busy.
     Interim(Transcript),
     /// Settled words, to be appended to the turn. Never shed.

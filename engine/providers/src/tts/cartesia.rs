@@ -20,7 +20,7 @@ use super::sentence::{Sentence, best_format, check, language, speed};
 use super::{Settings, Sink, Speaker, Speech, TextToSpeech, VoiceInfo, WordTime, voices};
 use crate::account::Account;
 use crate::audio::AudioFormat;
-use crate::registry::{Open, Service};
+use crate::registry::{Kind, Open, Service};
 use crate::wire::http::{Failure, Http, Refused, broken};
 use crate::wire::socket::Received;
 use crate::{Error, ErrorKind, models};
@@ -197,7 +197,7 @@ fn voice(voice: &Value) -> Option<VoiceInfo> {
 /// What every message of a call has in common.
 fn request(settings: &Settings, format: AudioFormat) -> Value {
     let encoding = if format == AudioFormat::MuLaw { "pcm_mulaw" } else { "pcm_s16le" };
-    let model = settings.model.clone().unwrap_or_else(|| models::speaking_default_of(NAME).to_owned());
+    let model = settings.model.clone().unwrap_or_else(|| models::default_of(Kind::Tts, NAME).to_owned());
     let voice = voices::id_of(NAME, &settings.voice, &settings.language);
     let mut request = json!({
         "model_id": model,

@@ -20,7 +20,7 @@ use super::sentence::{BETWEEN, FIRST_AUDIO, Sentence, check, speed};
 use super::{Settings, Sink, Speaker, Speech, TextToSpeech, VoiceInfo, voices};
 use crate::account::Account;
 use crate::audio::AudioFormat;
-use crate::registry::{Open, Service};
+use crate::registry::{Kind, Open, Service};
 use crate::running::Running;
 use crate::wire::http::{self, Failure, Http, Refused};
 use crate::wire::sse::Events;
@@ -85,7 +85,7 @@ impl TextToSpeech for OpenAi {
 
 /// A request without its text.
 fn request(settings: &Settings) -> Value {
-    let model = settings.model.clone().unwrap_or_else(|| models::speaking_default_of(NAME).to_owned());
+    let model = settings.model.clone().unwrap_or_else(|| models::default_of(Kind::Tts, NAME).to_owned());
     let mut request = json!({
         "voice": voices::id_of(NAME, &settings.voice, &settings.language),
         "response_format": "pcm",

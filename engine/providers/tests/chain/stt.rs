@@ -23,6 +23,8 @@ enum Fate {
     Breaks(usize),
     Mute(usize),
     Refused(ErrorKind),
+    /// Listens and finds nothing.
+    Deaf,
 }
 
 /// Hears each word when its frame comes and settles them two by two.
@@ -79,6 +81,15 @@ impl Listener for Stream {
                 continue;
             }
             match self.fate {
+                Fate::Deaf => {
+                    let empty = Transcript {
+                        text: String::new(),
+                        words: Vec::new(),
+                        covers_until_us: Some(self.at_us),
+                    };
+                    (self.sink)(Event::Slice(empty));
+                    continue;
+                }
                 Fate::Mute(after) if self.heard >= after => continue,
                 Fate::Breaks(after) if self.heard >= after => {
                     (self.sink)(Event::Failed(Error::new(self.name, ErrorKind::Unavailable, "as told")));
@@ -244,6 +255,19 @@ async fn when_only_a_person_can_help_the_call_is_told_that_nobody_listens() {
         call.frame(0);
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+#[tokio::test]
+async fn a_stream_that_never_finds_a_word_in_long_voice_gets_a_second_opinion() {
+    let second = Counting::new("second", &[Fate::Well]);
+    let mut call = Call::open(&[Counting::new("first", &[Fate::Deaf]), second.clone()]);
+    call.say(1..=40).await;
+    call.hears(1..=40).await;
+    // Only one: in noise nobody finds words.
+    let second = Counting::new("second", &[Fate::Deaf]);
+    let mut call = Call::open(&[Counting::new("first", &[Fate::Deaf]), second.clone()]);
+    call.say(1..=100).await;
+    assert_eq!(*second.opened.lock().unwrap(), 1);
 }
 
 #[tokio::test]

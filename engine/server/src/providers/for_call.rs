@@ -1,6 +1,7 @@
 //! A call's own providers: the line-up of each kind behind one face, with the call's settings and budgets.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use parlance_conversation::Budgets as Waits;
 use parlance_media::format::{AudioFormat as Wire, Encoding};
@@ -19,6 +20,9 @@ use super::nobody::Nobody;
 use crate::session::manner::Manner;
 use crate::session::usage::Names;
 use crate::status::Refusal;
+
+/// A fresh stream may take so long to listen to what the one before did not.
+const CATCH_UP: Duration = Duration::from_millis(2_500);
 
 /// What a call asks of its providers.
 #[derive(Debug, Clone)]
@@ -98,7 +102,8 @@ impl ForCall {
 
     /// What the conversation must know of the transcriber.
     pub fn hearing(&self) -> parlance_conversation::Transcriber {
-        transcriber(&self.transcriber.capabilities())
+        let recovery = self.setup.budgets.mute + CATCH_UP;
+        parlance_conversation::Transcriber { recovery, ..transcriber(&self.transcriber.capabilities()) }
     }
 
     /// Starts to listen, and the format it is to be fed in.

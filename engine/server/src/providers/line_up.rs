@@ -244,9 +244,10 @@ impl LineUp {
 
 fn default_model(kind: v1::ProviderKind, name: &str) -> &'static str {
     match kind {
-        v1::ProviderKind::LanguageModel => models::default_of(name),
-        v1::ProviderKind::TextToSpeech => models::speaking_default_of(name),
-        v1::ProviderKind::SpeechToText | v1::ProviderKind::Unspecified => "",
+        v1::ProviderKind::SpeechToText => models::default_of(Kind::Stt, name),
+        v1::ProviderKind::LanguageModel => models::default_of(Kind::Llm, name),
+        v1::ProviderKind::TextToSpeech => models::default_of(Kind::Tts, name),
+        v1::ProviderKind::Unspecified => "",
     }
 }
 
@@ -257,11 +258,12 @@ pub(super) fn language(agent: &v1::Agent) -> String {
 }
 
 /// What the conversation must know of a transcriber.
-pub(super) fn transcriber(can: &parlance_providers::stt::Capabilities) -> Transcriber {
+pub fn transcriber(can: &parlance_providers::stt::Capabilities) -> Transcriber {
     Transcriber {
         interims: can.interims,
         watermark: can.watermark,
         lag_p95: Duration::from_millis(u64::from(can.lag_ms_p95)),
+        ..Transcriber::default()
     }
 }
 

@@ -24,7 +24,7 @@ use crate::config::vendors::Vendors;
 use crate::status::Refusal;
 
 pub use for_call::{ForCall, Settings, asking};
-pub use line_up::LineUp;
+pub use line_up::{LineUp, transcriber};
 pub use services::{Opened, Services};
 pub use voices::Voices;
 

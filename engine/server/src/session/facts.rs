@@ -1,5 +1,6 @@
 //! What providers tell, in the conversation's words: microseconds become call time, vendor types facts.
 
+use crate::providers::transcriber;
 use parlance_conversation::{
     CallTime, Input, ProviderKind, ReplyId, ToolRequest, Transcript, TranscriptKind, TurnSignal, WordTime,
 };
@@ -11,6 +12,10 @@ use parlance_providers::{Error, llm, stt, tts};
 pub fn heard(event: stt::Event, audio_start: CallTime) -> Option<Input> {
     Some(match event {
         stt::Event::Opened => return None,
+        stt::Event::Replaced { from_us, capabilities } => Input::TranscriberReplaced {
+            transcriber: transcriber(&capabilities),
+            from: shifted(from_us, audio_start),
+        },
         stt::Event::Interim(transcript) => words(TranscriptKind::Interim, transcript, audio_start),
         stt::Event::Slice(transcript) => words(TranscriptKind::Slice, transcript, audio_start),
         stt::Event::Turn(signal) => Input::ProviderTurn { signal: turn_signal(signal) },

@@ -16,7 +16,7 @@ use super::context::{Turn, dialogue};
 use super::{LanguageModel, Request, Response, Sink, ToolCall, ToolSpec};
 use crate::account::Account;
 use crate::models::default_of;
-use crate::registry::{Open, Service};
+use crate::registry::{Kind, Open, Service};
 use crate::wire::http::Http;
 use crate::{Error, ErrorKind};
 
@@ -75,7 +75,7 @@ impl LanguageModel for Gemini {
     }
 
     fn respond(&self, request: Request, sink: Sink) -> Result<Response, Error> {
-        let model = request.model.clone().unwrap_or_else(|| default_of(NAME).to_owned());
+        let model = request.model.clone().unwrap_or_else(|| default_of(Kind::Llm, NAME).to_owned());
         let model = model.trim_start_matches("models/").to_owned();
         if !model.chars().all(|letter| letter.is_ascii_alphanumeric() || "-._".contains(letter)) {
             return Err(Error::new(NAME, ErrorKind::Invalid, format!("`{model}` is no id of a model")));

@@ -19,7 +19,7 @@ use crate::llm::gemini::NO_SIGNATURE;
 use crate::llm::telling::Telling;
 use crate::llm::{LanguageModel, Message, Request, Response, Sink, ToolCall, Usage};
 use crate::models::default_of;
-use crate::registry::{Open, Service};
+use crate::registry::{Kind, Open, Service};
 
 const NAME: &str = "openai";
 
@@ -75,7 +75,7 @@ impl LanguageModel for Chat {
     }
 
     fn respond(&self, request: Request, sink: Sink) -> Result<Response, Error> {
-        let model = request.model.clone().unwrap_or_else(|| default_of(NAME).to_owned());
+        let model = request.model.clone().unwrap_or_else(|| default_of(Kind::Llm, NAME).to_owned());
         let body = body(&self.endpoint, &model, &request);
         self.asker.respond(self.endpoint.at("/chat/completions"), model, body, sink)
     }

@@ -16,7 +16,7 @@ use crate::llm::context::{Turn, turns};
 use crate::llm::telling::Telling;
 use crate::llm::{LanguageModel, Request, Response, Sink, ToolCall, ToolSpec, Usage};
 use crate::models::default_of;
-use crate::registry::{Open, Service};
+use crate::registry::{Kind, Open, Service};
 
 const NAME: &str = "openai-responses";
 
@@ -64,7 +64,7 @@ impl LanguageModel for Responses {
     }
 
     fn respond(&self, request: Request, sink: Sink) -> Result<Response, Error> {
-        let model = request.model.clone().unwrap_or_else(|| default_of(NAME).to_owned());
+        let model = request.model.clone().unwrap_or_else(|| default_of(Kind::Llm, NAME).to_owned());
         let body = body(&self.endpoint, &model, &request);
         self.asker.respond(self.endpoint.at("/responses"), model, body, sink)
     }

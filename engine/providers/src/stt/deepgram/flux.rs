@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 
 use super::{FORMATS, HeardWord, PUBLIC};
 use crate::account::Account;
-use crate::models::listening_default_of as default_of;
-use crate::registry::{Open, Service};
+use crate::models::default_of;
+use crate::registry::{Kind, Open, Service};
 use crate::stt::streaming::{Dialect, Out, Outgoing, Timeline, address, garbled, listen};
 use crate::stt::{
     Capabilities, Control, Event, Listener, Settings, Sink, SpeechToText, Transcript, TurnSignal,
@@ -92,7 +92,7 @@ struct TurnInfo {
 impl Stream {
     fn new(account: &Account, settings: Settings) -> Result<Self, Error> {
         let english = settings.language.to_ascii_lowercase().starts_with("en");
-        let default = if english { default_of(NAME) } else { MULTILINGUAL };
+        let default = if english { default_of(Kind::Stt, NAME) } else { MULTILINGUAL };
         let model = settings.model.as_deref().unwrap_or(default);
         let mut query = vec![("model", model.to_owned())];
         query.extend(super::encoding(settings.format));
@@ -275,7 +275,7 @@ mod tests {
                 Event::Turn(TurnSignal::EagerEnd) => "eager end",
                 Event::Turn(TurnSignal::Resumed) => "resumed",
                 Event::Turn(TurnSignal::End) => "end",
-                Event::Opened | Event::Failed(_) => "else",
+                Event::Opened | Event::Replaced { .. } | Event::Failed(_) => "else",
             };
             events.iter().map(kind).collect()
         };

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 
 use super::{FORMATS, HeardWord, KEY_TERMS_MAX, PUBLIC};
 use crate::account::Account;
-use crate::models::listening_default_of as default_of;
-use crate::registry::{Open, Service};
+use crate::models::default_of;
+use crate::registry::{Kind, Open, Service};
 use crate::stt::streaming::{Dialect, Out, Outgoing, Timeline, address, garbled, listen};
 use crate::stt::{Capabilities, Control, Event, Listener, Settings, Sink, SpeechToText, Transcript};
 use crate::wire::http::Refused;
@@ -107,7 +107,7 @@ struct Alternative {
 
 impl Live {
     fn new(account: &Account, settings: Settings) -> Result<Self, Error> {
-        let model = settings.model.as_deref().unwrap_or(default_of(NAME));
+        let model = settings.model.as_deref().unwrap_or(default_of(Kind::Stt, NAME));
         let terms = super::key_terms(&settings.expectation.key_terms);
         let knows_terms = !WITHOUT_KEY_TERMS.iter().any(|family| model.starts_with(family));
         let mut query = vec![

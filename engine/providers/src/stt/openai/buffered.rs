@@ -19,8 +19,8 @@ use super::voiced::Voiced;
 use super::{PUBLIC, at, failure, headers, language, refused, takes_keywords};
 use crate::account::Account;
 use crate::audio::{Audio, AudioFormat, little_endian};
-use crate::models::listening_default_of as default_of;
-use crate::registry::{Open, Service};
+use crate::models::default_of;
+use crate::registry::{Kind, Open, Service};
 use crate::running::Running;
 use crate::stt::streaming::garbled;
 use crate::stt::{Capabilities, Control, Event, Listener, Settings, Sink, SpeechToText, Transcript, Word};
@@ -44,7 +44,7 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
 const WAITING_MAX: usize = 32;
 /// A longer stretch is posted in pieces: memory is bounded, and so is the file.
 const STRETCH_MAX_US: u64 = 120_000_000;
-/// Parts of the request's body. It is no valid UTF-8 and has no place in a file of 16-bit samples that anybody speaks.
+/// Between the parts of a request's body: so many characters that no recording holds them by chance.
 const BOUNDARY: &str = "parlance-5c1f0a7be3d94f6c8a20-transcription";
 
 /// The buffered transcriber.
@@ -153,7 +153,9 @@ async fn answer(
     sink: Sink,
 ) {
     let poster = Arc::new(poster);
-    poster.http.warm(&poster.warm_url).await;
+    let warmed = Arc::clone(&poster);
+    // Beside the questions, none of which waits for it.
+    let _warming = Running(tokio::spawn(async move { warmed.http.warm(&warmed.warm_url).await }));
     let mut answers: FuturesOrdered<BoxFuture<'static, Result<Event, Error>>> = FuturesOrdered::new();
     loop {
         tokio::select! {
@@ -217,7 +219,7 @@ struct HeardWord {
 impl Poster {
     fn new(service: &OpenAi, settings: &Settings) -> Self {
         let base = service.account.base(PUBLIC);
-        let model = settings.model.clone().unwrap_or_else(|| default_of(NAME).to_owned());
+        let model = settings.model.clone().unwrap_or_else(|| default_of(Kind::Stt, NAME).to_owned());
         let mut fields = Vec::new();
         // Only Whisper's family tells when it heard a word, and only in this format.
         let tells_words = model.to_ascii_lowercase().contains("whisper");

@@ -46,24 +46,22 @@ fn takes_keywords(model: &str) -> bool {
 }
 
 fn refused(provider: &str, refused: &Refused) -> Error {
-    let body = refused.json();
-    let id = refused.header("x-request-id");
-    let error = match failure(provider, &body["error"]) {
-        Some(mut error) => {
-            error.kind = kind_of(refused.status, &body["error"]);
-            error.message = format!("HTTP {}: {}", refused.status, error.message);
-            error
-        }
+    let error = match meaning(provider, refused.status, &refused.json()["error"]) {
+        Some(error) => Error { message: format!("HTTP {}: {}", refused.status, error.message), ..error },
         None => Error::of_status(provider, refused.status, &refused.body),
     };
-    error.retry_after(refused.retry_after()).with_request_id(id)
+    error.retry_after(refused.retry_after()).with_request_id(refused.header("x-request-id"))
 }
 
-/// What an error object says, wherever it comes; `None` if it is none.
+/// What an error object inside an answer or a stream says; `None` if it is none.
 fn failure(provider: &str, error: &Value) -> Option<Error> {
+    meaning(provider, 500, error)
+}
+
+fn meaning(provider: &str, status: u16, error: &Value) -> Option<Error> {
     let said = error["message"].as_str().or(error.as_str())?;
     let said: String = said.chars().take(300).collect();
-    let kind = kind_of(500, error);
+    let kind = kind_of(status, error);
     let fix = match kind {
         ErrorKind::Unauthorized => "; check the key and what it may do",
         ErrorKind::OutOfCredit => "; top up the account",
@@ -109,6 +107,10 @@ mod tests {
             ErrorKind::Invalid
         );
         assert_eq!(kind(503, "<html>"), ErrorKind::Unavailable);
+        let body = r#"{"error":"no such token"}"#.to_owned();
+        let other = refused("openai", &Refused { status: 401, headers: HeaderMap::new(), body });
+        assert_eq!(other.kind, ErrorKind::Unauthorized);
+        assert!(other.message.contains("no such token; check the key"), "{other}");
     }
 
     #[test]

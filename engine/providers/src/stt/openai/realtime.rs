@@ -18,8 +18,8 @@ use super::voiced::Voiced;
 use super::{PUBLIC, at, failure, headers, language, refused, takes_keywords};
 use crate::account::Account;
 use crate::audio::AudioFormat;
-use crate::models::listening_default_of as default_of;
-use crate::registry::{Open, Service};
+use crate::models::default_of;
+use crate::registry::{Kind, Open, Service};
 use crate::stt::streaming::{Dialect, Out, Owed, address, listen};
 use crate::stt::{Capabilities, Control, Listener, Settings, Sink, SpeechToText};
 use crate::wire::http::Refused;
@@ -218,7 +218,7 @@ impl Session {
 }
 
 fn update(settings: &Settings) -> Value {
-    let model = settings.model.clone().unwrap_or_else(|| default_of(NAME).to_owned());
+    let model = settings.model.clone().unwrap_or_else(|| default_of(Kind::Stt, NAME).to_owned());
     let mut transcription = json!({"model": model});
     if let Some(language) = language(&settings.language) {
         transcription["language"] = json!(language);

@@ -18,6 +18,7 @@ use super::sentence::{best_format, language, speed};
 use super::{Settings, VoiceInfo, voices};
 use crate::account::Account;
 use crate::audio::AudioFormat;
+use crate::registry::Kind;
 use crate::wire::http::{Failure, Http};
 use crate::{Error, ErrorKind, models};
 
@@ -45,7 +46,8 @@ struct Wanted {
 
 impl Wanted {
     fn of(service: &'static str, settings: &Settings) -> Result<Self, Error> {
-        let model = settings.model.clone().unwrap_or_else(|| models::speaking_default_of(service).to_owned());
+        let model =
+            settings.model.clone().unwrap_or_else(|| models::default_of(Kind::Tts, service).to_owned());
         // From version 3 on models are spoken with over another interface.
         if model.starts_with("eleven_v3") || model.starts_with("eleven_v4") {
             let message = format!("the model `{model}` does not stream here; use eleven_flash_v2_5");

@@ -57,6 +57,7 @@ impl Told {
         self.late += u32::from(!self.failures.is_empty());
         match event {
             Event::Opened => self.opened += 1,
+            Event::Replaced { .. } => panic!("only a chain tells that"),
             Event::Interim(interim) => self.interims.push(interim),
             Event::Slice(slice) => self.slices.push(slice),
             Event::Turn(parlance_providers::stt::TurnSignal::End) => self.turns_ended += 1,
@@ -81,7 +82,8 @@ impl Told {
     }
 }
 
-fn service(row: &Row, key: &str, base_url: String) -> Arc<dyn SpeechToText> {
+/// A service with an account at this address.
+pub fn service(row: &Row, key: &str, base_url: String) -> Arc<dyn SpeechToText> {
     let account = Account { key: Secret::new(key), base_url: Some(base_url) };
     let named = |service: &&parlance_providers::registry::Service| service.name == row.name;
     let opens = services().filter(named).find_map(|service| match service.open {
@@ -120,11 +122,27 @@ impl Call {
     fn open_with(row: &Row, key: &str, base_url: String, leg_is_mu_law: bool) -> Self {
         let service = service(row, key, base_url);
         let format = service.capabilities().format_for(leg_is_mu_law);
+        let settings = Settings { format, model: row.model.map(str::to_owned), ..Settings::default() };
+        Self::begin(service.as_ref(), settings)
+    }
+
+    /// Opens a stream in this format.
+    pub fn of(service: &dyn SpeechToText, format: AudioFormat) -> Self {
+        Self::begin(service, Settings { format, ..Settings::default() })
+    }
+
+    fn begin(service: &dyn SpeechToText, settings: Settings) -> Self {
         let (sink, events) = unbounded_channel();
-        let model = row.model.map(str::to_owned);
-        let settings = Settings { format, model, ..Settings::default() };
+        let format = settings.format;
         let listener = service.open(settings, Arc::new(move |event| drop(sink.send(event)))).unwrap();
         Self { listener: Some(listener), events, format, fed_us: 0 }
+    }
+
+    /// Adds what was told meanwhile.
+    pub fn told_so_far(&mut self, told: &mut Told) {
+        while let Ok(event) = self.events.try_recv() {
+            told.add(event);
+        }
     }
 
     fn listener(&mut self) -> &mut dyn Listener {

@@ -6,6 +6,7 @@
 mod call;
 mod cases;
 mod of_their_own;
+mod replaced;
 
 use futures_util::future::join_all;
 use parlance_fakes::Service;
