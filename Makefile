@@ -16,10 +16,11 @@ run: ## Leave an engine with the demo agent running until Ctrl-C
 test: ## Everything that must be green: formats, lints, licences, tests
 	@scripts/test.sh
 
-bench: ## Load figures: 50 calls at once for 30 s. BENCH="--calls 10 --json" for others
+bench: ## Load figures, then turns against stand-ins of vendors. BENCH="--calls 10 --json" for others
 	@scripts/setup.sh demo
 	@cargo build --locked --release --workspace --bins
 	@"$${CARGO_TARGET_DIR:-target}/release/load" $(BENCH)
+	@"$${CARGO_TARGET_DIR:-target}/release/load" --stand-ins $(BENCH)
 
 faults: ## Each fault of a provider in mid-call: silence, words lost and doubled. FAULTS="--kind voice" for some
 	@scripts/setup.sh demo

@@ -10,7 +10,7 @@ use crate::database;
 
 /// How long a start may take on a busy machine.
 const STARTS_WITHIN: Duration = Duration::from_secs(60);
-/// The program, built if it must be. Cargo builds the programs of a test's own package only; the engine is another's.
+/// The program, built if it must be, and the vendors' stand-ins beside it. Cargo builds the programs of a test's own package only; the engine is another's.
 ///
 /// # Panics
 /// When it can't be built.
@@ -22,7 +22,16 @@ pub fn path() -> &'static Path {
         let folder = us.ancestors().find(|folder| folder.ends_with("debug") || folder.ends_with("release"));
         let folder = folder.expect("tests are run from cargo's folder");
         let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "--locked", "--workspace", "--bin", "parlance"]);
+        build.args([
+            "build",
+            "--quiet",
+            "--locked",
+            "--workspace",
+            "--bin",
+            "parlance",
+            "--bin",
+            "parlance-fakes",
+        ]);
         if folder.ends_with("release") {
             build.arg("--release");
         }

@@ -25,3 +25,26 @@ fn five_calls_take_turns_for_five_seconds_and_every_figure_is_there() {
         assert!(figures[figure].is_number(), "{figure}: {figures}");
     }
 }
+
+#[test]
+fn against_stand_ins_answers_begun_early_are_kept_and_nobody_waits_for_a_handshake() {
+    let load = Path::new(env!("CARGO_BIN_EXE_load"));
+    parlance_tests::program::path();
+    let run = Command::new(load)
+        .args(["--stand-ins", "--calls", "3", "--seconds", "8", "--responsiveness", "0.5", "--json"])
+        .output()
+        .expect("the driver can be started");
+    let complaint = String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success(), "{complaint}");
+    let figures: serde_json::Value = serde_json::from_slice(&run.stdout).expect("it prints JSON");
+    let pair = &figures["pairs"][0];
+    for run in ["off", "on"] {
+        let run = &pair[run];
+        assert_eq!(run["errors"], serde_json::json!({}), "{run}");
+        assert_eq!((&run["handshakes_in_turn"], &run["provider_failures"]), (&0.into(), &0.into()), "{run}");
+        assert!(run["total_ms"]["count"].as_u64() >= Some(3), "each caller has a turn: {run}");
+    }
+    assert_eq!(pair["off"]["speculations"]["started"], 0, "{pair}");
+    assert!(pair["on"]["speculations"]["kept"].as_u64() > Some(0), "{pair}");
+    assert!(pair["on"]["tokens"].as_u64() > Some(0), "{pair}");
+}

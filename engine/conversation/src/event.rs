@@ -253,6 +253,12 @@ pub enum SpeculationDrop {
     CallEnded,
 }
 
+impl SpeculationDrop {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Words, Self::Resumed, Self::Overtaken, Self::TooSlow, Self::Failed, Self::CallEnded];
+}
+
 /// What a reply is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

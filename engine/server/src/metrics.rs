@@ -11,7 +11,8 @@ use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use parlance_conversation::{CallTime, EndReason, Event, Waterfall};
+use parlance_conversation::{CallTime, EndReason, Event, SpeculationDrop, Waterfall};
+use parlance_providers::llm::Usage;
 
 use crate::convert::event::word;
 
@@ -20,6 +21,10 @@ const SHARE_BOUNDS: [u64; 9] = [1_000, 5_000, 10_000, 20_000, 50_000, 100_000, 2
 /// Upper bounds of a whole turn, microseconds.
 const TURN_BOUNDS: [u64; 9] =
     [250_000, 500_000, 750_000, 1_000_000, 1_500_000, 2_000_000, 3_000_000, 5_000_000, 10_000_000];
+/// What becomes of a speculation, beside the reasons why one is dropped.
+const STARTED: &str = "started";
+const KEPT: &str = "kept";
+
 /// Counted since the start.
 pub struct Metrics {
     started: AtomicU64,
@@ -27,6 +32,8 @@ pub struct Metrics {
     turns: AtomicU64,
     turn: Histogram,
     share: Histogram,
+    speculations: Mutex<BTreeMap<String, u64>>,
+    tokens_thrown_away: AtomicU64,
     /// What providers note.
     pub providers: providers::Providers,
 }
@@ -64,6 +71,8 @@ impl Default for Metrics {
             turns: AtomicU64::default(),
             turn: Histogram::new(TURN_BOUNDS),
             share: Histogram::new(SHARE_BOUNDS),
+            speculations: Mutex::new(speculations()),
+            tokens_thrown_away: AtomicU64::default(),
             providers: providers::Providers::default(),
         }
     }
@@ -81,12 +90,21 @@ impl Metrics {
         *ended.entry(word(&reason)).or_default() += 1;
     }
 
+    /// A model's answer, or what there was of it, is heard by nobody: a dropped speculation, one that was cancelled.
+    pub fn threw_away(&self, usage: Usage) {
+        let tokens = usage.input_tokens.unwrap_or(0) + usage.output_tokens.unwrap_or(0);
+        self.tokens_thrown_away.fetch_add(tokens.into(), Ordering::Relaxed);
+    }
+
     /// Counts what a conversation told.
     pub fn told(&self, event: &Event) {
         match event {
             Event::TurnEnded { .. } => {
                 self.turns.fetch_add(1, Ordering::Relaxed);
             }
+            Event::SpeculationStarted { .. } => self.speculated(STARTED),
+            Event::SpeculationKept { .. } => self.speculated(KEPT),
+            Event::SpeculationDropped { why, .. } => self.speculated(&dropped(*why)),
             Event::Waterfall(times) => {
                 if let Some(us) = answered_after(times) {
                     self.turn.add(us);
@@ -99,6 +117,11 @@ impl Metrics {
         }
     }
 
+    fn speculated(&self, outcome: &str) {
+        let mut counts = self.speculations.lock().unwrap_or_else(PoisonError::into_inner);
+        *counts.entry(outcome.to_owned()).or_default() += 1;
+    }
+
     /// Everything in Prometheus's text format.
     pub fn text(&self, backlog: &Backlog) -> String {
         let mut page = Page::default();
@@ -106,7 +129,7 @@ impl Metrics {
         let started = self.started.load(Ordering::Relaxed);
         page.plain("parlance_calls_started_total", "counter", "Calls begun.", started);
         let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        page.by_reason("parlance_calls_ended_total", "Calls ended, by reason.", &ended);
+        page.by("reason", "parlance_calls_ended_total", "Calls ended, by reason.", &ended);
         let turns = self.turns.load(Ordering::Relaxed);
         page.plain(
             "parlance_turns_total",
@@ -121,6 +144,12 @@ impl Metrics {
         );
         let share = "The engine's own part of that: deciding late and sending; no wait, no provider.";
         page.histogram("parlance_engine_share_seconds", share, &self.share);
+        let speculations = self.speculations.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let about = "Answers begun before the turn was decided, and what became of them.";
+        page.by("outcome", "parlance_speculations_total", about, &speculations);
+        let about = "Tokens read and written for answers that were cancelled or dropped.";
+        let tokens = self.tokens_thrown_away.load(Ordering::Relaxed);
+        page.plain("parlance_tokens_thrown_away_total", "counter", about, tokens);
         self.providers.text(&mut page);
         let waiting = "Journal entries that wait for the database.";
         page.plain("parlance_journal_entries_waiting", "gauge", waiting, backlog.journal_waiting);
@@ -140,6 +169,17 @@ impl Metrics {
         page.plain("parlance_lost_calls_closed_total", "counter", closed, backlog.lost_calls_closed);
         page.0
     }
+}
+
+/// Every outcome at 0, so that the first one is seen as a rise.
+fn speculations() -> BTreeMap<String, u64> {
+    let dropped = SpeculationDrop::ALL.map(dropped);
+    let all = [STARTED.to_owned(), KEPT.to_owned()].into_iter().chain(dropped);
+    all.map(|outcome| (outcome, 0)).collect()
+}
+
+fn dropped(why: SpeculationDrop) -> String {
+    format!("dropped_{}", word(&why))
 }
 
 /// From the caller's last voice to the first frame of the answer, microseconds.
@@ -195,10 +235,10 @@ impl Page {
         writeln!(self.0, "{name} {value}").ok();
     }
 
-    fn by_reason(&mut self, name: &str, about: &str, counts: &BTreeMap<String, u64>) {
+    fn by(&mut self, label: &str, name: &str, about: &str, counts: &BTreeMap<String, u64>) {
         self.head(name, "counter", about);
-        for (reason, count) in counts {
-            writeln!(self.0, "{name}{{reason=\"{reason}\"}} {count}").ok();
+        for (value, count) in counts {
+            writeln!(self.0, "{name}{{{label}=\"{value}\"}} {count}").ok();
         }
     }
 
@@ -235,6 +275,8 @@ fn seconds(us: u64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use parlance_conversation::{ReplyId, SpeculationCue, TurnId};
+
     use super::*;
 
     fn at(ms: u64) -> Option<CallTime> {
@@ -276,6 +318,25 @@ mod tests {
             "parlance_engine_share_seconds_bucket{le=\"0.01\"} 0",
             "parlance_engine_share_seconds_bucket{le=\"0.02\"} 1",
             "parlance_engine_share_seconds_count 1",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_speculation_is_counted_when_it_begins_and_by_what_became_of_it() {
+        let metrics = Metrics::default();
+        let (reply, turn) = (ReplyId(1), TurnId(1));
+        let cue = SpeculationCue::Settled;
+        metrics.told(&Event::SpeculationStarted { reply, turn, cue });
+        metrics.told(&Event::SpeculationDropped { reply, turn, why: SpeculationDrop::Words });
+        metrics.threw_away(Usage { input_tokens: Some(40), output_tokens: Some(2), ..Usage::default() });
+        let text = metrics.text(&Backlog::default());
+        for line in [
+            "parlance_speculations_total{outcome=\"started\"} 1",
+            "parlance_speculations_total{outcome=\"kept\"} 0",
+            "parlance_speculations_total{outcome=\"dropped_words\"} 1",
+            "parlance_tokens_thrown_away_total 42",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
         }

@@ -8,7 +8,7 @@ use axum::{Json, Router};
 use hyper::StatusCode;
 use serde_json::Value;
 
-use crate::{Seen, Service, State};
+use crate::{Seen, Sent, Service, State};
 
 #[derive(serde::Deserialize)]
 struct Looked {
@@ -16,7 +16,10 @@ struct Looked {
 }
 
 pub fn routes() -> Router<Arc<State>> {
-    Router::new().route("/control/plan", post(plan)).route("/control/seen", get(seen))
+    Router::new()
+        .route("/control/plan", post(plan))
+        .route("/control/seen", get(seen))
+        .route("/control/sent", get(sent))
 }
 
 /// `{"service": "openai_chat", "fault": {"fault": "drop", "after": 3}, "times": 1}`.
@@ -30,4 +33,15 @@ async fn plan(Of(state): Of<Arc<State>>, Json(mut wanted): Json<Value>) -> Resul
 
 async fn seen(Of(state): Of<Arc<State>>, Query(looked): Query<Looked>) -> Json<Vec<Seen>> {
     Json(state.seen(looked.service))
+}
+
+/// What was sent, and what time it is now by the same clock.
+#[derive(serde::Serialize)]
+struct Answered {
+    now_us: u64,
+    sent: Vec<Sent>,
+}
+
+async fn sent(Of(state): Of<Arc<State>>, Query(looked): Query<Looked>) -> Json<Answered> {
+    Json(Answered { sent: state.sent(looked.service), now_us: state.now_us() })
 }

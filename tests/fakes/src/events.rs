@@ -19,7 +19,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::socket::Socket;
-use crate::{Fault, Plan, Turn};
+use crate::{Fault, Plan, Sending, Turn};
 
 /// Messages that may wait to be sent; a client that does not read stops a stand-in there.
 const WAITING_MAX: usize = 1_024;
@@ -99,6 +99,7 @@ impl Wire {
             dialect,
             plan: turn.plan.clone(),
             connection: turn.connection,
+            sending: turn.sending(),
             sent: 0,
             last_due: Instant::now(),
             mute: false,
@@ -209,6 +210,7 @@ struct Writer {
     dialect: Dialect,
     plan: Plan,
     connection: u32,
+    sending: Sending,
     sent: u32,
     last_due: Instant,
     mute: bool,
@@ -246,6 +248,10 @@ impl Writer {
                     self.strike().await?;
                 }
                 sleep_until(self.due(item.at, opens)).await;
+                if !self.mute {
+                    let text = message.to_text().unwrap_or_default();
+                    self.sending.note(item.at.into_std(), opens || self.sent == 0, text);
+                }
                 self.send(message).await?;
                 self.sent += 1;
                 self.strike().await
@@ -260,8 +266,11 @@ impl Writer {
         }
         let interval = self.plan.interval(self.connection, self.sent);
         let behind = if self.sent == 0 { self.last_due } else { self.last_due + interval };
-        let due =
-            if opens || self.sent == 0 { behind.max(at + self.plan.first(self.connection)) } else { behind };
+        let due = if opens || self.sent == 0 {
+            behind.max(at + self.plan.first(self.connection, self.sent))
+        } else {
+            behind
+        };
         self.last_due = due.max(Instant::now());
         self.last_due
     }

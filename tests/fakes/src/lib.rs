@@ -3,7 +3,7 @@
 //! Each service speaks its vendor's protocol as the vendor's own client library expects it (the suite runs those
 //! libraries against it) and nothing of ours. What a connection shall do beside the happy path is planned by
 //! service: [`Fakes::plan`] in process, `POST /control/plan` from outside. Everything that came is noted and can be
-//! looked at: [`Fakes::seen`], `GET /control/seen`. A vendor is one file and one line in [`routes`].
+//! looked at: [`Fakes::seen`], `GET /control/seen`; so can what was sent, and when: `GET /control/sent`. A vendor is one file and one line in [`routes`].
 //!
 //! Base URLs are `http://HOST:PORT/VENDOR`, with `VENDOR` of `deepgram`, `openai/v1`, `elevenlabs`, `gemini`,
 //! `anthropic` and `cartesia`. Any key is taken, except that `bad` and `wrong` in it are refused as the vendor
@@ -49,12 +49,33 @@ pub struct Seen {
     pub detail: String,
 }
 
+/// A piece of output a service sent: a transcript, a piece of text, of a tool call or of audio.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Sent {
+    /// Which service.
+    pub service: Service,
+    /// On which connection or in answer to which request of that service, from 1.
+    pub connection: u32,
+    /// When what it answers had come, microseconds after the fakes were started.
+    pub asked_us: u64,
+    /// When it was sent.
+    pub sent_us: u64,
+    /// Whether it is the first one of an answer.
+    pub is_first: bool,
+    /// Its beginning, where it is text.
+    pub detail: String,
+}
+
+/// The longest beginning that is kept of what was sent, bytes.
+const DETAIL_MAX: usize = 500;
+
 /// What all services share.
 pub struct State {
     started: Instant,
     plans: Mutex<HashMap<Service, Plan>>,
     connections: Mutex<HashMap<Service, u32>>,
     seen: Mutex<Vec<Seen>>,
+    sent: Mutex<Vec<Sent>>,
     seed: AtomicU64,
     /// Lines of the plan that were heard in whole recordings.
     lines: AtomicUsize,
@@ -78,6 +99,7 @@ impl State {
             plans: Mutex::default(),
             connections: Mutex::default(),
             seen: Mutex::default(),
+            sent: Mutex::default(),
             seed: AtomicU64::default(),
             lines: AtomicUsize::new(0),
         }
@@ -120,6 +142,21 @@ impl State {
         let wanted = |seen: &&Seen| service.is_none_or(|service| seen.service == service);
         locked(&self.seen).iter().filter(wanted).cloned().collect()
     }
+
+    /// Every piece of output of a service, in the order of sending.
+    pub fn sent(&self, service: Option<Service>) -> Vec<Sent> {
+        let wanted = |sent: &&Sent| service.is_none_or(|service| sent.service == service);
+        locked(&self.sent).iter().filter(wanted).cloned().collect()
+    }
+
+    /// Microseconds after the start.
+    pub fn now_us(&self) -> u64 {
+        self.us(Instant::now())
+    }
+
+    fn us(&self, at: Instant) -> u64 {
+        at.saturating_duration_since(self.started).as_micros() as u64
+    }
 }
 
 impl Turn {
@@ -129,6 +166,29 @@ impl Turn {
         let (what, detail) = (what.to_owned(), detail.to_owned());
         let seen = Seen { service: self.service, connection: self.connection, at_ms, what, detail };
         locked(&self.state.seen).push(seen);
+    }
+
+    /// Where it is noted what the service sends.
+    fn sending(&self) -> Sending {
+        Sending { service: self.service, connection: self.connection, state: Arc::clone(&self.state) }
+    }
+}
+
+/// Notes what is sent on one connection, or in answer to one request.
+struct Sending {
+    service: Service,
+    connection: u32,
+    state: Arc<State>,
+}
+
+impl Sending {
+    /// Notes a piece of output that answers what had come at `asked`, and is sent now.
+    fn note(&self, asked: Instant, is_first: bool, text: &str) {
+        let detail = text[..text.floor_char_boundary(DETAIL_MAX)].to_owned();
+        let (asked_us, sent_us) = (self.state.us(asked), self.state.now_us());
+        let (service, connection) = (self.service, self.connection);
+        let sent = Sent { service, connection, asked_us, sent_us, is_first, detail };
+        locked(&self.state.sent).push(sent);
     }
 }
 

@@ -105,6 +105,9 @@ pub struct Plan {
     pub interval_ms: u64,
     /// Up to so many milliseconds more for each of those, at random but the same for the same `seed`.
     pub jitter_ms: u64,
+    /// Up to so many milliseconds more before the first event of an answer alone, at random for each answer, on top of
+    /// `jitter_ms`.
+    pub first_jitter_ms: u64,
     /// Seed of the jitter.
     pub seed: u64,
     /// Transcribers: what each voiced stretch without a code (`code`) is heard as, in turn, from the first again after
@@ -162,10 +165,11 @@ impl Plan {
         now
     }
 
-    /// Before the first event of an answer.
-    pub fn first(&self, connection: u32) -> Duration {
+    /// Before the first event of an answer, on a connection where so many were sent before.
+    pub fn first(&self, connection: u32, sent: u32) -> Duration {
         let slow = if let Some(Fault::SlowFirstByte { ms }) = self.fault { ms } else { 0 };
-        Duration::from_millis(self.first_ms + slow + self.jitter(connection, 0))
+        let more = self.random(self.first_jitter_ms, !connection, sent);
+        Duration::from_millis(self.first_ms + slow + more + self.jitter(connection, 0))
     }
 
     /// Between the event of this number and the one before.
@@ -174,7 +178,12 @@ impl Plan {
     }
 
     fn jitter(&self, connection: u32, event: u32) -> u64 {
-        if self.jitter_ms == 0 {
+        self.random(self.jitter_ms, connection, event)
+    }
+
+    /// From 0 to `most`.
+    fn random(&self, most: u64, connection: u32, event: u32) -> u64 {
+        if most == 0 {
             return 0;
         }
         // SplitMix64: a good spread from any seed, and the same everywhere.
@@ -182,6 +191,6 @@ impl Plan {
             self.seed ^ (u64::from(connection) << 32 | u64::from(event)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (z ^ (z >> 31)) % (self.jitter_ms + 1)
+        (z ^ (z >> 31)) % (most + 1)
     }
 }

@@ -4,7 +4,7 @@
 //! when they are sent and how that fails is decided here, the same for all. Enter at [`answer`].
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use axum::extract::Request;
@@ -205,7 +205,8 @@ pub async fn answer(
 ) -> Response {
     let (head, body) = request.into_parts();
     let (path, query) = (head.uri.path().to_owned(), head.uri.query().unwrap_or_default().to_owned());
-    let mut exchange = Exchange { turn: state.begin(service, &head.uri.to_string()), is_over: false };
+    let turn = state.begin(service, &head.uri.to_string());
+    let mut exchange = Exchange { turn, asked: Instant::now(), is_over: false };
     let plan = exchange.turn.plan.clone();
     let line = head.extensions.get::<Line>().cloned().unwrap_or_default();
     if plan.fault == Some(Fault::BlockedSend) {
@@ -219,6 +220,7 @@ pub async fn answer(
     };
     let body = body.to_bytes();
     exchange.turn.note("text", &String::from_utf8_lossy(&body));
+    exchange.asked = Instant::now();
     sleep(Duration::from_millis(plan.handshake_ms)).await;
 
     let parsed = serde_json::from_slice(&body);
@@ -293,6 +295,8 @@ fn stream(
 /// A request under way. Dropped before it is over, the client has let go.
 struct Exchange {
     turn: Turn,
+    /// When the request was there.
+    asked: Instant,
     is_over: bool,
 }
 
@@ -326,6 +330,9 @@ impl Writer {
         for event in events {
             self.fail(event).await?;
             self.pace(event.is_output).await?;
+            if event.is_output {
+                self.exchange.turn.sending().note(self.exchange.asked, self.sent == 0, &event.data);
+            }
             self.send(event.text()).await?;
             self.sent += u32::from(event.is_output);
         }
@@ -392,7 +399,7 @@ impl Writer {
         let number = self.exchange.turn.connection;
         if !self.began {
             self.began = true;
-            return self.wait(self.plan.first(number)).await;
+            return self.wait(self.plan.first(number, 0)).await;
         }
         if is_output && self.sent > 0 {
             return self.wait(self.plan.interval(number, self.sent)).await;

@@ -118,7 +118,7 @@ async fn it_does_what_its_flags_and_then_what_the_control_route_say() {
 #[tokio::test]
 async fn its_delays_are_those_of_its_seed() {
     let hour = Plan { jitter_ms: 3_600_000, ..Plan::default() };
-    let delay = |seed: u64| Plan { seed, ..hour.clone() }.first(1);
+    let delay = |seed: u64| Plan { seed, ..hour.clone() }.first(1, 0);
     let quick = (1..).find(|seed| delay(*seed) < Duration::from_secs(1)).expect("there is one");
     let slow = (1..).find(|seed| delay(*seed) > Duration::from_secs(60)).expect("there is one");
     for (seed, answers) in [(quick, true), (slow, false)] {

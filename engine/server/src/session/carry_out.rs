@@ -45,6 +45,11 @@ impl Session {
             Action::EndCall { reason } => self.ended = Some(reason),
             Action::Tell(event) => {
                 self.metrics.told(&event);
+                if let Event::SpeculationDropped { reply, .. } = &event
+                    && let Some(usage) = self.tally.of_reply(*reply)
+                {
+                    self.metrics.threw_away(usage);
+                }
                 log_line::told(self.journal.call(), &event);
                 if let Some(trace) = &mut self.trace {
                     trace.told(now, &event);

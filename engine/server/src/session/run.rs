@@ -298,7 +298,7 @@ impl Session {
             }
             Posted::Model { reply, request, event } => {
                 if let llm::Event::Finished { usage } = &event {
-                    self.tally.answered(*usage);
+                    self.tally.answered(reply, *usage);
                 }
                 if self.requests.told(reply, request, &event) {
                     self.feed(facts::modelled(reply, event));
@@ -315,6 +315,9 @@ impl Session {
 
     fn noted(&mut self, note: Note) {
         self.metrics.providers.noted(&note);
+        if let Note::ThrownAway { usage, .. } = &note {
+            self.metrics.threw_away(*usage);
+        }
         self.tally.noted(&note);
         if let Some(trace) = &mut self.trace {
             trace.noted(self.clock.now(), &note);

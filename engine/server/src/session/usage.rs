@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use parlance_conversation::ReplyId;
 use parlance_providers::llm;
 use parlance_providers::notes::Note;
 use parlance_providers::registry::Kind;
@@ -40,15 +41,23 @@ pub struct Tally {
     tool_runs: u32,
     /// As noted, by provider: tokens read and written, characters spoken.
     noted: BTreeMap<(&'static str, Unit), u64>,
+    /// The last complete answer.
+    last: Option<(ReplyId, llm::Usage)>,
     /// Who listens now, where it is not the first any more.
     transcriber: Option<&'static str>,
 }
 
 impl Tally {
     /// An answer of the model is complete.
-    pub fn answered(&mut self, usage: llm::Usage) {
+    pub fn answered(&mut self, reply: ReplyId, usage: llm::Usage) {
+        self.last = Some((reply, usage));
         add(&mut self.input_tokens, usage.input_tokens);
         add(&mut self.output_tokens, usage.output_tokens);
+    }
+
+    /// What a reply's complete answer took, if it was the last one to be complete.
+    pub fn of_reply(&self, reply: ReplyId) -> Option<llm::Usage> {
+        self.last.filter(|(of, _)| *of == reply).map(|(_, usage)| usage)
     }
 
     /// A provider has noted something. What was paid for counts, whether or not it was used.

@@ -12,7 +12,7 @@ use parlance_fakes::{Fakes, Plan, Service};
 /// What may follow the flags in the help text.
 const AFTER: &str = r#"A plan is JSON; every field of it may be left out:
   {"fault": {"fault": "drop", "after": 3}, "times": 1, "skip": 2, "handshake_ms": 40, "first_ms": 350,
-   "interval_ms": 33, "jitter_ms": 10, "seed": 7, "lines": ["Hello."], "words": ["one", "two"],
+   "interval_ms": 33, "jitter_ms": 10, "first_jitter_ms": 250, "seed": 7, "lines": ["Hello."], "words": ["one", "two"],
    "tools": [{"when": "table", "name": "book", "arguments": {"guests": 4}, "say": "One moment."}]}
 
 Services:
@@ -27,7 +27,8 @@ Faults, those in the first line with {"after": EVENTS}:
 
 While it runs:
   curl HOST:PORT/control/plan -H 'content-type: application/json' -d '{"service": "openai_chat", "lines": ["Hi."]}'
-  curl HOST:PORT/control/seen?service=openai_chat"#;
+  curl HOST:PORT/control/seen?service=openai_chat
+  curl HOST:PORT/control/sent?service=openai_chat"#;
 
 /// Vendors: the name in variables, the path of their base URL.
 const VENDORS: [(&str, &str); 6] = [

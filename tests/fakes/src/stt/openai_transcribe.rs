@@ -185,7 +185,7 @@ async fn write(pieces: Pieces, turn: Turn, events: Vec<String>, dialect: Dialect
     let mut said = Vec::new();
     for (sent, text) in events.into_iter().enumerate() {
         let sent = sent as u32;
-        sleep(if sent == 0 { plan.first(turn.connection) } else { plan.interval(turn.connection, sent) })
+        sleep(if sent == 0 { plan.first(turn.connection, 0) } else { plan.interval(turn.connection, sent) })
             .await;
         match plan.fault {
             Some(Fault::Silence { after } | Fault::HalfOpen { after }) if strikes(after, sent, single) => {

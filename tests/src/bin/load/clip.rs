@@ -32,7 +32,8 @@ const CLIPS: [&str; 8] = [
     "u16_slt.wav",
     "u17_slt.wav",
 ];
-const ROOM: &str = "roomtone_4s.wav";
+/// Room tone.
+pub const ROOM: &str = "roomtone_4s.wav";
 
 /// One thing to say.
 #[derive(Debug)]
@@ -62,13 +63,19 @@ impl Sounds {
         let room = read(&folder.join(ROOM))?;
         let clips: Result<Vec<Clip>, String> =
             CLIPS.iter().map(|name| Ok(Clip::new(&read(&folder.join(name))?, &room))).collect();
+        Ok(Self::new(clips?, &room))
+    }
+
+    /// These clips in this room.
+    pub fn new(clips: Vec<Clip>, room: &[i16]) -> Self {
         let room: Vec<Bytes> = room.chunks_exact(FRAME).map(bytes_of).collect();
-        Ok(Self { clips: clips?.into(), room: room.into() })
+        Self { clips: clips.into(), room: room.into() }
     }
 }
 
 impl Clip {
-    fn new(samples: &[i16], room: &[i16]) -> Self {
+    /// What is said, cut off at its end, in this room.
+    pub fn new(samples: &[i16], room: &[i16]) -> Self {
         let is_loud = |step: &[i16]| {
             step.iter().map(|sample| u32::from(sample.unsigned_abs())).sum::<u32>() / STEP as u32 >= LOUD
         };
@@ -101,7 +108,8 @@ fn detected_end_us(said: &[i16], room: &[i16], place: usize) -> Option<u64> {
     ends.last()?.checked_sub(1_000_000)
 }
 
-fn read(path: &Path) -> Result<Vec<i16>, String> {
+/// The samples of a file, one channel at [`RATE_HZ`].
+pub fn read(path: &Path) -> Result<Vec<i16>, String> {
     let clip = wav::read(path).map_err(|error| format!("could not {error}: {}", path.display()))?;
     if clip.sample_rate_hz != RATE_HZ {
         return Err(format!(

@@ -29,16 +29,21 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Starts `program`, or `parlance` beside this program.
-    pub fn start(program: Option<&Path>, recording: bool) -> Result<Self, String> {
+    /// Starts `program`, or `parlance` beside this program, with scripted providers, or with those that these variables
+    /// lead to.
+    pub fn start(
+        program: Option<&Path>,
+        recording: bool,
+        vendors: Option<&[(String, String)]>,
+    ) -> Result<Self, String> {
         let program = match program {
             Some(program) => program.to_owned(),
-            None => beside_us()?,
+            None => beside_us("parlance")?,
         };
         let folder = env::temp_dir().join(format!("parlance-load-{}", std::process::id()));
         fs::create_dir_all(&folder)
             .map_err(|error| format!("could not make {}: {error}", folder.display()))?;
-        let child = spawn(&program, &folder, recording)
+        let child = spawn(&program, &folder, recording, vendors)
             .map_err(|error| format!("could not start {}: {error}", program.display()))?;
         let mut engine =
             Self { child, folder, endpoint: String::new(), key: String::new(), providers: Vec::new() };
@@ -114,8 +119,7 @@ impl Engine {
     }
 
     fn terminate(&self) {
-        // A process that is gone needs no signal.
-        Command::new("kill").args(["-TERM", &self.pid().to_string()]).stderr(Stdio::null()).status().ok();
+        terminate(self.pid());
     }
 
     fn wait(&mut self, limit: Duration) -> Option<std::process::ExitStatus> {
@@ -145,21 +149,37 @@ impl Drop for Engine {
     }
 }
 
-fn beside_us() -> Result<PathBuf, String> {
+/// Asks a process to end.
+pub fn terminate(pid: u32) {
+    // A process that is gone needs no signal.
+    Command::new("kill").args(["-TERM", &pid.to_string()]).stderr(Stdio::null()).status().ok();
+}
+
+/// A program that lies beside this one.
+///
+/// # Errors
+/// When it does not, and what to do.
+pub fn beside_us(name: &str) -> Result<PathBuf, String> {
     let here = env::current_exe().map_err(|error| format!("could not find this program: {error}"))?;
-    let program = here.with_file_name("parlance");
+    let program = here.with_file_name(name);
     if program.exists() {
         return Ok(program);
     }
     Err(format!(
-        "{} is not there: build it with `cargo build --release`, or give --engine",
+        "{} is not there: build it with `cargo build --release --workspace --bins`",
         program.display()
     ))
 }
 
-fn spawn(program: &Path, folder: &Path, recording: bool) -> io::Result<Child> {
+fn spawn(
+    program: &Path,
+    folder: &Path,
+    recording: bool,
+    vendors: Option<&[(String, String)]>,
+) -> io::Result<Child> {
     let mut command = Command::new(program);
-    command.args(["serve", "--providers", "script", "--host", "127.0.0.1", "--port", "0", "--data-dir"]);
+    let providers = if vendors.is_some() { "auto" } else { "script" };
+    command.args(["serve", "--providers", providers, "--host", "127.0.0.1", "--port", "0", "--data-dir"]);
     command.arg(folder.join("data"));
     if !recording {
         command.arg("--no-recording");
@@ -170,6 +190,7 @@ fn spawn(program: &Path, folder: &Path, recording: bool) -> io::Result<Child> {
     {
         command.env(name, "");
     }
+    command.envs(vendors.unwrap_or_default().iter().map(|(name, value)| (name, value)));
     command.env("RUST_LOG", "warn").env("NO_COLOR", "1").stdin(Stdio::null()).stdout(Stdio::piped());
     command.stderr(fs::File::create(folder.join("log"))?).spawn()
 }

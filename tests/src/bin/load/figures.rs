@@ -147,14 +147,10 @@ impl Figures {
             complaints,
         }
     }
-
-    /// As JSON, on one line.
-    pub fn json(&self) -> String {
-        serde_json::to_string(self).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"))
-    }
 }
 
-fn errors(outcomes: &[Outcome], incomplete: usize) -> BTreeMap<String, u32> {
+/// What went wrong, and how often.
+pub fn errors(outcomes: &[Outcome], incomplete: usize) -> BTreeMap<String, u32> {
     let mut errors = BTreeMap::new();
     for call in outcomes {
         for error in &call.errors {

@@ -25,6 +25,8 @@ use crate::turn::Delays;
 const STAGGER: Duration = Duration::from_micros(40_400);
 /// All calls have begun for so long when the window opens.
 const SETTLE: Duration = Duration::from_secs(3);
+/// Calls at once where nobody says how many.
+const CALLS: u32 = 50;
 /// Length of the call that warms the engine.
 const WARM_UP: Duration = Duration::from_secs(6);
 /// After the last call the engine writes its journal and lets everything go.
@@ -41,20 +43,20 @@ pub async fn run(arguments: &Arguments) -> Result<Figures, String> {
     let sounds = Sounds::load()?;
     let voice_end_placed_late_ms =
         Spread::of(sounds.clips.iter().flat_map(|clip| clip.placed_late_ms.iter().copied()));
-    let engine = Engine::start(arguments.engine.as_deref(), !arguments.no_recording)?;
+    let calls = arguments.calls.unwrap_or(CALLS);
+    let engine = Engine::start(arguments.engine.as_deref(), !arguments.no_recording, None)?;
     check_script(&engine, &script)?;
     let channels = connect(&engine.endpoint, arguments.connections).await?;
-    let authorization: MetadataValue<Ascii> = format!("Bearer {}", engine.key)
-        .parse()
-        .map_err(|_| "the engine's key is no header value".to_owned())?;
-    let agent = create_agent(channels[0].clone(), &authorization).await?;
+    let authorization = authorization(&engine)?;
+    let agent = create_agent(channels[0].clone(), &authorization, "load", agent()).await?;
     let now = Instant::now();
     let reports = !arguments.no_reports;
     let plan =
         Plan { number: 0, agent, authorization, sounds, reports, counts_from: now, until: now + WARM_UP };
-    let (outcomes, usage) = hold_all(arguments, &engine, plan, &channels).await?;
+    let plans = vec![plan; calls as usize];
+    let (outcomes, usage) = hold_all(arguments.seconds, &engine, plans, &channels).await?;
     let setting = Setting {
-        calls: arguments.calls,
+        calls,
         reports,
         recording: !arguments.no_recording,
         delays: Delays::of(&script),
@@ -78,7 +80,11 @@ fn check_script(engine: &Engine, script: &Script) -> Result<(), String> {
     ))
 }
 
-async fn connect(endpoint: &str, count: u32) -> Result<Vec<Channel>, String> {
+/// Connections to share.
+///
+/// # Errors
+/// A sentence.
+pub async fn connect(endpoint: &str, count: u32) -> Result<Vec<Channel>, String> {
     let mut channels = Vec::new();
     for _ in 0..count {
         let endpoint = Endpoint::from_shared(endpoint.to_owned()).map_err(|error| error.to_string())?;
@@ -87,8 +93,18 @@ async fn connect(endpoint: &str, count: u32) -> Result<Vec<Channel>, String> {
     Ok(channels)
 }
 
-async fn create_agent(to: Channel, authorization: &MetadataValue<Ascii>) -> Result<String, String> {
-    let agent = Agent {
+/// `Bearer` and the engine's key.
+///
+/// # Errors
+/// A sentence.
+pub fn authorization(engine: &Engine) -> Result<MetadataValue<Ascii>, String> {
+    let value = format!("Bearer {}", engine.key).parse();
+    value.map_err(|_| "the engine's key is no header value".to_owned())
+}
+
+/// An agent that greets and answers.
+pub fn agent() -> Agent {
+    Agent {
         display_name: "Load".to_owned(),
         call_handling: Some(CallHandling {
             begin_message: "Hello there.".to_owned(),
@@ -96,9 +112,20 @@ async fn create_agent(to: Channel, authorization: &MetadataValue<Ascii>) -> Resu
         }),
         language_model: Some(LanguageModel { system_prompt: "Answer.".to_owned(), ..Default::default() }),
         ..Agent::default()
-    };
-    let message =
-        CreateAgentRequest { agent_id: "load".to_owned(), agent: Some(agent), ..Default::default() };
+    }
+}
+
+/// Creates an agent, and gives its name.
+///
+/// # Errors
+/// A sentence.
+pub async fn create_agent(
+    to: Channel,
+    authorization: &MetadataValue<Ascii>,
+    id: &str,
+    agent: Agent,
+) -> Result<String, String> {
+    let message = CreateAgentRequest { agent_id: id.to_owned(), agent: Some(agent), ..Default::default() };
     let mut request = tonic::Request::new(message);
     request.metadata_mut().insert("authorization", authorization.clone());
     let created = AgentServiceClient::new(to).create_agent(request).await;
@@ -106,35 +133,44 @@ async fn create_agent(to: Channel, authorization: &MetadataValue<Ascii>) -> Resu
     Ok(created.into_inner().agent.unwrap_or_default().name)
 }
 
-/// Warms up, holds all calls, reads the processes at the right moments.
-async fn hold_all(
-    arguments: &Arguments,
+/// Warms up, holds all calls, reads the processes at the right moments. The first plan's call is the one that warms.
+///
+/// # Errors
+/// A sentence.
+pub async fn hold_all(
+    seconds: u32,
     engine: &Engine,
-    plan: Plan,
+    plans: Vec<Plan>,
     channels: &[Channel],
 ) -> Result<(Vec<Outcome>, Usage), String> {
-    let warm = call::hold(plan.clone(), channels[0].clone()).await;
+    let Some(warm) = plans.first() else { return Err("there is no call to hold".to_owned()) };
+    let warm = Plan { until: Instant::now() + WARM_UP, ..warm.clone() };
+    let warm = call::hold(warm, channels[0].clone()).await;
     if let Some(error) = warm.errors.first() {
         return Err(format!("the first call failed: {error}"));
     }
     sleep(REST).await;
     let before = process::sample(engine.pid());
     let begin = Instant::now();
-    let counts_from = begin + STAGGER * arguments.calls + SETTLE;
-    let until = counts_from + Duration::from_secs(arguments.seconds.into());
+    let all = u32::try_from(plans.len()).unwrap_or(u32::MAX);
+    let counts_from = begin + STAGGER * all + SETTLE;
+    let until = counts_from + Duration::from_secs(seconds.into());
     let mut calls = JoinSet::new();
-    for number in 0..arguments.calls as usize {
-        let plan = Plan { number, counts_from, until, ..plan.clone() };
+    for (number, plan) in plans.into_iter().enumerate() {
+        let plan = Plan { number, counts_from, until, ..plan };
         let channel = channels[number % channels.len()].clone();
         let at = begin + STAGGER * u32::try_from(number).unwrap_or(u32::MAX);
         calls.spawn(async move {
             sleep_until(at.into()).await;
-            call::hold(plan, channel).await
+            (number, call::hold(plan, channel).await)
         });
     }
     let (opened, closed) = (reading(engine, counts_from).await, reading(engine, until).await);
     let outcomes = timeout(STUCK_AFTER, calls.join_all()).await;
-    let outcomes = outcomes.map_err(|_| "some calls did not end".to_owned())?;
+    let mut outcomes = outcomes.map_err(|_| "some calls did not end".to_owned())?;
+    // They come as they ended.
+    outcomes.sort_by_key(|(number, _)| *number);
+    let outcomes = outcomes.into_iter().map(|(_, outcome)| outcome).collect();
     sleep(REST).await;
     let usage = Usage {
         before,
