@@ -4,6 +4,7 @@
 pub mod master_keys;
 pub mod outside;
 pub mod reserved;
+pub mod tools;
 pub mod vendors;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -72,6 +73,9 @@ pub struct Config {
     /// An external booking backend: agents book with POST URL/appointments instead of in the engine's own table.
     #[arg(long, env = "BOOKING_BASE_URL", hide_env_values = true, value_name = "URL")]
     pub booking_base_url: Option<String>,
+    /// What agents' tools may reach.
+    #[command(flatten)]
+    pub tools: tools::Tools,
     /// Folder with `initdb` and `postgres` for the private Postgres. Default: looked for.
     #[arg(long, env = "PARLANCE_POSTGRES_BIN", value_name = "DIR")]
     pub postgres_bin: Option<PathBuf>,

@@ -102,6 +102,7 @@ diesel::table! {
         etag -> Text,
         usage -> Nullable<Jsonb>,
         cost -> Nullable<Jsonb>,
+        extracted_variables -> Jsonb,
     }
 }
 

@@ -13,6 +13,7 @@ pub mod policy;
 pub mod provider;
 pub mod providers;
 pub mod resource;
+pub mod tools;
 pub mod usage;
 pub mod voice;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parlance_conversation::{
-    Begin, Budgets, CallHandling, DtmfCollection, Effect, Policy, Responder, Scene, ToolPolicy, TurnTaking,
+    Begin, Budgets, CallHandling, DtmfCollection, Policy, Responder, Scene, TurnTaking,
 };
 use parlance_proto::v1;
 
@@ -28,7 +28,7 @@ const OFFLINE_RESPONSIVENESS: f64 = 0.3;
 pub fn policy(agent: &v1::Agent, offer: &Offer, scene: Scene) -> Result<Policy, Refusal> {
     let mut bad = Violations::default();
     let responder = match &agent.flow {
-        Some(wire) => Responder::Flow { flow: Arc::new(flow::flow(wire, &mut bad)) },
+        Some(wire) => Responder::Flow { flow: Arc::new(flow::flow(wire, Some(agent), &mut bad)) },
         None if offer.has_model => {
             let own = agent.language_model.as_ref().map_or("", |model| model.system_prompt.as_str());
             let prompt = if own.trim().is_empty() { PERSONA } else { own };
@@ -50,7 +50,7 @@ pub fn policy(agent: &v1::Agent, offer: &Offer, scene: Scene) -> Result<Policy, 
         transcriber: offer.transcriber.clone(),
         budgets: budgets(agent, offer, &mut bad),
         responder,
-        tools: crate::tools::BUILT_IN.iter().map(tool_policy).collect(),
+        tools: super::tools::set(agent).policies(),
         scene,
     };
     bad.check().map(|()| policy)
@@ -99,16 +99,6 @@ pub fn variables(field: &str, variables: &BTreeMap<String, String>, bad: &mut Vi
             bad.add(format!("{field}[{key}]"), "the key must match [a-z0-9_]{1,63}");
         }
         bad.longest(format!("{field}[{key}]"), value, VARIABLE_MAX);
-    }
-}
-
-fn tool_policy(tool: &crate::tools::BuiltIn) -> ToolPolicy {
-    ToolPolicy {
-        name: tool.name.to_owned(),
-        effect: Effect::Effect,
-        timeout: tool.timeout,
-        say_while_running: None,
-        say_after: None,
     }
 }
 
