@@ -10,7 +10,7 @@ use parlance_providers::registry::Open;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::time::timeout;
 
-use super::{Case, PATIENCE, Row, SLACK, cases, each, open, row, setup, words};
+use super::{Case, Lateness, PATIENCE, Row, cases, each, open, row, setup, words};
 
 const ROWS: [Row; 4] = [
     row("openai", "openai/v1", Service::OpenaiChat),
@@ -21,11 +21,11 @@ const ROWS: [Row; 4] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn with_every_fault_an_answer_comes_whole_and_within_the_budgets() {
-    each(cases(&ROWS), 24, answer).await;
+    each(cases(&ROWS), 12, answer).await;
 }
 
 async fn answer(case: Case) -> Result<(), String> {
-    let line = words(1..=20);
+    let (line, lateness) = (words(1..=20), Lateness::watch());
     let fakes = case.fakes(&Plan { lines: vec![line.clone()], interval_ms: 5, ..Plan::default() }).await;
     let thinking = case.rows().map(|row| {
         let (Open::Llm(open), account) = open(row, &fakes) else { panic!("{} is no model", row.name) };
@@ -63,6 +63,6 @@ async fn answer(case: Case) -> Result<(), String> {
         }
         Ok(()) => {}
     }
-    let budget = Budgets::default().first_token + SLACK;
+    let budget = lateness.allows(Budgets::default().first_token);
     if waited > budget { Err(format!("{waited:?} of silence")) } else { Ok(()) }
 }

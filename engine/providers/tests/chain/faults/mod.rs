@@ -9,7 +9,8 @@ mod stt;
 mod tts;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use parlance_fakes::{Fakes, Fault, Plan, Service};
@@ -17,6 +18,7 @@ use parlance_providers::account::{Account, Secret};
 use parlance_providers::chain::{Budgets, Health, Setup};
 use parlance_providers::notes;
 use parlance_providers::registry::{self, Open};
+use tokio::task::JoinHandle;
 
 /// What a slow machine may take on top of the budgets.
 const SLACK: Duration = Duration::from_secs(6);
@@ -88,6 +90,37 @@ fn faults() -> Vec<Fault> {
         Fault::Flap,
         Fault::Fragment,
     ]
+}
+
+/// How late a task is woken while this lives, in all: what a busy machine adds to every wait.
+struct Lateness(Arc<AtomicU64>, JoinHandle<()>);
+
+impl Lateness {
+    fn watch() -> Self {
+        let late = Arc::new(AtomicU64::new(0));
+        let of_all = Arc::clone(&late);
+        let watching = tokio::spawn(async move {
+            let nap = Duration::from_millis(20);
+            loop {
+                let began = Instant::now();
+                tokio::time::sleep(nap).await;
+                let more = began.elapsed().saturating_sub(nap).as_millis() as u64;
+                of_all.fetch_add(more, Ordering::Relaxed);
+            }
+        });
+        Self(late, watching)
+    }
+
+    /// What a wait of so long may really take.
+    fn allows(&self, budget: Duration) -> Duration {
+        budget + SLACK + 2 * Duration::from_millis(self.0.load(Ordering::Relaxed))
+    }
+}
+
+impl Drop for Lateness {
+    fn drop(&mut self) {
+        self.1.abort();
+    }
 }
 
 /// Every fault at every row, alone and with the next row behind it.

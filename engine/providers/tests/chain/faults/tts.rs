@@ -11,7 +11,7 @@ use parlance_providers::tts::{Event, Settings, Sound};
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::time::timeout;
 
-use super::{Case, PATIENCE, Row, SLACK, cases, each, open, row, setup, words};
+use super::{Case, Lateness, PATIENCE, Row, cases, each, open, row, setup, words};
 
 const ROWS: [Row; 5] = [
     row("elevenlabs", "elevenlabs", Service::ElevenlabsMulti),
@@ -28,7 +28,7 @@ async fn with_every_fault_a_sentence_is_heard_whole_and_within_the_budgets() {
     for (row, fallback) in [(ROWS[0], Some(ROWS[1])), (ROWS[4], Some(ROWS[2]))] {
         all.push(Case { row, fallback, fault: Fault::UnusualActivity });
     }
-    each(all, 16, speak).await;
+    each(all, 8, speak).await;
 }
 
 /// What came over the wire.
@@ -39,6 +39,7 @@ struct Heard {
 }
 
 async fn speak(case: Case) -> Result<(), String> {
+    let lateness = Lateness::watch();
     let fakes = case.fakes(&Plan { interval_ms: 10, ..Plan::default() }).await;
     let speaking = case.rows().map(|row| {
         let (Open::Tts(open), account) = open(row, &fakes) else { panic!("{} is no voice", row.name) };
@@ -79,7 +80,7 @@ async fn speak(case: Case) -> Result<(), String> {
         if let Some(decoder) = &mut decoder {
             decoder.push(&[0; 4_800], &mut |found| heard.numbers.push(found.number));
         }
-        let Some(error) = failed else { return judge(&heard) };
+        let Some(error) = failed else { return judge(&heard, &lateness) };
         if case.is_hopeless() && heard.numbers.is_empty() {
             return Ok(());
         }
@@ -88,18 +89,17 @@ async fn speak(case: Case) -> Result<(), String> {
         }
         missing = heard.numbers.last().map_or(1, |last| last + 1);
         if missing > LAST {
-            return judge(&heard);
+            return judge(&heard, &lateness);
         }
     }
     Err(format!("it broke three times: {:?}", heard.numbers))
 }
 
-fn judge(heard: &Heard) -> Result<(), String> {
+fn judge(heard: &Heard, lateness: &Lateness) -> Result<(), String> {
     if heard.numbers != (1..=LAST).collect::<Vec<_>>() {
         return Err(format!("heard {:?}", heard.numbers));
     }
-    let budgets = Budgets::default();
-    if heard.waited > budgets.first_audio + SLACK {
+    if heard.waited > lateness.allows(Budgets::default().first_audio) {
         return Err(format!("{:?} of silence", heard.waited));
     }
     Ok(())
