@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use parlance_fakes::{Fault, Plan, Service};
 
+use tokio::sync::Semaphore;
+
 use crate::pipeline::{self, Heard, Pipeline, heard, hearing, served_by, speech};
 use crate::{Caller, caller};
 
@@ -126,11 +128,16 @@ const AFTER: std::ops::Range<usize> = 16..20;
 /// How long an answer may take before its words count as lost.
 const PATIENCE: Duration = Duration::from_secs(14);
 
+/// Trials at once, whatever a program asks for: each has an engine with connections to the one Postgres, and a machine
+/// that can't keep up with its callers would be blamed on the providers.
+static PLACES: Semaphore = Semaphore::const_new(8);
+
 /// Holds one call.
 ///
 /// # Panics
 /// When the engine does not start or the call ends by itself.
 pub async fn hold(trial: &Trial) -> Outcome {
+    let _place = PLACES.acquire().await.expect("nobody closes it");
     let pipeline = Pipeline::open().await;
     strike_first(&pipeline, trial);
     let agent = served_by(&["deepgram", "elevenlabs"], &["openai", "anthropic"], &["elevenlabs", "cartesia"]);
