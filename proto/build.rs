@@ -6,7 +6,11 @@ use std::{env, error::Error, fmt::Write, fs, path::PathBuf};
 use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor, Value};
 
 /// Messages with a secret: `src/secrets.rs` shows them without it.
-const SECRETS: [&str; 2] = [".parlance.v1.CreateApiKeyResponse", ".parlance.v1.CreateOrganisationResponse"];
+const SECRETS: [&str; 3] = [
+    ".parlance.v1.CreateApiKeyResponse",
+    ".parlance.v1.CreateOrganisationResponse",
+    ".parlance.v1.SetProviderKeyRequest",
+];
 
 const FILES: &[&str] = &[
     "parlance/v1/agent_service.proto",
@@ -16,6 +20,7 @@ const FILES: &[&str] = &[
     "parlance/v1/call_service.proto",
     "parlance/v1/organisation_service.proto",
     "parlance/v1/phone_number_service.proto",
+    "parlance/v1/provider_service.proto",
     "parlance/v1/resource_service.proto",
     "parlance/v1/voice_service.proto",
 ];

@@ -2,7 +2,7 @@
 
 use std::fmt::{Debug, Formatter, Result};
 
-use crate::v1::{CreateApiKeyResponse, CreateOrganisationResponse};
+use crate::v1::{CreateApiKeyResponse, CreateOrganisationResponse, SetProviderKeyRequest};
 
 impl Debug for CreateApiKeyResponse {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
@@ -18,6 +18,14 @@ impl Debug for CreateOrganisationResponse {
     }
 }
 
+impl Debug for SetProviderKeyRequest {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        let mut shown = f.debug_struct("SetProviderKeyRequest");
+        shown.field("vendor", &self.vendor).field("request_id", &self.request_id);
+        shown.finish_non_exhaustive()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -26,7 +34,8 @@ mod tests {
     fn a_secret_is_in_no_debug_output() {
         let secret = "pk_secret".to_owned();
         let key = CreateApiKeyResponse { api_key: None, secret: secret.clone() };
-        let organisation = CreateOrganisationResponse { secret, ..Default::default() };
-        assert!(!format!("{key:?} {organisation:?}").contains("pk_secret"));
+        let organisation = CreateOrganisationResponse { secret: secret.clone(), ..Default::default() };
+        let vendors = SetProviderKeyRequest { key: secret, ..Default::default() };
+        assert!(!format!("{key:?} {organisation:?} {vendors:?}").contains("pk_secret"));
     }
 }

@@ -203,6 +203,19 @@ impl Caller {
         self.floor.answers = 0;
     }
 
+    /// Waits until the agent has said something, now or before, and is silent.
+    ///
+    /// # Panics
+    /// See [`Caller::until`].
+    pub async fn agent_is_quiet(&mut self) {
+        self.until("the agent's silence", AGENT_FINISHES_WITHIN, |caller| {
+            let floor = &caller.floor;
+            let free = floor.replies.is_empty() && floor.tools.is_empty() && floor.quiet_beats >= QUIET_BEATS;
+            free && !caller.turns(TurnEventType::ReplyEnded).is_empty()
+        })
+        .await;
+    }
+
     /// Waits until so much of a new reply was played.
     ///
     /// # Panics

@@ -93,6 +93,28 @@ impl House {
         Self::configured(database::url(), &flags, None, |config| config.vendors = vendors).await
     }
 
+    /// With a master key, one of before, and no account with anybody.
+    ///
+    /// # Panics
+    /// When the engine does not start.
+    pub async fn with_master_keys(key: &str, old: Option<&str>) -> Self {
+        Self::configured(database::url(), &master_keys(key, old), None, |it| it.vendors = Vendors::default())
+            .await
+    }
+
+    /// Another engine for the same organisation, with other master keys.
+    ///
+    /// # Panics
+    /// When the engine does not start.
+    pub async fn again_with_master_keys(&self, key: &str, old: Option<&str>) -> Self {
+        let flags = master_keys(key, old);
+        let node =
+            Self::configured(&self.database_url, &flags, None, |it| it.vendors = Vendors::default()).await;
+        let scope = node.running.engine.store.scope(self.scope.organisation());
+        let client = client(&node.url(), &self.key).await;
+        Self { scope, key: self.key.clone(), client, ..node }
+    }
+
     /// With scripted providers on a database of the test's own, and calls held by such a lease.
     ///
     /// # Panics
@@ -369,4 +391,10 @@ fn children(name: &str) -> impl Iterator<Item = String> {
         let ours = after.split_whitespace().nth(1)? == us;
         (ours && before.contains(name)).then(|| before.to_owned() + ")")
     })
+}
+
+fn master_keys<'a>(key: &'a str, old: Option<&'a str>) -> Vec<&'a str> {
+    let mut flags = vec!["--providers", "auto", "--no-recording", "--master-key", key];
+    flags.extend(old.into_iter().flat_map(|old| ["--old-master-keys", old]));
+    flags
 }

@@ -17,6 +17,8 @@ pub mod loudspeaker;
 pub mod pipeline;
 pub mod program;
 pub mod proxy;
+pub mod service;
+pub mod tools;
 pub mod trial;
 pub mod watcher;
 

@@ -185,6 +185,13 @@ pub struct Scene {
     pub variables: std::collections::BTreeMap<String, String>,
 }
 
+impl Scene {
+    /// A text with every `{{name}}` filled in; an unknown one leaves nothing.
+    pub fn fill(&self, text: &str) -> String {
+        crate::flow::fill(text, |name| self.variables.get(name).cloned())
+    }
+}
+
 impl Default for TurnTaking {
     fn default() -> Self {
         Self {

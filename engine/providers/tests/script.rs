@@ -126,6 +126,32 @@ async fn the_model_tells_its_line_word_by_word_and_no_word_before_its_time() {
 }
 
 #[tokio::test]
+async fn a_line_that_names_a_tool_asks_for_it_after_the_words_and_is_one_answer_with_them() {
+    let line = "Let me see.\n@tool look_up {\"day\": \"friday\"} Just a moment.\n@tool broken {oops";
+    let lines = || Answers::Lines([line.to_owned(), "At nine.".to_owned()].into());
+    let events = answer(lines(), &[(Role::Caller, "when?")]).await;
+    let words: String = events
+        .iter()
+        .filter_map(|(_, event)| if let llm::Event::Text(text) = event { Some(text.as_str()) } else { None })
+        .collect();
+    assert_eq!(words, "Let me see.\nJust a moment.");
+    let calls = events.iter().find_map(|(_, event)| match event {
+        llm::Event::ToolCalls(calls) => Some(calls.clone()),
+        _ => None,
+    });
+    let calls = calls.expect("it asks for tools");
+    let asked: Vec<_> = calls.iter().map(|call| (call.name.as_str(), call.arguments.clone())).collect();
+    let arguments = serde_json::json!({ "day": "friday" });
+    assert_eq!(asked, [("look_up", arguments), ("broken", serde_json::json!("{oops"))]);
+    let mut after = context(&[(Role::Caller, "when?"), (Role::Agent, words.as_str()), (Role::Agent, "")]);
+    after.messages[2].tool_calls = calls;
+    let (told, sink) = told();
+    let model = ScriptedLlm::new(lines(), DELAY, INTERVAL);
+    let _response = model.respond(after, sink).unwrap();
+    assert_eq!(told.rest().await[0].1, llm::Event::Text("At ".to_owned()));
+}
+
+#[tokio::test]
 async fn an_echoing_model_repeats_the_caller() {
     let events = answer(Answers::Echo, &[(Role::Caller, "a table"), (Role::System, "be kind")]).await;
     let words = events.iter().filter_map(|(_, event)| match event {

@@ -1,8 +1,10 @@
 //! What `parlance serve` can be told: flags, each with its variable. Where else a value may stand is the business
 //! of [`settings`](crate::settings).
 
+pub mod master_keys;
 pub mod outside;
 pub mod reserved;
+pub mod tools;
 pub mod vendors;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -71,6 +73,9 @@ pub struct Config {
     /// An external booking backend: agents book with POST URL/appointments instead of in the engine's own table.
     #[arg(long, env = "BOOKING_BASE_URL", hide_env_values = true, value_name = "URL")]
     pub booking_base_url: Option<String>,
+    /// What agents' tools may reach.
+    #[command(flatten)]
+    pub tools: tools::Tools,
     /// Folder with `initdb` and `postgres` for the private Postgres. Default: looked for.
     #[arg(long, env = "PARLANCE_POSTGRES_BIN", value_name = "DIR")]
     pub postgres_bin: Option<PathBuf>,
@@ -83,6 +88,9 @@ pub struct Config {
     /// How the world reaches it, and what it tells the world.
     #[command(flatten)]
     pub outside: outside::Outside,
+    /// What secrets are encrypted with.
+    #[command(flatten)]
+    pub master_keys: master_keys::MasterKeys,
     /// Accounts with vendors.
     #[command(flatten)]
     pub vendors: vendors::Vendors,

@@ -22,6 +22,7 @@ use crate::leases::{self, Keeper};
 use crate::metrics::{Backlog, Metrics};
 use crate::prices::Prices;
 use crate::providers::Providers;
+use crate::providers::vault::{self, Vault};
 use crate::rpc::agent::TestPlaces;
 use crate::rpc::known_keys::KnownKeys;
 use crate::session::journal::{CLOSE_WAIT, CallKey, Closing, Journal, Unwritten};
@@ -29,6 +30,8 @@ use crate::session::live::LiveCalls;
 use crate::session::ownership::Ownership;
 use crate::session::record::Recorder;
 use crate::status::Refusal;
+use crate::tools::Reach;
+use crate::tools::addresses::Addresses;
 use crate::tools::booking_backend::{self, BookingBackend};
 use crate::traces::export::{Collector, Traces};
 use crate::unjoined;
@@ -51,9 +54,15 @@ pub enum Error {
     /// A provider that is needed.
     #[error(transparent)]
     Provider(#[from] parlance_providers::Error),
+    /// The master keys.
+    #[error(transparent)]
+    MasterKeys(#[from] vault::Error),
     /// The booking backend.
     #[error(transparent)]
     Booking(#[from] booking_backend::Error),
+    /// What tools send requests with.
+    #[error("make a client for tools: {0}")]
+    Tools(reqwest::Error),
     /// A file or folder of ours.
     #[error("use {path}: {cause}")]
     File {
@@ -113,8 +122,8 @@ pub struct Engine {
     pub calls: TaskTracker,
     /// Tool runs under way: they may outlive their call and need the store to the end.
     pub tools: TaskTracker,
-    /// Where agents book, if not in our own table.
-    pub booking: Option<BookingBackend>,
+    /// What tools need beside the call.
+    pub reach: Reach,
     /// What became of the first key.
     pub first_key: FirstKey,
     leases: Keeper,
@@ -126,8 +135,11 @@ impl Engine {
     /// Opens the store, the providers and the data folder.
     pub async fn open(config: &Config) -> Result<Self, Error> {
         let data_dir = data_dir(&config.data_dir)?;
-        let providers = Providers::open(config)?;
+        let providers = Providers::open(config, Vault::open(&config.master_keys)?)?;
         let booking = config.booking_base_url.as_deref().map(BookingBackend::open).transpose()?;
+        let addresses = Addresses::new(config.tools.private_addresses.clone(), config.tools.plain_http);
+        let secrets = Arc::new(config.tools.secrets.clone());
+        let reach = Reach::open(booking, addresses, secrets).map_err(Error::Tools)?;
         let store = Store::open(StoreConfig::new(database(config)?)).await?;
         let first_key = first_key(&store, &config.key_file()).await?;
         let recordings = data_dir.join("recordings");
@@ -174,7 +186,7 @@ impl Engine {
             ownership,
             calls,
             tools,
-            booking,
+            reach,
             first_key,
             leases,
             refusing,

@@ -211,7 +211,8 @@ pub fn code(reason: ErrorReason) -> Code {
         | ErrorReason::TimeTaken
         | ErrorReason::AgentInactive
         | ErrorReason::LastAdminKey
-        | ErrorReason::ResourceInUse => Code::FailedPrecondition,
+        | ErrorReason::ResourceInUse
+        | ErrorReason::MasterKeyMissing => Code::FailedPrecondition,
     }
 }
 

@@ -21,7 +21,7 @@ use crate::text_enum::text_enum;
 use crate::time::{PgTime, PgTimeOrNull};
 use crate::{AgentId, CallId, Error, NodeId, Result, Scope, etag, invocations, quotas};
 
-pub use change::{CallUpdate, Deletion, close_unjoined, delete, update};
+pub use change::{CallUpdate, Deletion, close_unjoined, delete, extract, update};
 pub use list::{CallCondition, CallFilter, CallOrder, CallTime, Comparison, list, plan};
 
 text_enum!(
@@ -107,6 +107,8 @@ pub struct Call {
     pub usage: Option<Value>,
     /// What that cost, in the engine's own JSON.
     pub cost: Option<Value>,
+    /// What tools have kept of what was said: a JSON object.
+    pub extracted_variables: Value,
 }
 
 /// A call to be made.

@@ -87,6 +87,10 @@ uuid_id!(
     KeyId
 );
 uuid_id!(
+    /// An organisation's own key of a vendor.
+    ProviderKeyId
+);
+uuid_id!(
     /// An entry of the audit log.
     AuditEntryId
 );

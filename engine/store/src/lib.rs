@@ -4,7 +4,8 @@
 //! refused. It knows nothing of the wire, of live calls or of providers. Enter at [`Store::open`]; take a
 //! [`Scope`] for an organisation with [`Store::scope`] and hand it to the functions of an aggregate:
 //! [`organisations`], [`keys`], [`agents`], [`calls`], [`journal`], [`transcripts`], [`invocations`],
-//! [`appointments`], [`phone_numbers`], [`requests`], [`resources`], [`audit_log`], [`commands`]. Which node holds a
+//! [`appointments`], [`phone_numbers`], [`requests`], [`resources`], [`provider_keys`],
+//! [`audit_log`], [`commands`]. Which node holds a
 //! live call is [`ownership`]'s business, how much an organisation may use that of [`quotas`]; what other nodes did is
 //! heard by [`Store::listen`]. Without a scope there are no rows:
 //! row-level security sees to it, not our queries.
@@ -23,6 +24,7 @@ pub mod organisations;
 pub mod ownership;
 pub mod phone_numbers;
 pub mod private_cluster;
+pub mod provider_keys;
 pub mod quotas;
 pub mod requests;
 pub mod resources;
@@ -51,7 +53,7 @@ pub use connect::DatabaseUrl;
 pub use error::Error;
 pub use ids::{
     AgentId, AppointmentId, AuditEntryId, CallId, CommandId, InvocationId, KeyId, NodeId, OrganisationId,
-    PhoneNumberId, ResourceId,
+    PhoneNumberId, ProviderKeyId, ResourceId,
 };
 pub use lists::Range;
 pub use migrate::Migrated;

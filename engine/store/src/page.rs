@@ -30,6 +30,21 @@ pub struct Page<T> {
 }
 
 impl PageRequest {
+    /// A page of a list that is held in memory and has no two items of the same key. `query` tells it from other lists.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the page token is not from this list.
+    pub fn cut<T>(&self, items: Vec<T>, query: &str, key: impl Fn(&T) -> String) -> Result<Page<T>> {
+        let rest = match self.after(query)? {
+            None => items,
+            Some(last) => {
+                let place = items.iter().position(|item| key(item) == last).ok_or_else(foreign_token)?;
+                items.into_iter().skip(place + 1).collect()
+            }
+        };
+        Ok(self.page(rest, query, key))
+    }
+
     /// How many items to give, within bounds.
     pub(crate) fn size(&self) -> usize {
         let size = if self.size == 0 { DEFAULT_SIZE } else { self.size.min(LARGEST_SIZE) };

@@ -102,6 +102,7 @@ diesel::table! {
         etag -> Text,
         usage -> Nullable<Jsonb>,
         cost -> Nullable<Jsonb>,
+        extracted_variables -> Jsonb,
     }
 }
 
@@ -167,6 +168,18 @@ diesel::table! {
         etag -> Text,
         update_time -> Timestamptz,
         resource_id -> Nullable<Uuid>,
+    }
+}
+
+diesel::table! {
+    provider_keys (id) {
+        id -> Uuid,
+        organisation_id -> Uuid,
+        vendor -> Text,
+        sealed -> Bytea,
+        master_key -> Text,
+        hint -> Text,
+        create_time -> Timestamptz,
     }
 }
 

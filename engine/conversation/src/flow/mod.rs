@@ -38,6 +38,7 @@ pub use judge::Completeness;
 pub use normalize::normalize_for_speech;
 pub use run::Run;
 use serde::{Deserialize, Serialize};
+pub(crate) use template::fill;
 
 use crate::EndReason;
 

@@ -8,7 +8,7 @@ enum Piece<'a> {
 }
 
 /// The text with every variable filled in; an unknown one leaves nothing.
-pub(super) fn fill(template: &str, value: impl Fn(&str) -> Option<String>) -> String {
+pub(crate) fn fill(template: &str, value: impl Fn(&str) -> Option<String>) -> String {
     let mut out = String::new();
     for piece in pieces(template) {
         match piece {

@@ -176,6 +176,15 @@ impl Engine {
         )
     }
 
+    /// The keeper of keys.
+    #[must_use]
+    pub fn providers(&self) -> v1::provider_service_client::ProviderServiceClient<Authorised> {
+        v1::provider_service_client::ProviderServiceClient::with_interceptor(
+            self.channel.clone(),
+            self.bearer.clone(),
+        )
+    }
+
     /// The keeper of the audit log.
     #[must_use]
     pub fn audit(&self) -> v1::audit_service_client::AuditServiceClient<Authorised> {

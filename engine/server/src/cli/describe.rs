@@ -4,7 +4,7 @@
 //! reason this table does not know is shown as it came: an older client must not hide what a newer engine says.
 
 use parlance_proto::v1::{
-    CallEnded, EndReason, ProviderSwitch, ToolEvent, ToolState, TurnEvent, TurnEventType,
+    CallEnded, EndReason, ProviderSwitch, ToolCall, ToolEvent, ToolState, TurnEvent, TurnEventType,
 };
 
 use super::message_json::fields;
@@ -135,6 +135,12 @@ pub fn tool(event: &ToolEvent) -> String {
         ToolState::Failed => format!("{tool} could not: {}", event.reason),
         ToolState::TimedOut => format!("{tool} gave no answer in time"),
     }
+}
+
+/// A tool that this program was asked to run.
+#[must_use]
+pub fn tool_call(call: &ToolCall) -> String {
+    format!("asks this program for {}, which runs no tools", call.tool)
 }
 
 /// Why a call ended.

@@ -9,7 +9,8 @@ use parlance_proto::v1::session_control::Control;
 use parlance_proto::v1::voice_session_request::Request;
 use parlance_proto::v1::voice_session_response::Response;
 use parlance_proto::v1::{
-    End, SessionControl, SessionReady, SessionStart, VoiceSessionRequest, VoiceSessionResponse,
+    End, SessionControl, SessionReady, SessionStart, ToolCall, ToolResult, VoiceSessionRequest,
+    VoiceSessionResponse, tool_result,
 };
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
@@ -24,6 +25,13 @@ use super::connect::Engine;
 const UNREAD_MAX: usize = 500;
 /// Longest wait for `ready`.
 const READY_WITHIN: Duration = Duration::from_secs(15);
+
+/// The answer to a tool that this program is asked for: it runs none.
+pub fn declined(call: &ToolCall) -> Request {
+    let error = format!("this program can't run {}", call.tool);
+    let outcome = Some(tool_result::Outcome::Error(error));
+    Request::ToolResult(ToolResult { invocation_id: call.invocation_id, outcome })
+}
 
 /// An open conversation.
 #[derive(Debug)]

@@ -20,6 +20,7 @@ pub mod health;
 pub mod keys;
 mod line;
 mod message_json;
+pub mod providers;
 #[cfg(test)]
 mod scripted;
 mod spending;
@@ -49,6 +50,9 @@ pub enum Command {
     /// Make, list and revoke API keys.
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// List providers, their health and voices; set your organisation's own keys of vendors.
+    #[command(subcommand)]
+    Providers(providers::ProvidersCommand),
     /// Say what is missing on this machine, and the command that brings it.
     Doctor(doctor::DoctorArgs),
     /// Ask a running engine how it is; the exit code says whether well. For probes.
@@ -67,6 +71,7 @@ pub async fn run(command: Command) -> Result<ExitCode, Error> {
         Command::Calls(command) => calls::run(command).await,
         Command::Agents(command) => agents::run(command).await,
         Command::Keys(command) => keys::run(command).await,
+        Command::Providers(command) => providers::run(command).await,
         Command::Doctor(args) => doctor::run(args).await,
         Command::Health(args) => health::run(args).await,
     }

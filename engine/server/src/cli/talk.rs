@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::call::{Detail, Screen};
 use super::connect::{ConnectArgs, connect, resource_name, variable};
 use super::floor::Floor;
-use super::line::Line;
+use super::line::{Line, declined};
 use super::{Error, describe};
 
 /// Quiet after which the agent counts as finished.
@@ -164,8 +164,11 @@ impl Talk {
     fn take(&mut self, response: &Response) {
         self.floor.note(response);
         self.quiet_since = Instant::now();
-        if let Response::Ended(ended) = response {
-            self.ended = Some(ended.clone());
+        match response {
+            Response::Ended(ended) => self.ended = Some(ended.clone()),
+            // If the line is gone, the next message says so.
+            Response::ToolCall(call) => drop(self.line.send(declined(call))),
+            _ => {}
         }
         let at_ms = i64::try_from(self.began.elapsed().as_millis()).unwrap_or(i64::MAX);
         self.screen.show(response, at_ms);

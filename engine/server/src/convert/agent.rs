@@ -11,9 +11,10 @@ use parlance_proto::v1;
 use parlance_store::agents::AgentState;
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, ReflectMessage};
 
-use super::{flow, policy, providers, voice};
+use super::{flow, policy, providers, tools, voice};
 use crate::providers::Voices;
 use crate::status::{Refusal, Violations};
+use crate::tools::addresses::Addresses;
 
 const NAME_MAX: usize = 200;
 const TEXT_MAX: usize = 2_000;
@@ -85,7 +86,7 @@ pub fn from_settings(settings: &serde_json::Value) -> Result<v1::Agent, Refusal>
 }
 
 /// Checks every field; the message then can be stored and called.
-pub fn check(agent: &v1::Agent, offer: &Offer) -> Result<(), Refusal> {
+pub fn check(agent: &v1::Agent, offer: &Offer, addresses: &Addresses) -> Result<(), Refusal> {
     let mut bad = Violations::default();
     if agent.display_name.trim().is_empty() {
         bad.add("display_name", "is required");
@@ -99,6 +100,7 @@ pub fn check(agent: &v1::Agent, offer: &Offer) -> Result<(), Refusal> {
     voice::check(agent.voice.as_ref(), offer, &mut bad);
     providers::check(agent, offer, &mut bad);
     policy::check(agent, offer, &mut bad);
+    tools::check(agent, addresses, &mut bad);
     zone(&agent.time_zone, &mut bad);
     if v1::StorageLevel::try_from(agent.privacy.unwrap_or_default().storage).is_err() {
         bad.add("privacy.storage", "must be EVERYTHING or NO_TRANSCRIPT");
@@ -111,7 +113,7 @@ pub fn check(agent: &v1::Agent, offer: &Offer) -> Result<(), Refusal> {
     }
     match &agent.flow {
         Some(wire) => {
-            flow::flow(wire, &mut bad);
+            flow::flow(wire, Some(agent), &mut bad);
         }
         None if !offer.has_model
             && agent.language_model.as_ref().is_none_or(|model| model.models.is_empty()) =>

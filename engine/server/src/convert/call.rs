@@ -40,6 +40,7 @@ pub fn call(row: &calls::Call) -> v1::Call {
         etag: row.etag.clone(),
         usage: row.usage.as_ref().and_then(usage::usage),
         cost: row.cost.as_ref().and_then(usage::cost),
+        extracted_variables: Some(json::to_struct(&row.extracted_variables)),
     }
 }
 
@@ -230,6 +231,7 @@ mod tests {
             etag: String::new(),
             usage: None,
             cost: None,
+            extracted_variables: serde_json::json!({}),
         }
     }
 

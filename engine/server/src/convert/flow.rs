@@ -14,7 +14,9 @@ const TEXT_MAX: usize = 2_000;
 
 /// The conversation's flow. Every problem is added to `bad`, under `flow.…`, in one pass: what can't be read stands
 /// in the graph as something harmless, so that the rest of the graph is judged all the same.
-pub fn flow(wire: &v1::Flow, bad: &mut Violations) -> Flow {
+///
+/// Its tools may be those of `agent`, beside the one that every flow has.
+pub fn flow(wire: &v1::Flow, agent: Option<&v1::Agent>, bad: &mut Violations) -> Flow {
     if wire.nodes.len() > NODES_MAX {
         bad.add("flow.nodes", format!("has {} nodes; at most {NODES_MAX} are allowed", wire.nodes.len()));
     }
@@ -25,7 +27,7 @@ pub fn flow(wire: &v1::Flow, bad: &mut Violations) -> Flow {
             bad.add(path.clone(), "the id must match [a-z0-9_]{1,63}");
         }
         let node = match &node.kind {
-            Some(kind) => self::node(kind, &path, bad),
+            Some(kind) => self::node(kind, agent, &path, bad),
             None => {
                 bad.add(path, "needs one of say, ask, tool, end");
                 Node::End { text: String::new(), reason: EndReason::AgentEnded }
@@ -69,14 +71,14 @@ fn place(wire: &v1::Flow, problem: &Problem) -> String {
     path.trim_end_matches('.').to_owned()
 }
 
-fn node(kind: &Kind, path: &str, bad: &mut Violations) -> Node {
+fn node(kind: &Kind, agent: Option<&v1::Agent>, path: &str, bad: &mut Violations) -> Node {
     match kind {
         Kind::Say(say) => {
             bad.longest(format!("{path}.say.text"), &say.text, TEXT_MAX);
             Node::Say { text: say.text.clone(), next: say.next.clone() }
         }
         Kind::Ask(ask) => Node::Ask(self::ask(ask, &format!("{path}.ask"), bad)),
-        Kind::Tool(tool) => self::tool(tool, &format!("{path}.tool"), bad),
+        Kind::Tool(tool) => self::tool(tool, agent, &format!("{path}.tool"), bad),
         Kind::End(end) => {
             bad.longest(format!("{path}.end.text"), &end.text, TEXT_MAX);
             Node::End { text: end.text.clone(), reason: EndReason::AgentEnded }
@@ -84,11 +86,13 @@ fn node(kind: &Kind, path: &str, bad: &mut Violations) -> Node {
     }
 }
 
-fn tool(tool: &v1::ToolNode, path: &str, bad: &mut Violations) -> Node {
+fn tool(tool: &v1::ToolNode, agent: Option<&v1::Agent>, path: &str, bad: &mut Violations) -> Node {
     bad.longest(format!("{path}.say"), &tool.say, TEXT_MAX);
-    let mut known = crate::tools::BUILT_IN.iter().map(|built_in| built_in.name);
-    if !known.clone().any(|name| name == tool.tool) {
-        let known: Vec<&str> = known.by_ref().collect();
+    let mut known = vec![crate::tools::OF_FLOWS.name().to_owned()];
+    known.extend(agent.into_iter().flat_map(super::tools::names));
+    let of_server = |server: &v1::McpServer| tool.tool.starts_with(&format!("{}__", server.name));
+    let remote = agent.is_some_and(|agent| agent.mcp_servers.iter().any(of_server));
+    if !remote && !known.contains(&tool.tool) {
         let why = format!("`{}` is not known; known are: {}", tool.tool, known.join(", "));
         bad.add(format!("{path}.tool"), why);
     }

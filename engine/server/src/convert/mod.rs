@@ -10,8 +10,10 @@ pub mod json;
 pub mod organisation;
 pub mod phone_number;
 pub mod policy;
+pub mod provider;
 pub mod providers;
 pub mod resource;
+pub mod tools;
 pub mod usage;
 pub mod voice;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parlance_conversation::{
-    Begin, Budgets, CallHandling, DtmfCollection, Effect, Policy, Responder, Scene, ToolPolicy, TurnTaking,
+    Begin, Budgets, CallHandling, DtmfCollection, Policy, Responder, Scene, TurnTaking,
 };
 use parlance_proto::v1;
 
@@ -18,6 +18,8 @@ const FILLERS_MAX: usize = 10;
 const FILLER_MAX: usize = 200;
 const VARIABLES_MAX: usize = 100;
 const VARIABLE_MAX: usize = 1_000;
+/// Who an agent is that is told nothing else.
+const PERSONA: &str = include_str!("../../../../VOICE_AGENT_SYSTEM_PROMPT.md");
 /// Responsiveness of an agent that names none, when the transcriber answers at once and revises nothing
 /// (design, section 6: it waits longer).
 const OFFLINE_RESPONSIVENESS: f64 = 0.3;
@@ -26,13 +28,12 @@ const OFFLINE_RESPONSIVENESS: f64 = 0.3;
 pub fn policy(agent: &v1::Agent, offer: &Offer, scene: Scene) -> Result<Policy, Refusal> {
     let mut bad = Violations::default();
     let responder = match &agent.flow {
-        Some(wire) => Responder::Flow { flow: Arc::new(flow::flow(wire, &mut bad)) },
-        None if offer.has_model => Responder::Model {
-            system_prompt: agent
-                .language_model
-                .as_ref()
-                .map_or(String::new(), |model| model.system_prompt.clone()),
-        },
+        Some(wire) => Responder::Flow { flow: Arc::new(flow::flow(wire, Some(agent), &mut bad)) },
+        None if offer.has_model => {
+            let own = agent.language_model.as_ref().map_or("", |model| model.system_prompt.as_str());
+            let prompt = if own.trim().is_empty() { PERSONA } else { own };
+            Responder::Model { system_prompt: scene.fill(prompt) }
+        }
         None => {
             return Err(Refusal::WrongState {
                 reason: v1::ErrorReason::NoLanguageModel,
@@ -45,14 +46,27 @@ pub fn policy(agent: &v1::Agent, offer: &Offer, scene: Scene) -> Result<Policy, 
     };
     let policy = Policy {
         turn_taking: turn_taking(agent, offer, &mut bad),
-        call_handling: call_handling(agent.call_handling.as_ref(), &mut bad),
+        call_handling: said(call_handling(agent.call_handling.as_ref(), &mut bad), &scene),
         transcriber: offer.transcriber.clone(),
         budgets: budgets(agent, offer, &mut bad),
         responder,
-        tools: crate::tools::BUILT_IN.iter().map(tool_policy).collect(),
+        tools: super::tools::set(agent).policies(),
         scene,
     };
     bad.check().map(|()| policy)
+}
+
+/// What the engine says itself, with its variables filled in.
+fn said(settings: CallHandling, scene: &Scene) -> CallHandling {
+    let fill = |text: &String| scene.fill(text);
+    CallHandling {
+        begin_message: settings.begin_message.as_ref().map(fill).filter(|text| !text.is_empty()),
+        duration_warning: settings.duration_warning.as_ref().map(fill).filter(|text| !text.is_empty()),
+        reminder_text: fill(&settings.reminder_text),
+        goodbye_text: fill(&settings.goodbye_text),
+        apology_text: fill(&settings.apology_text),
+        ..settings
+    }
 }
 
 /// Checks the settings that make the policy, whatever the responder.
@@ -85,16 +99,6 @@ pub fn variables(field: &str, variables: &BTreeMap<String, String>, bad: &mut Vi
             bad.add(format!("{field}[{key}]"), "the key must match [a-z0-9_]{1,63}");
         }
         bad.longest(format!("{field}[{key}]"), value, VARIABLE_MAX);
-    }
-}
-
-fn tool_policy(tool: &crate::tools::BuiltIn) -> ToolPolicy {
-    ToolPolicy {
-        name: tool.name.to_owned(),
-        effect: Effect::Effect,
-        timeout: tool.timeout,
-        say_while_running: None,
-        say_after: None,
     }
 }
 
@@ -157,10 +161,7 @@ fn budgets(agent: &v1::Agent, offer: &Offer, bad: &mut Violations) -> Budgets {
     let mut settings = Budgets::default();
     let mut mute = Duration::ZERO;
     provider_budgets(agent.budgets.as_ref(), &mut settings, &mut mute, bad);
-    // Each of a row has its own budget; the conversation, which misses a wait once, must not give up before the last.
-    settings.first_token = of_row(settings.first_token, offer.models);
-    settings.first_audio = of_row(settings.first_audio, offer.speakers);
-    settings.stalled_audio = of_row(settings.stalled_audio, offer.speakers);
+    let mut settings = settings.around(offer.models as u32, offer.speakers as u32);
     if let Some(tokens) = agent.language_model.as_ref().and_then(|model| model.context_tokens) {
         settings.context_tokens = tokens;
     }
@@ -197,11 +198,6 @@ pub fn provider_budgets(
     let stalled = wire.stalled_audio.as_ref();
     within("budgets.stalled_audio", stalled, (200, 10_000), &mut settings.stalled_audio, bad);
     within("budgets.mute", wire.mute.as_ref(), (1_000, 30_000), mute, bad);
-}
-
-/// A wait for the whole row: twice this is one budget more than all of them take together.
-fn of_row(budget: Duration, providers: usize) -> Duration {
-    budget * (providers.clamp(1, 20) as u32 + 1) / 2
 }
 
 fn call_handling(wire: Option<&v1::CallHandling>, bad: &mut Violations) -> CallHandling {
@@ -289,4 +285,64 @@ fn within(
 
 fn given(text: &str) -> Option<String> {
     Some(text.to_owned()).filter(|text| !text.trim().is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(agent: &v1::Agent, given: &[(&str, &str)]) -> Policy {
+        let offer = Offer { has_model: true, models: 2, ..Offer::default() };
+        let given = given.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let scene = scene(agent, jiff::civil::date(2026, 5, 20).at(12, 0, 0, 0), given);
+        policy(agent, &offer, scene).expect("the agent is valid")
+    }
+
+    fn prompt(policy: Policy) -> String {
+        match policy.responder {
+            Responder::Model { system_prompt } => system_prompt,
+            Responder::Flow { .. } => panic!("it has no flow"),
+        }
+    }
+
+    #[test]
+    fn variables_are_filled_into_instructions_and_into_what_the_engine_says_itself() {
+        let agent = v1::Agent {
+            language_model: Some(v1::LanguageModel {
+                system_prompt: "You are {{ name }} of {{shop}}{{nobody}}.".to_owned(),
+                ..Default::default()
+            }),
+            call_handling: Some(v1::CallHandling {
+                begin_message: "{{shop}}, hello {{caller}}".to_owned(),
+                ..Default::default()
+            }),
+            default_dynamic_variables: [("name", "Ada"), ("shop", "Luna"), ("caller", "you")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into(),
+            ..Default::default()
+        };
+        // A value is a value: what looks like a variable in it is none.
+        let policy = told(&agent, &[("caller", "{{shop}}")]);
+        assert_eq!(policy.call_handling.begin_message.as_deref(), Some("Luna, hello {{shop}}"));
+        assert_eq!(prompt(policy), "You are Ada of Luna.");
+    }
+
+    #[test]
+    fn an_agent_that_is_told_nothing_is_the_engines_own_persona() {
+        let persona = prompt(told(&v1::Agent::default(), &[]));
+        assert_eq!(persona, PERSONA.trim());
+        assert!(persona.contains("twenty words"), "{persona}");
+    }
+
+    #[test]
+    fn the_conversation_waits_longer_than_all_models_of_the_row_together() {
+        let budgets = v1::ProviderBudgets {
+            first_token: Some(prost_types::Duration { seconds: 1, nanos: 0 }),
+            ..Default::default()
+        };
+        let agent = v1::Agent { budgets: Some(budgets), ..Default::default() };
+        let budgets = told(&agent, &[]).budgets;
+        assert!(budgets.first_token > Duration::from_secs(2), "{budgets:?}");
+        assert_eq!(budgets.stalled_audio, Budgets::default().stalled_audio, "it has one voice");
+    }
 }

@@ -160,7 +160,6 @@ impl ForCall {
 pub fn asking(agent: &v1::Agent, conversation: Option<String>) -> llm::Request {
     let model = agent.language_model.clone().unwrap_or_default();
     llm::Request {
-        tools: crate::tools::specs(agent),
         temperature: model.temperature.map(|temperature| temperature as f32),
         max_tokens: model.max_tokens,
         conversation,

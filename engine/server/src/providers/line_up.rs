@@ -13,6 +13,7 @@ use std::time::Duration;
 use super::services::{Opened, Services, defaults};
 use super::voices::{Meant, Voices};
 use crate::convert::agent::{Known, Offer};
+use crate::convert::provider::wire_kind;
 use crate::status::Refusal;
 
 /// What callers speak where an agent does not say.
@@ -206,18 +207,15 @@ impl LineUp {
 
     /// For programs.
     pub fn in_use(&self) -> Vec<v1::ProviderInUse> {
-        let one =
-            |kind: v1::ProviderKind, name: &str, model: &Option<String>, voice: &str| v1::ProviderInUse {
-                kind: kind.into(),
-                provider: name.to_owned(),
-                model: model.clone().unwrap_or_else(|| default_model(kind, name).to_owned()),
-                voice_id: voice.to_owned(),
-            };
-        let (stt, llm, tts) =
-            (v1::ProviderKind::SpeechToText, v1::ProviderKind::LanguageModel, v1::ProviderKind::TextToSpeech);
-        let heard = self.listening.iter().map(|it| one(stt, it.provider.name(), &it.model, ""));
-        let thought = self.thinking.iter().map(|it| one(llm, it.provider.name(), &it.model, ""));
-        let spoken = self.speaking.iter().map(|it| one(tts, it.provider.name(), &it.model, &it.voice));
+        let one = |kind: Kind, name: &str, model: &Option<String>, voice: &str| v1::ProviderInUse {
+            kind: wire_kind(kind).into(),
+            provider: name.to_owned(),
+            model: model.clone().unwrap_or_else(|| models::default_of(kind, name).to_owned()),
+            voice_id: voice.to_owned(),
+        };
+        let heard = self.listening.iter().map(|it| one(Kind::Stt, it.provider.name(), &it.model, ""));
+        let thought = self.thinking.iter().map(|it| one(Kind::Llm, it.provider.name(), &it.model, ""));
+        let spoken = self.speaking.iter().map(|it| one(Kind::Tts, it.provider.name(), &it.model, &it.voice));
         heard.chain(thought).chain(spoken).collect()
     }
 
@@ -239,15 +237,6 @@ impl LineUp {
     /// Whether a flow answers.
     pub fn has_flow(&self) -> bool {
         self.flow
-    }
-}
-
-fn default_model(kind: v1::ProviderKind, name: &str) -> &'static str {
-    match kind {
-        v1::ProviderKind::SpeechToText => models::default_of(Kind::Stt, name),
-        v1::ProviderKind::LanguageModel => models::default_of(Kind::Llm, name),
-        v1::ProviderKind::TextToSpeech => models::default_of(Kind::Tts, name),
-        v1::ProviderKind::Unspecified => "",
     }
 }
 

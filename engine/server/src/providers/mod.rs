@@ -8,7 +8,9 @@ mod converters;
 mod for_call;
 mod line_up;
 mod nobody;
+pub mod own_keys;
 mod services;
+pub mod vault;
 mod voices;
 
 use std::sync::Arc;
@@ -16,7 +18,7 @@ use std::sync::Arc;
 use parlance_providers::audio::Converters;
 use parlance_providers::chain::Health;
 use parlance_providers::registry::{Choice, Script, Stack};
-use parlance_store::OrganisationId;
+use parlance_store::Scope;
 
 use crate::config::Config;
 use crate::config::Providers as Mode;
@@ -25,12 +27,17 @@ use crate::status::Refusal;
 
 pub use for_call::{ForCall, Settings, asking};
 pub use line_up::{LineUp, transcriber};
+use own_keys::{Accounts, OwnKeys};
 pub use services::{Opened, Services};
+use vault::Vault;
 pub use voices::Voices;
 
 /// Everything about providers that calls share.
 pub struct Providers {
     engine_wide: Arc<Services>,
+    own_keys: OwnKeys,
+    /// What this machine has, and what is set for vendors; `None` where keys of vendors count for nothing.
+    parts: Option<(Option<Stack>, Arc<Vendors>)>,
     health: Arc<Health>,
     converters: Converters,
     why: Vec<String>,
@@ -41,15 +48,18 @@ impl Providers {
     ///
     /// # Errors
     /// When nobody is left to listen or to speak; the message holds the command that brings somebody.
-    pub fn open(config: &Config) -> Result<Self, parlance_providers::Error> {
+    pub fn open(config: &Config, vault: Vault) -> Result<Self, parlance_providers::Error> {
         let vendors = Arc::new(config.vendors.clone());
         let (engine_wide, why) = match config.providers {
-            Mode::Auto => Self::auto(vendors)?,
+            Mode::Auto => Self::auto(vendors.clone())?,
             Mode::Offline => Self::local(&Choice::Offline)?,
             Mode::Script => Self::local(&Choice::Script(Script::default()))?,
         };
+        let parts = (config.providers == Mode::Auto).then(|| (engine_wide.this_machine(), vendors));
         Ok(Self {
             engine_wide: Arc::new(engine_wide),
+            own_keys: OwnKeys::new(vault),
+            parts,
             health: Arc::default(),
             converters: converters::of_media(),
             why,
@@ -81,9 +91,23 @@ impl Providers {
     /// The providers for calls of an organisation.
     ///
     /// # Errors
-    /// None yet: every organisation uses the engine's own accounts.
-    pub async fn of(&self, _organisation: OrganisationId) -> Result<Arc<Services>, Refusal> {
-        Ok(self.engine_wide.clone())
+    /// When its keys can't be read.
+    pub async fn of(&self, scope: &Scope) -> Result<Arc<Services>, Refusal> {
+        let Some((local, vendors)) = &self.parts else { return Ok(self.engine_wide.clone()) };
+        let open = |own: Accounts| {
+            let account = |vendor: &str| match own.get(vendor) {
+                Some(account) => (account.clone(), true),
+                None => (vendors.account(vendor), false),
+            };
+            Services::open(vendors.clone(), account, local.clone())
+        };
+        let own = self.own_keys.services(scope, open).await?;
+        Ok(own.unwrap_or_else(|| self.engine_wide.clone()))
+    }
+
+    /// Organisations' own keys of vendors.
+    pub fn own_keys(&self) -> &OwnKeys {
+        &self.own_keys
     }
 
     /// The providers on the engine's own accounts.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use parlance_providers::account::Account;
 use parlance_providers::llm::LanguageModel;
+use parlance_providers::models;
 use parlance_providers::registry::{Kind, Open, Service, Stack, VENDORS, Vendor, services};
 use parlance_providers::stt::SpeechToText;
 use parlance_providers::tts::TextToSpeech;
@@ -86,6 +87,18 @@ impl Services {
         self.tts.extend(voices.map(|voice| of_this_machine(voice.name(), voice)));
     }
 
+    /// What this machine has, to stand behind other accounts too; `None` if that is not everything.
+    pub(super) fn this_machine(&self) -> Option<Stack> {
+        let mut voices = self.tts.iter().filter(|it| it.vendor.is_none()).map(|it| it.provider.clone());
+        Some(Stack {
+            stt: self.stt.iter().find(|it| it.vendor.is_none())?.provider.clone(),
+            llm: self.llm.iter().find(|it| it.vendor.is_none()).map(|it| it.provider.clone()),
+            tts: voices.next()?,
+            tts_fallback: voices.next(),
+            why: Vec::new(),
+        })
+    }
+
     /// Whether somebody listens and somebody speaks.
     pub fn can_hold_a_call(&self) -> bool {
         !self.stt.is_empty() && !self.tts.is_empty()
@@ -101,6 +114,11 @@ impl Services {
     /// Whether an agent that names no model has one.
     pub fn has_model(&self) -> bool {
         !self.llm.is_empty()
+    }
+
+    /// The model a provider uses where an agent names none: the one that is set, else the engine's choice.
+    pub fn model_of(&self, kind: Kind, name: &str) -> &str {
+        self.settings.model(kind, name).unwrap_or_else(|| models::default_of(kind, name))
     }
 
     /// The transcribers.

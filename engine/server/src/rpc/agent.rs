@@ -41,7 +41,8 @@ impl Agents {
         request: v1::CreateAgentRequest,
     ) -> Result<v1::Agent, Refusal> {
         let agent = request.agent.ok_or_else(|| Violations::one("agent", "is required"))?;
-        convert::check(&agent, &self.engine.providers.of(scope.organisation()).await?.offer())?;
+        let offer = self.engine.providers.of(scope).await?.offer();
+        convert::check(&agent, &offer, &self.engine.reach.addresses)?;
         let wanted =
             if request.agent_id.is_empty() { name::slug(&agent.display_name) } else { request.agent_id };
         let id =
@@ -71,7 +72,8 @@ impl Agents {
         let row = agents::get(scope, &id).await.map_err(|error| missing(error, &id))?;
         let etag = Some(change.etag.clone()).filter(|etag| !etag.is_empty());
         let agent = merge::merge(&wire(&row)?, &change, request.update_mask)?;
-        convert::check(&agent, &self.engine.providers.of(scope.organisation()).await?.offer())?;
+        let offer = self.engine.providers.of(scope).await?.offer();
+        convert::check(&agent, &offer, &self.engine.reach.addresses)?;
         let change = agents::AgentUpdate {
             display_name: Some(agent.display_name.clone()),
             state: Some(convert::state(&agent)),

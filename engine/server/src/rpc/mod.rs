@@ -16,6 +16,7 @@ pub mod organisation;
 pub mod page;
 pub mod perform;
 pub mod phone_number;
+pub mod provider;
 pub mod resource;
 pub mod voice;
 pub mod watch;

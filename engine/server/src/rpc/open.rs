@@ -14,7 +14,7 @@ use parlance_proto::v1;
 use parlance_proto::v1::session_start::Target;
 use parlance_proto::v1::voice_session_request::Request;
 use parlance_proto::v1::voice_session_response::Response;
-use parlance_providers::stt;
+use parlance_providers::{llm, stt};
 use parlance_store::ownership::Owner;
 use parlance_store::{AgentId, CallId, OrganisationId, Scope, agents, calls, organisations, quotas};
 use sha2::{Digest, Sha256};
@@ -25,7 +25,7 @@ use super::call::details::Details;
 use super::name;
 use crate::convert::{
     agent as convert_agent, call as convert_call, duration, organisation as convert_organisation,
-    policy as convert_policy, voice as convert_voice,
+    policy as convert_policy, tools as convert_tools, voice as convert_voice,
 };
 use crate::engine::Engine;
 use crate::providers::{self, ForCall};
@@ -40,7 +40,7 @@ use crate::session::run::{Options, Parts, Session};
 use crate::session::telling::CallJournal;
 use crate::session::voice::Voice;
 use crate::status::{Refusal, Violations};
-use crate::tools::Toolbox;
+use crate::tools::{ToolSet, Toolbox};
 use crate::traces::call::CallTrace;
 
 /// How long a client may take to say what it wants.
@@ -105,7 +105,7 @@ pub async fn open(
     variables.extend(start.dynamic_variables.clone());
     let started = engine.civil_now(organisation, &agent.time_zone).await?;
     let scene = convert_policy::scene(&agent, started, variables.clone());
-    let line_up = engine.providers.of(organisation).await?.line_up(&agent)?;
+    let line_up = engine.providers.of(&scope).await?.line_up(&agent)?;
     let inbox = Inbox::default();
     let asked = providers::Settings {
         organisation,
@@ -126,6 +126,8 @@ pub async fn open(
         let own = organisations::get(&scope).await?;
         convert_organisation::instruct(&mut policy, &own.instructions);
     }
+    let tools = tools(engine, &scope, &agent, &start).await?;
+    policy.tools = tools.policies();
     // Before there is a row; `begin_call` decides.
     quotas::check_sessions(&scope).await?;
     let waited = waiting.is_some();
@@ -138,8 +140,9 @@ pub async fn open(
     let begun = begin_call(engine, &scope, call).await;
     let owner = *begun.as_ref().unwrap_or(&Owner::NOBODY);
     let key = CallKey { organisation, call, owner };
-    let opened = begun
-        .and_then(|_| put_together(&seat, key, inbox, &agent, providers, policy, &start, formats, outgoing));
+    let opened = begun.and_then(|_| {
+        put_together(&seat, key, inbox, (&agent, tools), providers, policy, &start, formats, outgoing)
+    });
     if let Err(refusal) = &opened {
         put_away(engine, key, refusal, waited).await;
     }
@@ -182,6 +185,21 @@ async fn target(
     }
 }
 
+/// The tools of a call: the agent's, its servers' and those that its client brings.
+async fn tools(
+    engine: &Engine,
+    scope: &Scope,
+    agent: &v1::Agent,
+    start: &v1::SessionStart,
+) -> Result<Arc<ToolSet>, Refusal> {
+    let mut set = engine.tools_of(scope, agent).await;
+    let mut bad = Violations::default();
+    let of_client = convert_tools::of_client(&start.client_tools, &set, &mut bad);
+    bad.check()?;
+    set.add(of_client);
+    Ok(Arc::new(set))
+}
+
 /// A place among the live calls, let go when it is dropped, also by a session that panicked.
 pub struct Seat {
     engine: Arc<Engine>,
@@ -209,7 +227,7 @@ fn put_together(
     seat: &Seat,
     key: CallKey,
     inbox: Inbox,
-    agent: &v1::Agent,
+    (agent, tools): (&v1::Agent, Arc<ToolSet>),
     providers: ForCall,
     policy: Policy,
     start: &v1::SessionStart,
@@ -243,12 +261,19 @@ fn put_together(
         playout: Playout::new(formats.output, start.reports_playback),
         voice: Voice::new(speaker, manner, post),
         names: providers.names(),
-        asking: providers::asking(agent, Some(conversation_id(key.call))),
+        asking: llm::Request {
+            tools: tools.specs(),
+            ..providers::asking(agent, Some(conversation_id(key.call)))
+        },
         key_terms: agent.listening.as_ref().map(|listening| listening.key_terms.clone()).unwrap_or_default(),
         model: providers.model,
-        toolbox: Toolbox::new(engine.store.scope(key.organisation), key, engine.tools.clone())
-            .in_zone(&agent.time_zone)
-            .booking_in(engine.booking.clone()),
+        toolbox: Toolbox::new(
+            engine.store.scope(key.organisation),
+            key,
+            engine.tools.clone(),
+            (tools, engine.reach.clone()),
+            &agent.time_zone,
+        ),
         journal: CallJournal::new(engine.journal.clone(), key, seat.onlookers.clone()).wordless(!keeps_words),
         recording: engine
             .recorder

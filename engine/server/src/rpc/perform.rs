@@ -60,6 +60,8 @@ mutations!(
     CreateResourceRequest,
     UpdateResourceRequest,
     DeleteResourceRequest,
+    SetProviderKeyRequest,
+    DeleteProviderKeyRequest,
 );
 
 /// What came of a request.

@@ -32,7 +32,9 @@ impl Allowance {
         match request {
             Request::Audio(audio) if !audio.data.is_empty() => true,
             Request::Text(_) | Request::Control(_) => self.decisions.spend(now),
-            Request::Audio(_) | Request::Playback(_) | Request::Start(_) => self.others.spend(now),
+            Request::Audio(_) | Request::Playback(_) | Request::ToolResult(_) | Request::Start(_) => {
+                self.others.spend(now)
+            }
         }
     }
 }

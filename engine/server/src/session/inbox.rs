@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parlance_conversation::{Control, EndReason, InvocationId, ReplyId, SegmentId, ToolOutcome};
+use parlance_proto::v1;
 use parlance_providers::notes::{Note, Notes};
 use parlance_providers::{llm, stt, tts};
 use tokio::sync::mpsc;
@@ -50,6 +51,8 @@ pub enum Posted {
         /// How it ended.
         outcome: ToolOutcome,
     },
+    /// The client shall run one of its tools.
+    ToolCall(v1::ToolCall),
     /// Somebody outside wants something done.
     Control(Control),
     /// Somebody outside wants the call to end.

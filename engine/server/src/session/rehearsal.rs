@@ -193,6 +193,7 @@ impl Rehearsal {
             Posted::Provider(_)
             | Posted::Heard(_)
             | Posted::Voice { .. }
+            | Posted::ToolCall(_)
             | Posted::End(_)
             | Posted::Control(_) => {}
         }
@@ -279,7 +280,7 @@ impl Rehearsal {
 
     fn run_tool(&mut self, invocation: InvocationId, tool: String, arguments: Value) {
         self.tools.insert(invocation, (tool.clone(), arguments.clone()));
-        match &self.runs {
+        match self.runs.as_ref().filter(|runs| runs.runs(&tool)) {
             Some(runs) => runs.run(invocation, tool, arguments, self.inbox.post()),
             None => self.tool_ended(invocation, ToolOutcome::Succeeded { result: arguments }, false),
         }

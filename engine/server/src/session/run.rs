@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parlance_conversation::{
-    Action, AgentState, CallTime, CallerState, Control, Conversation, EndReason, Input, Now, ReplyId,
+    Action, AgentState, CallTime, CallerState, Control, Conversation, DropReason, EndReason, Event, Input,
+    InvocationId, Now, ReplyId,
 };
 use parlance_media::g711::Law;
 use parlance_proto::v1::session_control::Control as WireControl;
@@ -33,7 +34,7 @@ use super::requests::Requests;
 use super::telling::CallJournal;
 use super::usage::{Names, Tally};
 use super::voice::Voice;
-use crate::convert::{event, length};
+use crate::convert::{event, length, tools};
 use crate::metrics::Metrics;
 use crate::prices::Prices;
 use crate::status::{Refusal, Violations};
@@ -306,6 +307,7 @@ impl Session {
             Posted::Voice { reply, segment, event } => self.voiced(reply, segment, event),
             Posted::Provider(note) => self.noted(note),
             Posted::Tool { invocation, outcome } => self.feed(Input::ToolFinished { invocation, outcome }),
+            Posted::ToolCall(call) => self.far_end.tell(self.clock.now(), Response::ToolCall(call)),
             Posted::Control(control) => self.feed(Input::Control(control)),
             Posted::End(reason) => self.feed(Input::Control(Control::End { reason })),
         }
@@ -361,7 +363,11 @@ impl Session {
             Ok(Some(VoiceSessionRequest { request: Some(request) })) => self.requested(request),
             Ok(Some(VoiceSessionRequest { request: None })) => {
                 self.refuse(
-                    Violations::one("request", "is required: one of audio, text, playback, control").into(),
+                    Violations::one(
+                        "request",
+                        "is required: one of audio, text, playback, control, tool_result",
+                    )
+                    .into(),
                 );
             }
             Ok(None) => {
@@ -392,6 +398,7 @@ impl Session {
             Request::Text(typed) => self.typed(typed.text),
             Request::Playback(progress) => self.played(progress),
             Request::Control(control) => self.controlled(control),
+            Request::ToolResult(result) => self.tool_answered(result),
             Request::Start(_) => self.refuse(Refusal::WrongState {
                 reason: v1::ErrorReason::SecondStart,
                 message: "start: this session has begun; open another stream for another call".to_owned(),
@@ -478,6 +485,18 @@ impl Session {
         }
     }
 
+    fn tool_answered(&mut self, result: v1::ToolResult) {
+        let invocation = InvocationId(result.invocation_id);
+        let outcome = match tools::outcome(result) {
+            Ok(outcome) => outcome,
+            Err(refusal) => return self.refuse(refusal),
+        };
+        if !self.toolbox.answered(invocation, outcome) {
+            let what = "tool result".to_owned();
+            self.carry_out(Action::Tell(Event::Dropped { what, why: DropReason::Late }));
+        }
+    }
+
     /// The client broke the contract: the call ends, and the stream with the status that says why.
     fn refuse(&mut self, refusal: Refusal) {
         self.refuse_with(refusal.into());
@@ -491,6 +510,7 @@ impl Session {
     /// Stores the end, then tells it.
     async fn finish(mut self) {
         let (now, at) = (self.clock.now(), jiff::Timestamp::now());
+        self.toolbox.client_gone();
         self.record_played(now);
         let reason = self.ended.unwrap_or(EndReason::FarEndLost);
         let message = self.refusal.as_ref().map_or(String::new(), |status| status.message().to_owned());

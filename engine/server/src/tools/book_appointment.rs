@@ -27,6 +27,26 @@ const ASK_AGAIN: Duration = Duration::from_secs(4);
 /// The pause before that.
 const PAUSE: Duration = Duration::from_millis(250);
 
+/// What it takes: the schema for models and for the check.
+pub fn parameters() -> Value {
+    json!({
+        "type": "object",
+        "properties": {
+            "date": {"type": "string", "description": "The day as YYYY-MM-DD."},
+            "time": {"type": "string", "description": "When it begins, HH:MM on a 24 hour clock."},
+            "party_size": {"type": "integer", "minimum": 1, "maximum": 1_000, "description": "How many people come."},
+            "customer_name": {"type": "string", "minLength": 1, "description": "Who books, first and last name."},
+            "phone": {"type": "string", "description": "A number to reach them."},
+            "notes": {"type": "string", "description": "Anything else they asked for."},
+            "duration_minutes": {
+                "type": "integer", "minimum": 1, "maximum": 1_440,
+                "description": "How long it lasts. Left out: 90.",
+            },
+        },
+        "required": ["date", "time", "party_size", "customer_name"],
+    })
+}
+
 /// Where appointments are booked.
 #[derive(Clone, Copy)]
 pub struct Place<'a> {
@@ -52,7 +72,7 @@ pub async fn run(place: Place<'_>, idempotency_key: String, arguments: &Value) -
 }
 
 fn not_reached() -> ToolOutcome {
-    ToolOutcome::Failed { reason: super::NOT_REACHED.to_owned() }
+    ToolOutcome::Failed { reason: super::toolbox::NOT_REACHED.to_owned() }
 }
 
 async fn book(place: Place<'_>, idempotency_key: String, arguments: &Value) -> Result<ToolOutcome, Error> {

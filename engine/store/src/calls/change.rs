@@ -4,12 +4,13 @@
 use std::time::Duration;
 
 use diesel::prelude::*;
-use diesel::sql_types::{Integer, Text, Uuid};
+use diesel::sql_types::{Integer, Jsonb, Text, Uuid};
 use diesel_async::RunQueryDsl;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
 
 use super::{Call, CallState};
+use crate::ownership::{Owner, fence};
 use crate::schema::{appointments, calls};
 use crate::{CallId, Error, Result, Scope, Store, etag};
 
@@ -121,4 +122,23 @@ pub async fn close_unjoined(store: &Store, bound: Duration, message: &str) -> Re
         })
         .await?;
     Ok(closed.into_iter().map(|closed| closed.call_id).collect())
+}
+
+/// Keeps values that were extracted from a call: those of the same names are replaced.
+///
+/// # Errors
+/// [`Error::NotFound`] when there is none, [`Error::Fenced`] when it is not `owner`'s.
+pub async fn extract(scope: &Scope, id: CallId, owner: Owner, values: Value) -> Result<()> {
+    let extracted: Result<()> = scope
+        .run(|conn| {
+            Box::pin(async move {
+                fence(conn, id, owner).await?;
+                // In one statement, because tools run side by side.
+                let more = "UPDATE calls SET extracted_variables = extracted_variables || $1 WHERE id = $2";
+                diesel::sql_query(more).bind::<Jsonb, _>(values).bind::<Uuid, _>(id).execute(conn).await?;
+                Ok(())
+            })
+        })
+        .await;
+    extracted.map_err(|error| error.about("call"))
 }

@@ -15,6 +15,7 @@ mod organisations;
 mod outages;
 mod ownership;
 mod phone_numbers;
+mod provider_keys;
 mod quotas;
 mod requests;
 mod resources;

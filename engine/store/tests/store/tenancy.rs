@@ -47,6 +47,7 @@ pub async fn full_organisation(store: &Store) -> Scope {
     appointments::book_evening(&scope, Some(call)).await;
     crate::phone_numbers::new_number(&scope, "493012345678").await;
     crate::resources::new_resource(&scope, "Anna").await;
+    crate::provider_keys::new_key(&scope, "deepgram").await;
     crate::requests::one_of_each(&scope).await;
     crate::commands::ask(&scope, call).await;
     scope

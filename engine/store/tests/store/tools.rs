@@ -2,7 +2,7 @@
 
 use parlance_store::invocations::{self, Begun, Invocation, InvocationState, NewInvocation};
 use parlance_store::ownership::Owner;
-use parlance_store::{CallId, Error, Result, Scope, Store};
+use parlance_store::{CallId, Error, Result, Scope, Store, calls};
 use serde_json::json;
 
 use crate::setup::{in_both_setups, live_call, new_organisation};
@@ -73,5 +73,20 @@ in_both_setups! {
         invocations::finish(&scope, begun.id, InvocationState::Unknown, json!("timed out")).await.unwrap();
         let late = invocations::finish(&scope, begun.id, InvocationState::Succeeded, json!(1)).await;
         assert!(matches!(late, Err(Error::Conflict(_))), "{late:?}");
+    }
+
+    async fn extracted_values_are_merged_into_the_call_by_its_owner_alone(store: Store) {
+        let scope = new_organisation(&store).await;
+        let (call, owner) = live_call(&scope).await;
+        for values in [json!({"size": "large", "count": 1}), json!({"size": "small"})] {
+            calls::extract(&scope, call, owner, values).await.unwrap();
+        }
+        let kept = calls::get(&scope, call).await.unwrap().extracted_variables;
+        assert_eq!(kept, json!({"size": "small", "count": 1}));
+        let refused = calls::extract(&scope, call, Owner::NOBODY, json!({"size": "none"})).await;
+        assert!(matches!(refused, Err(Error::Fenced)), "{refused:?}");
+        let elsewhere = new_organisation(&store).await;
+        let refused = calls::extract(&elsewhere, call, owner, json!({"size": "none"})).await;
+        assert!(matches!(refused, Err(Error::NotFound("call"))), "{refused:?}");
     }
 }

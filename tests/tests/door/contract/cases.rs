@@ -18,6 +18,9 @@ use serde_json::{Value, json};
 
 use super::wire::Door;
 
+/// Thirty-two bytes, and nobody's.
+const MASTER_KEY: &str = "MTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTE=";
+
 /// A file and a test in it.
 type Elsewhere = Option<(&'static str, &'static str)>;
 
@@ -37,7 +40,8 @@ pub struct World {
 impl World {
     pub async fn new(database: &str) -> Self {
         let url = database::another(database).await;
-        let house = House::alone(&url, &["--requests-per-second", "100000"]).await;
+        let house =
+            House::alone(&url, &["--requests-per-second", "100000", "--master-key", MASTER_KEY]).await;
         let scope = house.running.engine.store.scope(OrganisationId::DEFAULT);
         let key = keys::create(&scope, &["admin".to_owned()]).await.expect("a key can be made").secret;
         let admin = Door::open(&house.url(), Some(&key)).await;
@@ -229,11 +233,21 @@ pub async fn good(world: &World, rpc: &str) -> Option<Vec<Value>> {
             "resource": { "name": world.resource().await, "displayName": "Other" },
             "updateMask": "displayName",
         }),
+        "SetProviderKey" => json!({ "vendor": "openai", "key": "sk-contract-0123456789" }),
+        "DeleteProviderKey" => {
+            let set = "/parlance.v1.ProviderService/SetProviderKey";
+            let key = json!({ "vendor": "cartesia", "key": "sk-contract-0123456789" });
+            world.admin.call(set, &[key]).await.expect("it is valid");
+            json!({ "vendor": "cartesia" })
+        }
         "VoiceSession" => json!({ "start": { "agent": world.agent, "textOnly": true } }),
         _ => return None,
     };
     Some(vec![request])
 }
+
+/// Lists that the scripted engine has too little for: a test of their own walks them.
+pub const WALKED_ELSEWHERE: [&str; 1] = ["ListVoices"];
 
 /// One more item for a list.
 pub async fn one_more(world: &World, list: &str) {
@@ -244,6 +258,8 @@ pub async fn one_more(world: &World, list: &str) {
         "ListAppointments" => drop(world.appointment().await),
         "ListAuditEntries" => drop(world.agent().await),
         "ListApiKeys" => drop(world.api_key().await),
+        // As many as the engine knows.
+        "ListProviders" => {}
         "ListResources" => drop(world.resource().await),
         "ListOrganisations" => drop(world.made_by("CreateOrganisation", "organisation").await),
         other => panic!("{other} has no items: add a case to contract/cases.rs"),
@@ -308,6 +324,8 @@ async fn special(world: &World, rpc: &str, reason: ErrorReason) -> Option<Value>
             let keys = keys.expect("an admin lists its keys");
             named(keys["apiKeys"][0]["name"].as_str().expect("it has one").to_owned())
         }
+        ("SetProviderKey" | "DeleteProviderKey", ErrorReason::InvalidField) => json!({ "vendor": "nobody" }),
+        ("DeleteProviderKey", ErrorReason::NotFound) => json!({ "vendor": "gemini" }),
         ("CreateResource", ErrorReason::InvalidField) => json!({ "resource": {} }),
         ("DeleteResource", ErrorReason::ResourceInUse) => {
             world.resource().await;
@@ -396,6 +414,9 @@ pub fn elsewhere(rpc: &str, reason: ErrorReason) -> Elsewhere {
         }
         ("VoiceSession", ErrorReason::Draining) => {
             (REFUSALS, "an_engine_that_drains_sends_new_sessions_elsewhere")
+        }
+        ("SetProviderKey", ErrorReason::MasterKeyMissing) => {
+            ("tests/door/provider_keys.rs", "without_a_master_key_no_key_is_taken")
         }
         ("VoiceSession", ErrorReason::ProviderMissing) => (
             "tests/door/providers.rs",

@@ -23,7 +23,7 @@ pub(super) use self::screen::{Detail, INDENT, Screen, entry_lines};
 use self::speaker::Speaker;
 use super::connect::{ConnectArgs, connect, resource_name, variable};
 use super::floor::Floor;
-use super::line::Line;
+use super::line::{Line, declined};
 use super::terminal::Tone;
 use super::{Error, describe, message_json};
 
@@ -203,6 +203,7 @@ impl Call {
                     self.line.send(Request::Playback(heard))?;
                 }
             }
+            Response::ToolCall(call) => self.line.send(declined(call))?,
             Response::Ended(ended) => self.ended = Some(ended.clone()),
             _ => {}
         }

@@ -53,6 +53,9 @@ impl Screen {
             Response::Transcript(update) => self.transcript(update, at_ms),
             Response::Turn(turn) => self.turn(turn, at_ms),
             Response::Tool(event) => self.remark(at_ms, "tool", Tone::Good, &describe::tool(event)),
+            Response::ToolCall(call) => {
+                self.remark(at_ms, "tool", Tone::Quiet, &describe::tool_call(call));
+            }
             Response::Waterfall(times) => self.waterfall(times),
             Response::Error(error) => {
                 self.remark(at_ms, "trouble", Tone::Bad, &format!("{} ({})", error.message, error.reason));

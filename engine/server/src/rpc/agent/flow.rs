@@ -38,6 +38,6 @@ pub fn update(request: v1::UpdateFlowRequest) -> Result<v1::UpdateAgentRequest, 
 pub fn problems(request: v1::ValidateFlowRequest) -> Result<Vec<v1::FlowProblem>, Refusal> {
     let flow = request.flow.ok_or_else(|| Violations::one("flow", "is required"))?;
     let mut bad = Violations::default();
-    convert::flow(&flow, &mut bad);
+    convert::flow(&flow, None, &mut bad);
     Ok(convert::problems(&flow, &bad))
 }

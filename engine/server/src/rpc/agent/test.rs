@@ -7,6 +7,7 @@ use std::time::Duration;
 use parlance_proto::v1;
 use parlance_proto::v1::test_agent_request::Target;
 use parlance_proto::v1::test_agent_response::Event;
+use parlance_providers::llm;
 use parlance_providers::notes::Notes;
 use parlance_store::{OrganisationId, Scope, agents, organisations};
 use tokio::sync::mpsc;
@@ -17,7 +18,7 @@ use crate::providers;
 use crate::rpc::name;
 use crate::session::rehearsal::{Outcome, Outgoing, Rehearsal};
 use crate::status::{Refusal, Violations};
-use crate::tools::TestRuns;
+use crate::tools::{TestRuns, Worker};
 
 /// The longest a test may take.
 const TIME_MAX: Duration = Duration::from_secs(60);
@@ -103,21 +104,24 @@ pub async fn begin(
     let agent = agent(engine, &scope, request.target).await?;
     let started = engine.civil_now(scope.organisation(), &agent.time_zone).await?;
     let place = policy::scene(&agent, started, request.dynamic_variables);
-    let line_up = engine.providers.of(scope.organisation()).await?.line_up(&agent)?;
+    let line_up = engine.providers.of(&scope).await?.line_up(&agent)?;
     let mut policy = policy::policy(&agent, &line_up.offer(), place)?;
     if agent.flow.is_none() {
         let own = organisations::get(&scope).await?;
         organisation::instruct(&mut policy, &own.instructions);
     }
+    let set = Arc::new(engine.tools_of(&scope, &agent).await);
+    policy.tools = set.policies();
     let runs = request.run_tools.then(|| {
-        let runs = TestRuns::new(scope, &agent.time_zone, engine.tools.clone());
-        runs.booking_in(engine.booking.clone())
+        let (time_zone, reach) = (agent.time_zone.clone(), engine.reach.clone());
+        let worker = Worker { scope, call: None, time_zone, reach };
+        TestRuns::new(worker, set.clone(), engine.tools.clone())
     });
     let (outgoing, received) = mpsc::channel(CHANNEL);
     let metrics = engine.metrics.clone();
     let notes: Notes = Arc::new(move |note| metrics.providers.noted(&note));
     let model = engine.providers.model(&line_up, organisation, &agent, notes)?;
-    let asking = providers::asking(&agent, None);
+    let asking = llm::Request { tools: set.specs(), ..providers::asking(&agent, None) };
     let rehearsal = Rehearsal::new(policy, request.messages, model, asking, runs, outgoing.clone());
     engine.calls.spawn(async move {
         hold(rehearsal, outgoing).await;
@@ -153,8 +157,8 @@ async fn agent(engine: &Engine, scope: &Scope, target: Option<Target>) -> Result
             super::wire(&row)
         }
         Some(Target::Draft(draft)) => {
-            let offer = engine.providers.of(scope.organisation()).await?.offer();
-            convert::check(&draft, &offer).map(|()| draft)
+            let offer = engine.providers.of(scope).await?.offer();
+            convert::check(&draft, &offer, &engine.reach.addresses).map(|()| draft)
         }
         None => Err(Violations::one("agent", "is required: agents/{agent}, or `draft` with an agent").into()),
     }

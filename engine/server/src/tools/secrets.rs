@@ -1,0 +1,134 @@
+//! Secrets of organisations that tools name: who keeps them, and how they are kept out of everything that is told.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use parlance_store::{OrganisationId, Scope};
+
+use super::template::Values;
+
+/// What stands in place of a secret's value.
+const HIDDEN: &str = "[secret]";
+/// Shorter values would be found in every text.
+const SHORTEST: usize = 4;
+
+/// Where secrets are kept.
+pub trait Secrets: Send + Sync {
+    /// The value of the organisation's secret of that name; none if it has none.
+    fn find<'a>(
+        &'a self,
+        scope: &'a Scope,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<Option<String>, parlance_store::Error>>;
+}
+
+/// Secrets by name that the operator has set for his own organisation: `NAME=value`, a line or a comma each.
+///
+/// They are the operator's alone: any other organisation could send them wherever it likes.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct OperatorSecrets(BTreeMap<String, String>);
+
+impl fmt::Debug for OperatorSecrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+impl std::str::FromStr for OperatorSecrets {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let entries = text.split(['\n', ',']).map(str::trim).filter(|entry| !entry.is_empty());
+        let mut secrets = BTreeMap::new();
+        for (index, entry) in entries.enumerate() {
+            // The entry may be the secret, so it is not shown.
+            let why =
+                || format!("entry {} must be NAME=value, with a NAME of [A-Za-z0-9_]{{1,64}}", index + 1);
+            let (name, value) = entry.split_once('=').ok_or_else(why)?;
+            if !is_name(name) || value.is_empty() {
+                return Err(why());
+            }
+            secrets.insert(name.to_owned(), value.to_owned());
+        }
+        Ok(Self(secrets))
+    }
+}
+
+impl Secrets for OperatorSecrets {
+    fn find<'a>(
+        &'a self,
+        scope: &'a Scope,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<Option<String>, parlance_store::Error>> {
+        let own = scope.organisation() == OrganisationId::DEFAULT;
+        Box::pin(std::future::ready(Ok(self.0.get(name).filter(|_| own).cloned())))
+    }
+}
+
+/// Whether a secret can be called so.
+pub fn is_name(name: &str) -> bool {
+    (1..=64).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+/// The values of all these secrets.
+///
+/// # Errors
+/// Which one there is not, for a model.
+pub async fn all<'a>(
+    secrets: &Arc<dyn Secrets>,
+    scope: &Scope,
+    names: impl Iterator<Item = &'a str>,
+) -> Result<Values, String> {
+    let mut values = Values::new();
+    for name in names {
+        if values.contains_key(name) {
+            continue;
+        }
+        match secrets.find(scope, name).await {
+            Ok(Some(value)) => drop(values.insert(name.to_owned(), value)),
+            Ok(None) => return Err(format!("the tool is not set up: there is no secret {name}")),
+            Err(error) => {
+                tracing::error!(%error, name, "a secret could not be read");
+                return Err("the tool's secrets can't be read right now".to_owned());
+            }
+        }
+    }
+    Ok(values)
+}
+
+/// The text without the values of these secrets, as they are and as they stand in JSON and in an address.
+pub fn hidden(text: &str, secrets: &Values) -> String {
+    let mut text = text.to_owned();
+    for value in secrets.values().filter(|value| value.len() >= SHORTEST) {
+        let quoted = serde_json::Value::from(value.as_str()).to_string();
+        for form in [value.as_str(), quoted.trim_matches('"'), &super::template::encoded(value)] {
+            text = text.replace(form, HIDDEN);
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_read_by_line_or_comma_and_shown_by_name_only() {
+        let secrets: OperatorSecrets = "CRM=abc=,\n MAIL=x y ".parse().expect("they are fine");
+        assert_eq!(format!("{secrets:?}"), r#"{"CRM", "MAIL"}"#);
+        assert_eq!(secrets.0["CRM"], "abc=");
+        for bad in ["hush-hush", "=hush", "a b=hush", "A="] {
+            let why = bad.parse::<OperatorSecrets>().expect_err("it is none");
+            assert!(!why.contains("hush"), "{why}");
+        }
+    }
+
+    #[test]
+    fn no_form_of_a_secret_is_left_in_a_text() {
+        let values: Values = [("A".to_owned(), "p\"q&r".to_owned())].into();
+        let text = r#"plain p"q&r, in JSON "p\"q&r", in an address p%22q%26r"#;
+        assert_eq!(hidden(text, &values), r#"plain [secret], in JSON "[secret]", in an address [secret]"#);
+    }
+}

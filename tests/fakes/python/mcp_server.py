@@ -1,0 +1,60 @@
+"""An MCP server by the official Python SDK, over streamable HTTP on a free port of the loopback, which it prints.
+
+It wants `Authorization: Bearer` and the key it is given, and says so with 401. It stops when its input ends.
+"""
+
+import os
+import socket
+import sys
+import threading
+
+import uvicorn
+from mcp.server import MCPServer
+from mcp.server.mcpserver.exceptions import ToolError
+
+server = MCPServer("menu")
+
+
+@server.tool()
+def price(dish: str, guests: int = 1) -> dict:
+    """What a dish costs for so many guests."""
+    return {"dish": dish, "price": 7 * guests}
+
+
+@server.tool()
+def greet(name: str) -> str:
+    """Greets somebody."""
+    return f"Hello {name}"
+
+
+@server.tool()
+def fail() -> str:
+    """Never works."""
+    raise ToolError("the kitchen is closed")
+
+
+def guarded(app, key):
+    async def guard(scope, receive, send):
+        if scope["type"] == "http":
+            given = dict(scope["headers"]).get(b"authorization", b"").decode()
+            if given != f"Bearer {key}":
+                await send({"type": "http.response.start", "status": 401, "headers": []})
+                await send({"type": "http.response.body", "body": b"no key"})
+                return
+        await app(scope, receive, send)
+
+    return guard
+
+
+def stop_with_parent():
+    sys.stdin.read()
+    os._exit(0)
+
+
+listener = socket.socket()
+listener.bind(("127.0.0.1", 0))
+listener.listen()
+threading.Thread(target=stop_with_parent, daemon=True).start()
+print(listener.getsockname()[1], flush=True)
+app = guarded(server.streamable_http_app(), sys.argv[1])
+uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listener])
