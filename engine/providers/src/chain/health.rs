@@ -2,10 +2,11 @@
 //!
 //! A breaker opens at once after a failure that only a person can mend, and after three others in a row; then the
 //! provider is left alone for a while that doubles from time to time, and one request at a time tries whether it is
-//! back. By organisation, because a key of one can be blocked while another's works.
+//! back. By organisation, because a key of one can be blocked while another's works. Who asks holds a [`Pass`]; what
+//! becomes of a request that began before the breaker opened neither closes it nor opens it longer.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -44,6 +45,7 @@ struct Record {
     failures: u32,
     /// How often the breaker has opened without a success since.
     opened: u32,
+    opened_at: Option<Instant>,
     open_until: Option<Instant>,
     trial_since: Option<Instant>,
     last_error: Option<Error>,
@@ -103,59 +105,52 @@ impl Health {
         looks
     }
 
-    /// Whether a request may go to it now. Where the breaker has been open long enough, a yes takes the one trial.
-    pub(super) fn may_try(&self, organisation: &str, kind: Kind, provider: &'static str) -> bool {
-        self.may_try_at(Instant::now(), organisation, kind, provider)
+    /// For a request that may go to it now. Where the breaker has been open long enough, it is the one trial.
+    pub(super) fn pass(
+        self: &Arc<Self>,
+        organisation: &str,
+        kind: Kind,
+        provider: &'static str,
+    ) -> Option<Pass> {
+        self.pass_at(Instant::now(), (organisation.to_owned(), kind, provider))
     }
 
-    fn may_try_at(&self, now: Instant, organisation: &str, kind: Kind, provider: &'static str) -> bool {
-        self.with(organisation, kind, provider, |record| match record.open_until {
-            None => true,
-            Some(until) if now < until => false,
-            Some(_) if record.trial_since.is_some_and(|since| now - since < TRIAL_MAX) => false,
-            Some(_) => {
+    fn pass_at(self: &Arc<Self>, now: Instant, key: Key) -> Option<Pass> {
+        let is_trial = self.with(&key, |record| {
+            let is_free = record.is_free(now);
+            let is_trial = is_free && record.open_until.is_some();
+            if is_trial {
                 record.trial_since = Some(now);
-                true
             }
-        })
+            is_free.then_some(is_trial)
+        })?;
+        Some(Pass { health: Arc::clone(self), key, began: now, is_trial })
     }
 
-    /// Whether its breaker is open, without taking a trial.
-    pub(super) fn is_open(&self, organisation: &str, kind: Kind, provider: &'static str) -> bool {
-        let now = Instant::now();
-        self.with(organisation, kind, provider, |record| record.open_until.is_some_and(|until| now < until))
+    /// For a request that goes to it whatever its breaker says, since nobody else is left.
+    pub(super) fn pass_anyway(
+        self: &Arc<Self>,
+        organisation: &str,
+        kind: Kind,
+        provider: &'static str,
+    ) -> Pass {
+        let key = (organisation.to_owned(), kind, provider);
+        Pass { health: Arc::clone(self), key, began: Instant::now(), is_trial: false }
     }
 
-    pub(super) fn succeeded(&self, organisation: &str, kind: Kind, provider: &'static str) {
-        self.with(organisation, kind, provider, |record| {
-            *record = Record { times: std::mem::take(&mut record.times), ..Record::default() };
-        });
+    /// Whether a request may go to it now, without taking a trial.
+    pub(super) fn is_free(&self, organisation: &str, kind: Kind, provider: &'static str) -> bool {
+        self.with(&(organisation.to_owned(), kind, provider), |record| record.is_free(Instant::now()))
     }
 
-    pub(super) fn failed(&self, organisation: &str, kind: Kind, provider: &'static str, error: &Error) {
-        self.failed_at(Instant::now(), organisation, kind, provider, error);
-    }
-
-    fn failed_at(&self, now: Instant, organisation: &str, kind: Kind, provider: &'static str, error: &Error) {
-        self.with(organisation, kind, provider, |record| {
-            record.failures += 1;
-            let was_trial = record.trial_since.take().is_some();
-            record.last_error = Some(error.clone());
-            let limited = error.kind == ErrorKind::RateLimited;
-            // An order that nobody can carry out says nothing about the provider.
-            let counts = error.kind != ErrorKind::Invalid;
-            if counts && (error.kind.is_permanent() || limited || was_trial || record.failures >= FAILURES) {
-                let doubled = CLOSED_FOR * 2_u32.pow(record.opened.min(10));
-                let usual = doubled.min(CLOSED_FOR_MAX);
-                let wait = match error.retry_after {
-                    Some(asked) if limited => asked.clamp(Duration::from_secs(1), CLOSED_FOR_PERMANENT),
-                    _ if error.kind.is_permanent() => CLOSED_FOR_PERMANENT,
-                    _ => usual,
-                };
-                record.opened += 1;
-                record.open_until = Some(now + wait);
-            }
-        });
+    /// Until when its breaker is open; `None` where it is not.
+    pub(super) fn open_until(
+        &self,
+        organisation: &str,
+        kind: Kind,
+        provider: &'static str,
+    ) -> Option<Instant> {
+        self.with(&(organisation.to_owned(), kind, provider), |record| record.open_until)
     }
 
     pub(super) fn took(
@@ -166,7 +161,7 @@ impl Health {
         stage: Stage,
         time: Duration,
     ) {
-        self.with(organisation, kind, provider, |record| {
+        self.with(&(organisation.to_owned(), kind, provider), |record| {
             let times = record.times.entry(stage).or_default();
             if times.len() == TIMES {
                 times.pop_front();
@@ -183,7 +178,7 @@ impl Health {
         provider: &'static str,
         stage: Stage,
     ) -> Option<Duration> {
-        self.with(organisation, kind, provider, |record| {
+        self.with(&(organisation.to_owned(), kind, provider), |record| {
             let times = record.times.get(&stage).filter(|times| times.len() >= TIMES_MIN)?;
             Some(latency(stage, times).p95)
         })
@@ -194,14 +189,12 @@ impl Health {
         &self.phrases
     }
 
-    fn with<T>(
-        &self,
-        organisation: &str,
-        kind: Kind,
-        provider: &'static str,
-        work: impl FnOnce(&mut Record) -> T,
-    ) -> T {
-        work(self.records().entry((organisation.to_owned(), kind, provider)).or_default())
+    fn with<T>(&self, key: &Key, work: impl FnOnce(&mut Record) -> T) -> T {
+        let mut records = self.records();
+        match records.get_mut(key) {
+            Some(record) => work(record),
+            None => work(records.entry(key.clone()).or_default()),
+        }
     }
 
     fn records(&self) -> MutexGuard<'_, HashMap<Key, Record>> {
@@ -209,7 +202,83 @@ impl Health {
     }
 }
 
+/// Leave to ask a provider. What becomes of the request is told here; a trial of which nothing is told, because nobody
+/// wanted the answer any more, is free for the next request.
+#[derive(Debug)]
+pub(super) struct Pass {
+    health: Arc<Health>,
+    key: Key,
+    began: Instant,
+    is_trial: bool,
+}
+
+impl Pass {
+    /// It did what it was asked for.
+    pub(super) fn worked(&mut self) {
+        let (began, is_trial) = (self.began, std::mem::take(&mut self.is_trial));
+        self.health.with(&self.key, |record| {
+            // Of a time before it broke.
+            if is_trial || record.opened_at.is_none_or(|at| began >= at) {
+                *record = Record { times: std::mem::take(&mut record.times), ..Record::default() };
+            }
+        });
+    }
+
+    /// It did not.
+    pub(super) fn failed(&mut self, error: &Error) {
+        self.failed_at(Instant::now(), error);
+    }
+
+    fn failed_at(&mut self, now: Instant, error: &Error) {
+        let is_trial = std::mem::take(&mut self.is_trial);
+        self.health.with(&self.key, |record| record.failed(now, error, is_trial));
+    }
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        if self.is_trial {
+            self.health.with(&self.key, |record| {
+                record.trial_since.take_if(|since| *since == self.began);
+            });
+        }
+    }
+}
+
 impl Record {
+    fn is_free(&self, now: Instant) -> bool {
+        let is_open = self.open_until.is_some_and(|until| now < until);
+        let is_tried = self.trial_since.is_some_and(|since| now - since < TRIAL_MAX);
+        self.open_until.is_none() || !(is_open || is_tried)
+    }
+
+    fn failed(&mut self, now: Instant, error: &Error, is_trial: bool) {
+        self.last_error = Some(error.clone());
+        if is_trial {
+            self.trial_since = None;
+        }
+        // An order that nobody can carry out says nothing about the provider.
+        if error.kind == ErrorKind::Invalid {
+            return;
+        }
+        self.failures += 1;
+        let (permanent, limited) = (error.kind.is_permanent(), error.kind == ErrorKind::RateLimited);
+        let wait = match error.retry_after {
+            Some(asked) if limited => asked.clamp(Duration::from_secs(1), CLOSED_FOR_PERMANENT),
+            _ if permanent => CLOSED_FOR_PERMANENT,
+            _ => (CLOSED_FOR * 2_u32.pow(self.opened.min(10))).min(CLOSED_FOR_MAX),
+        };
+        // Many calls fail together: that is one outage, not many.
+        if let Some(until) = self.open_until.filter(|until| now < *until && !is_trial) {
+            if permanent || limited {
+                self.open_until = Some(until.max(now + wait));
+            }
+        } else if permanent || limited || is_trial || self.failures >= FAILURES {
+            self.opened += 1;
+            (self.opened_at, self.open_until) = (Some(now), Some(now + wait));
+        }
+    }
+
     fn look(&self, kind: Kind, provider: &'static str, now: Instant) -> Look {
         let closed_for = self.open_until.map(|until| until.saturating_duration_since(now));
         let state = match (closed_for, self.failures) {
@@ -236,19 +305,23 @@ fn latency(stage: Stage, times: &VecDeque<Duration>) -> Latency {
 mod tests {
     use super::*;
 
-    struct Clock(Health, Instant);
+    struct Clock(Arc<Health>, Instant);
 
     impl Clock {
         fn new() -> Self {
-            Self(Health::default(), Instant::now())
+            Self(Arc::default(), Instant::now())
         }
 
         fn pass(&mut self, ms: u64) {
             self.1 += Duration::from_millis(ms);
         }
 
+        fn ask(&self) -> Option<Pass> {
+            self.0.pass_at(self.1, (String::new(), Kind::Llm, "a"))
+        }
+
         fn is_asked(&self) -> bool {
-            self.0.may_try_at(self.1, "", Kind::Llm, "a")
+            self.ask().is_some()
         }
 
         fn fails(&self, kind: ErrorKind) {
@@ -256,7 +329,8 @@ mod tests {
         }
 
         fn fails_with(&self, error: &Error) {
-            self.0.failed_at(self.1, "", Kind::Llm, "a", error);
+            let anyway = || self.0.pass_anyway("", Kind::Llm, "a");
+            self.ask().unwrap_or_else(anyway).failed_at(self.1, error);
         }
     }
 
@@ -264,20 +338,54 @@ mod tests {
     fn three_failures_in_a_row_close_a_provider_for_five_seconds_then_one_request_tries_it() {
         let mut clock = Clock::new();
         (0..2).for_each(|_| clock.fails(ErrorKind::Unavailable));
-        assert!(clock.is_asked());
-        clock.0.succeeded("", Kind::Llm, "a");
+        clock.ask().unwrap().worked();
         (0..3).for_each(|_| clock.fails(ErrorKind::TimedOut));
         assert!(!clock.is_asked());
-        assert!(clock.0.may_try_at(clock.1, "another organisation", Kind::Llm, "a"));
+        assert!(clock.0.pass_at(clock.1, ("another".to_owned(), Kind::Llm, "a")).is_some());
         clock.pass(5_001);
-        assert_eq!((clock.is_asked(), clock.is_asked()), (true, false), "one trial");
-        clock.fails(ErrorKind::TimedOut);
+        let trial = clock.ask();
+        assert!(trial.is_some() && clock.ask().is_none(), "one trial");
+        trial.unwrap().failed_at(clock.1, &Error::new("a", ErrorKind::TimedOut, "no"));
         clock.pass(5_001);
         assert!(!clock.is_asked(), "now it is left alone for ten");
         clock.pass(5_000);
-        assert!(clock.is_asked());
-        clock.0.succeeded("", Kind::Llm, "a");
+        clock.ask().unwrap().worked();
         assert_eq!(clock.0.look("")[0].state, State::Well);
+    }
+
+    #[test]
+    fn a_trial_that_nobody_waits_for_any_more_is_free_for_the_next_request() {
+        let mut clock = Clock::new();
+        (0..3).for_each(|_| clock.fails(ErrorKind::TimedOut));
+        clock.pass(5_001);
+        drop(clock.ask().unwrap());
+        assert!(clock.is_asked());
+    }
+
+    #[test]
+    fn many_calls_that_fail_together_close_a_provider_no_longer_than_one() {
+        let mut clock = Clock::new();
+        let under_way: Vec<_> = (0..50).map(|_| clock.ask().unwrap()).collect();
+        for mut request in under_way {
+            request.failed_at(clock.1, &Error::new("a", ErrorKind::TimedOut, "no"));
+        }
+        clock.pass(5_001);
+        assert!(clock.is_asked());
+    }
+
+    #[test]
+    fn an_answer_that_was_asked_for_before_the_breaker_opened_does_not_close_it() {
+        let mut clock = Clock::new();
+        let mut old = clock.ask().unwrap();
+        clock.pass(1);
+        clock.fails(ErrorKind::OutOfCredit);
+        old.worked();
+        assert!(!clock.is_asked());
+        clock.pass(1);
+        let mut last_resort = clock.0.pass_anyway("", Kind::Llm, "a");
+        last_resort.began = clock.1;
+        last_resort.worked();
+        assert!(clock.is_asked(), "one that was asked since and works is back");
     }
 
     #[test]
@@ -295,7 +403,8 @@ mod tests {
         assert!(clock.is_asked());
         let clock = Clock::new();
         (0..9).for_each(|_| clock.fails(ErrorKind::Invalid));
-        assert!(clock.is_asked(), "a request nobody can serve is no fault of the provider");
+        clock.fails(ErrorKind::Unavailable);
+        assert!(clock.is_asked(), "requests nobody can serve are no fault of the provider");
     }
 
     #[test]

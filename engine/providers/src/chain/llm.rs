@@ -10,9 +10,10 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, sleep_until};
 
+use super::health::Pass;
 use super::joint::{self, Joint, Words};
 use super::{Setup, Thinking};
-use crate::llm::{Event, LanguageModel, Request, Response, Sink, Usage};
+use crate::llm::{Event, LanguageModel, Request, Response, Sink, ToolCall, Usage};
 use crate::notes::{Note, Stage};
 use crate::registry::Kind;
 use crate::running::Running;
@@ -42,22 +43,23 @@ impl LanguageModel for Chain {
 
     fn warm(&self) {
         // The fallbacks too: their first turn is one that is late already.
-        self.candidates.iter().for_each(|candidate| candidate.provider.warm());
+        for Thinking { provider, .. } in &self.candidates {
+            self.setup.watch(Kind::Llm, provider.name(), false).over(|| provider.warm());
+        }
     }
 
     fn respond(&self, request: Request, sink: Sink) -> Result<Response, Error> {
         let runtime = tokio::runtime::Handle::try_current()
             .map_err(|error| Error::new(self.name(), ErrorKind::Unavailable, error.to_string()))?;
-        let names: Vec<_> = self.candidates.iter().map(|candidate| candidate.provider.name()).collect();
-        let order = self.setup.order(Kind::Llm, &names);
         let (told, events) = unbounded_channel();
         let answer = Answer {
             candidates: self.candidates.clone(),
             setup: self.setup.clone(),
-            waiting: order.into(),
+            waiting: (0..self.candidates.len()).collect(),
             running: Vec::new(),
             attempts: 0,
-            again: self.candidates.len() == 1,
+            again: true,
+            has_called: false,
             request,
             told,
             events,
@@ -77,6 +79,7 @@ struct Attempt {
     words: Words,
     joint: Joint,
     bill: Bill,
+    pass: Pass,
     /// In a lock that nobody takes, so that a task may look at an attempt between waits.
     _response: Mutex<Response>,
 }
@@ -88,10 +91,27 @@ struct Bill {
     model: String,
     asked: usize,
     given: usize,
-    used: bool,
+    settled: bool,
 }
 
 impl Bill {
+    /// It was worth its price.
+    fn used(&mut self, told: Usage) {
+        self.settled = true;
+        let has_told = told.input_tokens.is_some() || told.output_tokens.is_some();
+        let usage = if has_told { told } else { self.estimate() };
+        let (kind, provider, model) = (Kind::Llm, self.provider, std::mem::take(&mut self.model));
+        (self.setup.notes)(Note::Used { kind, provider, model, usage, characters: 0 });
+    }
+
+    /// The vendor failed: what it had not answered yet costs nothing, what it had was said.
+    fn broke(&mut self) {
+        if self.given > 0 {
+            self.used(Usage::default());
+        }
+        self.settled = true;
+    }
+
     /// A token is about four characters.
     fn estimate(&self) -> Usage {
         let tokens = |characters: usize| u32::try_from(characters.div_ceil(4)).ok();
@@ -101,7 +121,7 @@ impl Bill {
 
 impl Drop for Bill {
     fn drop(&mut self) {
-        if !self.used {
+        if !self.settled {
             let (kind, provider, usage) = (Kind::Llm, self.provider, self.estimate());
             (self.setup.notes)(Note::ThrownAway { kind, provider, usage, characters: 0 });
         }
@@ -114,8 +134,10 @@ struct Answer {
     waiting: std::collections::VecDeque<usize>,
     running: Vec<Attempt>,
     attempts: u32,
-    /// The only candidate may be asked once more.
+    /// One that failed may be asked once more when nobody else is left: the only one, or one whose words are being said.
     again: bool,
+    /// It has asked for tools, which run now: nothing of it is missing.
+    has_called: bool,
     request: Request,
     told: UnboundedSender<(u32, Event)>,
     events: UnboundedReceiver<(u32, Event)>,
@@ -141,7 +163,10 @@ impl Answer {
 
     /// Asks the next candidate. `false` when none is left.
     async fn start(&mut self) -> bool {
-        while let Some(candidate) = self.waiting.pop_front() {
+        loop {
+            let name = |index: usize| self.candidates[index].provider.name();
+            let next = self.setup.next(Kind::Llm, &mut self.waiting, name);
+            let Some((candidate, mut pass)) = next else { return false };
             let Thinking { provider, model } = self.candidates[candidate].clone();
             if let Some((from, error)) = &self.failed {
                 let from = self.candidates[*from].provider.name();
@@ -159,7 +184,8 @@ impl Answer {
             let (number, told) = (self.attempts, self.told.clone());
             let sink: Sink = Arc::new(move |event| drop(told.send((number, event))));
             let since = Instant::now();
-            match provider.respond(request, sink) {
+            let watch = self.setup.watch(Kind::Llm, provider.name(), true);
+            match watch.over(|| provider.respond(request, sink)) {
                 Ok(response) => {
                     let model = model.unwrap_or_default();
                     let (setup, provider) = (self.setup.clone(), provider.name());
@@ -169,15 +195,15 @@ impl Answer {
                         since,
                         words: Words::default(),
                         joint: Joint::new(&self.said),
-                        bill: Bill { setup, provider, model, asked, given: 0, used: false },
+                        bill: Bill { setup, provider, model, asked, given: 0, settled: false },
+                        pass,
                         _response: Mutex::new(response),
                     });
                     return true;
                 }
-                Err(error) => self.note_failure(candidate, error).await,
+                Err(error) => self.note_failure(candidate, &mut pass, error).await,
             }
         }
-        false
     }
 
     /// Until one attempt has said something useful; all others are cancelled then. `false` when all have failed.
@@ -197,10 +223,12 @@ impl Answer {
                     let Some(index) = self.running.iter().position(|attempt| attempt.number == number) else { continue };
                     match event {
                         Event::Failed(error) => {
-                            let candidate = self.running.remove(index).candidate;
-                            self.note_failure(candidate, error).await;
+                            let mut failed = self.running.remove(index);
+                            failed.bill.broke();
+                            self.note_failure(failed.candidate, &mut failed.pass, error).await;
                         }
-                        Event::Text(text) if text.trim().is_empty() => {
+                        // White space is no word; nothing at all is the sign that a tool call is being written.
+                        Event::Text(text) if !text.is_empty() && text.trim().is_empty() => {
                             self.running[index].words.push(&text);
                         }
                         event => {
@@ -226,8 +254,11 @@ impl Answer {
     /// When a second one starts beside the first.
     fn hedge_at(&self) -> Option<Instant> {
         let attempt = self.running.first().filter(|_| self.setup.budgets.hedging && self.said.is_empty())?;
-        self.waiting.front()?;
-        let name = self.candidates[attempt.candidate].provider.name();
+        let name = |index: usize| self.candidates[index].provider.name();
+        if !self.setup.has_next(Kind::Llm, &self.waiting, name) {
+            return None;
+        }
+        let name = name(attempt.candidate);
         let half = self.setup.budgets.first_token / 2;
         let usual = self.setup.health.usual(&self.setup.organisation, Kind::Llm, name, Stage::FirstOutput);
         Some(attempt.since + usual.unwrap_or(half).clamp(HEDGE_MIN.min(half), half))
@@ -243,10 +274,11 @@ impl Answer {
     async fn give_up_late(&mut self) {
         let (now, budget) = (Instant::now(), self.setup.budgets.first_token);
         while let Some(index) = self.running.iter().position(|attempt| attempt.since + budget <= now) {
-            let candidate = self.running.remove(index).candidate;
-            let name = self.candidates[candidate].provider.name();
+            let mut late = self.running.remove(index);
+            let name = self.candidates[late.candidate].provider.name();
             let message = format!("nothing said within {} ms", budget.as_millis());
-            self.note_failure(candidate, Error::new(name, ErrorKind::TimedOut, message)).await;
+            let error = Error::new(name, ErrorKind::TimedOut, message);
+            self.note_failure(late.candidate, &mut late.pass, error).await;
         }
     }
 
@@ -254,8 +286,11 @@ impl Answer {
     fn choose(&mut self, index: usize) {
         let chosen = self.running.swap_remove(index);
         let winner = self.candidates[chosen.candidate].provider.name();
-        for loser in self.running.drain(..) {
-            let loser = self.candidates[loser.candidate].provider.name();
+        for Attempt { candidate, since, .. } in self.running.drain(..) {
+            let loser = self.candidates[candidate].provider.name();
+            // It takes at least so long; without the slow ones it would seem ever quicker, and be hedged ever sooner.
+            let organisation = &self.setup.organisation;
+            self.setup.health.took(organisation, Kind::Llm, loser, Stage::FirstOutput, since.elapsed());
             (self.setup.notes)(Note::Hedged { kind: Kind::Llm, winner, loser });
         }
         self.took(winner, Stage::FirstOutput, chosen.since.elapsed());
@@ -281,8 +316,19 @@ impl Answer {
                 }
             };
             if let Event::Failed(error) = event {
-                self.running.clear();
-                self.note_failure(candidate, error).await;
+                let Some(mut broken) = self.running.pop() else { return false };
+                broken.bill.broke();
+                if self.has_called {
+                    broken.pass.failed(&error);
+                    (self.setup.notes)(Note::Failed {
+                        kind: Kind::Llm,
+                        provider: broken.bill.provider,
+                        error,
+                    });
+                    (self.sink)(Event::Finished { usage: broken.bill.estimate() });
+                    return true;
+                }
+                self.note_failure(candidate, &mut broken.pass, error).await;
                 return false;
             }
             if self.forward(event) {
@@ -305,23 +351,20 @@ impl Answer {
             }
             Event::ToolCalls(calls) => {
                 self.say_held();
+                if let Some(attempt) = self.running.first_mut() {
+                    let written = |call: &ToolCall| call.name.len() + call.arguments.to_string().len();
+                    attempt.bill.given += calls.iter().map(written).sum::<usize>();
+                }
+                self.has_called = true;
                 (self.sink)(Event::ToolCalls(calls));
-                // The tools run now; if the rest of the answer breaks, nothing of it is missing.
-                self.waiting.clear();
-                self.again = false;
                 false
             }
             Event::Finished { usage } => {
                 self.say_held();
                 if let Some(mut attempt) = self.running.pop() {
-                    attempt.bill.used = true;
-                    let name = self.candidates[attempt.candidate].provider.name();
-                    let told = usage.input_tokens.is_some() || usage.output_tokens.is_some();
-                    let usage = if told { usage } else { attempt.bill.estimate() };
-                    let (kind, provider, model) = (Kind::Llm, name, std::mem::take(&mut attempt.bill.model));
-                    (self.setup.notes)(Note::Used { kind, provider, model, usage, characters: 0 });
-                    self.took(name, Stage::Whole, attempt.since.elapsed());
-                    self.setup.health.succeeded(&self.setup.organisation, Kind::Llm, name);
+                    attempt.bill.used(usage);
+                    self.took(attempt.bill.provider, Stage::Whole, attempt.since.elapsed());
+                    attempt.pass.worked();
                 }
                 (self.sink)(Event::Finished { usage });
                 true
@@ -342,26 +385,32 @@ impl Answer {
     }
 
     fn say(&mut self, text: String) {
+        // Where another goes on there is one space, not two.
+        let text = if self.said.ends_with(char::is_whitespace) { text.trim_start() } else { &text };
         if !text.is_empty() {
-            self.said.push_str(&text);
-            (self.sink)(Event::Text(text));
+            self.said.push_str(text);
+            (self.sink)(Event::Text(text.to_owned()));
         }
     }
 
     fn took(&self, provider: &'static str, stage: Stage, time: Duration) {
-        self.setup.health.took(&self.setup.organisation, Kind::Llm, provider, stage, time);
-        (self.setup.notes)(Note::Took { kind: Kind::Llm, provider, stage, time, in_turn: true });
+        self.setup.took(Kind::Llm, provider, stage, time, true);
     }
 
-    async fn note_failure(&mut self, candidate: usize, error: Error) {
+    async fn note_failure(&mut self, candidate: usize, pass: &mut Pass, error: Error) {
         let provider = self.candidates[candidate].provider.name();
-        self.setup.health.failed(&self.setup.organisation, Kind::Llm, provider, &error);
+        pass.failed(&error);
         (self.setup.notes)(Note::Failed { kind: Kind::Llm, provider, error: error.clone() });
         let wait = error.retry_after.unwrap_or_default();
-        let worth_it = !error.kind.is_permanent() && wait <= WAIT_MAX;
+        let may_again = self.candidates.len() == 1 || !self.said.is_empty();
+        let worth_it = may_again && !error.kind.is_permanent() && wait <= WAIT_MAX;
         if self.waiting.is_empty() && self.running.is_empty() && worth_it && std::mem::take(&mut self.again) {
             tokio::time::sleep(wait).await;
-            self.waiting.push_back(candidate);
+            let (health, of) = (&self.setup.health, &self.setup.organisation);
+            let is_free =
+                |index: &usize| health.is_free(of, Kind::Llm, self.candidates[*index].provider.name());
+            let another = (0..self.candidates.len()).filter(|index| *index != candidate).find(is_free);
+            self.waiting.push_back(another.unwrap_or(candidate));
         }
         self.failed = Some((candidate, error));
     }

@@ -10,6 +10,7 @@ mod order;
 mod phrases;
 mod replay;
 mod stt;
+mod told;
 mod tts;
 
 use std::sync::Arc;
@@ -17,9 +18,11 @@ use std::time::Duration;
 
 use crate::audio::Converters;
 use crate::llm::LanguageModel;
-use crate::notes::Notes;
+use crate::notes::{Note, Notes, Stage};
+use crate::registry::Kind;
 use crate::stt::SpeechToText;
 use crate::tts::{Settings, Speaker, TextToSpeech};
+use crate::wire::handshakes::Watch;
 use crate::{Error, ErrorKind};
 
 pub use health::{Health, Latency, Look, State};
@@ -94,6 +97,20 @@ pub struct Speaking {
     pub voice: String,
     /// With which model.
     pub model: Option<String>,
+}
+
+impl Setup {
+    /// A step took so long.
+    fn took(&self, kind: Kind, provider: &'static str, stage: Stage, time: Duration, in_turn: bool) {
+        self.health.took(&self.organisation, kind, provider, stage, time);
+        (self.notes)(Note::Took { kind, provider, stage, time, in_turn });
+    }
+
+    /// Notes the handshakes of what is asked of this provider.
+    fn watch(&self, kind: Kind, provider: &'static str, in_turn: bool) -> Watch {
+        let setup = self.clone();
+        Watch::new(move |time| setup.took(kind, provider, Stage::Connect, time, in_turn))
+    }
 }
 
 fn nobody_left(of: &str) -> Error {

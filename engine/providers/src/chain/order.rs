@@ -1,24 +1,44 @@
-//! Which candidates are asked, in which order: as listed, those that are left alone last.
+//! Which candidate is asked next: as listed, those that are left alone last.
+
+use std::collections::VecDeque;
 
 use super::Setup;
+use super::health::Pass;
 use crate::registry::Kind;
 
 impl Setup {
-    /// The order in which candidates of these names are asked now. Those whose breaker is open come last, so that
-    /// somebody is asked at all.
-    pub(super) fn order(&self, kind: Kind, names: &[&'static str]) -> Vec<usize> {
-        let (mut first, mut last) = (Vec::new(), Vec::new());
-        for (index, name) in names.iter().enumerate() {
-            // The trial of a provider that may be back is taken only by who would ask it next.
-            let asked = first.is_empty();
-            let open = if asked {
-                !self.health.may_try(&self.organisation, kind, name)
-            } else {
-                self.health.is_open(&self.organisation, kind, name)
-            };
-            if open { &mut last } else { &mut first }.push(index);
-        }
-        first.append(&mut last);
-        first
+    /// The next of those that `waiting` lists, taken out of it: the first whose breaker lets a request through. When all
+    /// are open, the one that is closest to a trial, so that somebody is asked at all.
+    pub(super) fn next(
+        &self,
+        kind: Kind,
+        waiting: &mut VecDeque<usize>,
+        name: impl Fn(usize) -> &'static str,
+    ) -> Option<(usize, Pass)> {
+        let mut listed = waiting.iter().enumerate();
+        let free = listed.find_map(|(place, index)| {
+            let pass = self.health.pass(&self.organisation, kind, name(*index))?;
+            Some((place, pass))
+        });
+        let (place, pass) = match free {
+            Some(free) => free,
+            None => {
+                let until =
+                    |place: &usize| self.health.open_until(&self.organisation, kind, name(waiting[*place]));
+                let place = (0..waiting.len()).min_by_key(until)?;
+                (place, self.health.pass_anyway(&self.organisation, kind, name(waiting[place])))
+            }
+        };
+        Some((waiting.remove(place)?, pass))
+    }
+
+    /// Whether one of those is not left alone.
+    pub(super) fn has_next(
+        &self,
+        kind: Kind,
+        waiting: &VecDeque<usize>,
+        name: impl Fn(usize) -> &'static str,
+    ) -> bool {
+        waiting.iter().any(|index| self.health.is_free(&self.organisation, kind, name(*index)))
     }
 }

@@ -14,6 +14,8 @@ const KEPT_MAX_US: u64 = 60_000_000;
 const KEPT_IN_SILENCE_US: u64 = 2_000_000;
 /// Before the onset of voice so much is kept: soft beginnings.
 const BEFORE_VOICE_US: u64 = 500_000;
+/// What is told answers a finalize if it covers the audio up to so little before it.
+pub(super) const ANSWER_SHORT_US: u64 = 200_000;
 /// A fresh stream is fed pieces of this length.
 const PIECE_US: u64 = 100_000;
 
@@ -22,10 +24,11 @@ pub(super) struct Replay {
     format: AudioFormat,
     pcm: VecDeque<i16>,
     mu_law: VecDeque<u8>,
-    /// Call time of the oldest sample kept.
-    from_us: u64,
-    /// Call time of the next sample.
-    until_us: u64,
+    /// The oldest sample kept, counted from the call's first: times are made of counts, so that none is ever lost to
+    /// rounding.
+    from: u64,
+    /// The next sample.
+    until: u64,
     controls: VecDeque<(u64, Control)>,
     settled_us: u64,
     /// Voice that no slice has settled began here.
@@ -43,8 +46,8 @@ impl Replay {
             format,
             pcm: VecDeque::new(),
             mu_law: VecDeque::new(),
-            from_us: 0,
-            until_us: 0,
+            from: 0,
+            until: 0,
             controls: VecDeque::new(),
             settled_us: 0,
             voice_from_us: None,
@@ -55,7 +58,7 @@ impl Replay {
 
     /// How far the call's audio has come.
     pub(super) fn until_us(&self) -> u64 {
-        self.until_us
+        self.us(self.until)
     }
 
     /// Whether somebody speaks now.
@@ -75,7 +78,7 @@ impl Replay {
 
     /// Where it ended, or how far it has come.
     pub(super) fn voiced_until_us(&self) -> u64 {
-        self.voice_until_us.unwrap_or(self.until_us)
+        self.voice_until_us.unwrap_or(self.until_us())
     }
 
     /// Whether words were asked for that have not come.
@@ -83,12 +86,20 @@ impl Replay {
         self.asked_for && self.voice_from_us.is_some()
     }
 
+    /// What was asked for has come, be it nothing. A watermark may end a little before the voice did.
+    pub(super) fn answered(&mut self) {
+        self.asked_for = false;
+        if self.voice_until_us.is_some_and(|last| last <= self.settled_us + ANSWER_SHORT_US) {
+            (self.voice_from_us, self.voice_until_us) = (None, None);
+        }
+    }
+
     pub(super) fn hear(&mut self, audio: Audio<'_>) {
         match audio {
             Audio::Pcm16(samples) => self.pcm.extend(samples),
             Audio::MuLaw(bytes) => self.mu_law.extend(bytes),
         }
-        self.until_us += self.us(audio.samples());
+        self.until += audio.samples() as u64;
         self.forget();
     }
 
@@ -102,14 +113,14 @@ impl Replay {
             Control::Finalize => self.asked_for = !self.is_voiced(),
             // What was said is closed: only voice that goes on belongs to the next turn.
             Control::NextTurn(_) if self.is_voiced() => {}
-            Control::NextTurn(_) => self.settle(self.until_us),
+            Control::NextTurn(_) => self.settle(self.until_us()),
         }
-        self.controls.push_back((self.until_us, control.clone()));
+        self.controls.push_back((self.until, control.clone()));
     }
 
     /// Words up to here will not be revised.
     pub(super) fn settle(&mut self, until_us: u64) {
-        self.settled_us = self.settled_us.max(until_us.min(self.until_us));
+        self.settled_us = self.settled_us.max(until_us.min(self.until_us()));
         if self.voice_until_us.is_some_and(|last| last <= self.settled_us) {
             (self.voice_from_us, self.voice_until_us) = (None, None);
         }
@@ -118,9 +129,12 @@ impl Replay {
 
     /// Call time at which a fresh stream begins.
     pub(super) fn begin_us(&self) -> u64 {
-        let begin = self.from_us.max(self.settled_us.min(self.until_us));
-        // Whole samples, so that times stay exact.
-        self.from_us + self.us(self.count(begin - self.from_us))
+        self.us(self.begin())
+    }
+
+    /// The sample a fresh stream begins with.
+    fn begin(&self) -> u64 {
+        self.count(self.settled_us).clamp(self.from, self.until)
     }
 
     /// Feeds a fresh stream all that is not settled, from [`Self::begin_us`] on.
@@ -129,30 +143,37 @@ impl Replay {
         listener: &mut dyn Listener,
         mut convert: impl FnMut(Audio<'_>, &mut dyn Listener),
     ) {
-        let begin = self.begin_us();
+        let (begin, begin_us) = (self.begin(), self.begin_us());
         let mut at = begin;
-        if self.voice_from_us.is_some_and(|from| from < begin) {
+        let is_voiced = self.voice_from_us.is_some_and(|from| from < begin_us);
+        if is_voiced {
             listener.control(Control::VoiceStarted(0));
         }
-        let mut controls = self.controls.iter().filter(|(of, _)| *of >= begin).peekable();
-        while at < self.until_us || controls.peek().is_some() {
+        // What that says already, and the turn the stream was opened in, is not told again.
+        let is_told = |control: &Control| match control {
+            Control::VoiceStarted(from) => is_voiced && *from < begin_us,
+            Control::NextTurn(_) => true,
+            Control::VoiceEnded(_) | Control::Finalize => false,
+        };
+        let of_it = |(of, control): &&(u64, Control)| *of > begin || *of == begin && !is_told(control);
+        let mut controls = self.controls.iter().filter(of_it).peekable();
+        while at < self.until || controls.peek().is_some() {
             while let Some((_, control)) = controls.next_if(|(of, _)| *of <= at) {
-                listener.control(shifted(control.clone(), begin));
+                listener.control(shifted(control.clone(), begin_us));
             }
-            let next =
-                controls.peek().map_or(self.until_us, |(of, _)| *of).min(at + PIECE_US).min(self.until_us);
+            let piece = at + self.count(PIECE_US);
+            let next = controls.peek().map_or(self.until, |(of, _)| *of).min(piece).min(self.until);
             if next <= at {
                 break;
             }
-            let (from, to) = (self.count(at - self.from_us), self.count(next - self.from_us));
+            let range = (at - self.from) as usize..(next - self.from) as usize;
             match self.format {
                 AudioFormat::Pcm16 { .. } => {
-                    let piece: Vec<i16> = self.pcm.range(from..to.min(self.pcm.len())).copied().collect();
+                    let piece: Vec<i16> = self.pcm.range(range).copied().collect();
                     convert(Audio::Pcm16(&piece), listener);
                 }
                 AudioFormat::MuLaw => {
-                    let piece: Vec<u8> =
-                        self.mu_law.range(from..to.min(self.mu_law.len())).copied().collect();
+                    let piece: Vec<u8> = self.mu_law.range(range).copied().collect();
                     convert(Audio::MuLaw(&piece), listener);
                 }
             }
@@ -161,28 +182,29 @@ impl Replay {
     }
 
     fn forget(&mut self) {
+        let until_us = self.until_us();
         let unsettled = match self.voice_from_us {
             Some(from) => from.saturating_sub(BEFORE_VOICE_US),
-            None => self.until_us.saturating_sub(KEPT_IN_SILENCE_US),
+            None => until_us.saturating_sub(KEPT_IN_SILENCE_US),
         };
-        let keep = unsettled.max(self.until_us.saturating_sub(KEPT_MAX_US)).max(self.settled_us);
-        let count = self.count(keep.saturating_sub(self.from_us));
+        let keep = unsettled.max(until_us.saturating_sub(KEPT_MAX_US)).max(self.settled_us);
+        let count = self.count(keep).saturating_sub(self.from) as usize;
         if count == 0 {
             return;
         }
         drop(self.pcm.drain(..count.min(self.pcm.len())));
         drop(self.mu_law.drain(..count.min(self.mu_law.len())));
-        self.from_us += self.us(count);
-        let from = self.from_us;
+        self.from += count as u64;
+        let from = self.from;
         self.controls.retain(|(at, _)| *at >= from);
     }
 
-    fn us(&self, samples: usize) -> u64 {
-        samples as u64 * 1_000_000 / u64::from(self.format.sample_rate_hz())
+    fn us(&self, samples: u64) -> u64 {
+        samples * 1_000_000 / u64::from(self.format.sample_rate_hz())
     }
 
-    fn count(&self, us: u64) -> usize {
-        (us * u64::from(self.format.sample_rate_hz()) / 1_000_000) as usize
+    fn count(&self, us: u64) -> u64 {
+        us * u64::from(self.format.sample_rate_hz()) / 1_000_000
     }
 }
 
@@ -192,5 +214,85 @@ pub(super) fn shifted(control: Control, begin_us: u64) -> Control {
         Control::VoiceStarted(at) => Control::VoiceStarted(at.saturating_sub(begin_us)),
         Control::VoiceEnded(at) => Control::VoiceEnded(at.saturating_sub(begin_us)),
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stt::Expectation;
+
+    /// What a stream was fed: samples, and controls with the count of samples before them.
+    #[derive(Default)]
+    struct Fed(Vec<i16>, Vec<(usize, Control)>);
+
+    impl Listener for Fed {
+        fn hear(&mut self, audio: Audio<'_>) {
+            let Audio::Pcm16(samples) = audio else { panic!("it was fed PCM") };
+            self.0.extend(samples);
+        }
+
+        fn control(&mut self, control: Control) {
+            self.1.push((self.0.len(), control));
+        }
+    }
+
+    fn fed(replay: &Replay) -> Fed {
+        let mut fed = Fed::default();
+        replay.feed(&mut fed, |audio, listener| listener.hear(audio));
+        fed
+    }
+
+    #[test]
+    fn a_fresh_stream_is_fed_from_the_settled_sample_on_wherever_frames_were_cut() {
+        let mut replay = Replay::new(AudioFormat::PCM_16K);
+        replay.control(&Control::VoiceStarted(0));
+        let samples: Vec<i16> = (0..30_000).collect();
+        for (index, frame) in samples.chunks(333).enumerate() {
+            replay.hear(Audio::Pcm16(frame));
+            // Times with odd samples, and some in the past.
+            replay.settle(index as u64 * 10_037);
+        }
+        let begin = replay.begin_us() as usize * 16 / 1_000;
+        let fed = fed(&replay);
+        assert_eq!((fed.0.len(), fed.0.last()), (30_000 - fed.0[0] as usize, Some(&29_999)));
+        assert!((fed.0[0] as usize).abs_diff(begin) <= 1, "{} and {begin}", fed.0[0]);
+    }
+
+    #[test]
+    fn an_hour_of_odd_frames_shifts_nothing() {
+        let mut replay = Replay::new(AudioFormat::PCM_16K);
+        let frame = [7; 319];
+        for _ in 0..3_600 * 50 {
+            replay.hear(Audio::Pcm16(&frame));
+        }
+        let fed = fed(&replay);
+        assert_eq!(replay.until_us() - replay.begin_us(), 2_000_000);
+        assert_eq!(fed.0.len(), 32_000);
+    }
+
+    #[test]
+    fn controls_come_again_at_their_places_but_not_those_that_opened_the_stream() {
+        let mut replay = Replay::new(AudioFormat::PCM_16K);
+        replay.hear(Audio::Pcm16(&[0; 16_000]));
+        replay.control(&Control::NextTurn(Expectation::default()));
+        replay.hear(Audio::Pcm16(&[1; 3_200]));
+        replay.control(&Control::VoiceStarted(1_050_000));
+        replay.hear(Audio::Pcm16(&[1; 3_200]));
+        replay.control(&Control::VoiceEnded(1_300_000));
+        replay.control(&Control::Finalize);
+        let fed = fed(&replay);
+        assert_eq!(fed.0.len(), 6_400);
+        let expected = [
+            (3_200, Control::VoiceStarted(50_000)),
+            (6_400, Control::VoiceEnded(300_000)),
+            (6_400, Control::Finalize),
+        ];
+        assert_eq!(fed.1, expected);
+        replay.settle(1_250_000);
+        assert_eq!(super::tests::fed(&replay).1[0], (0, Control::VoiceStarted(0)), "it is in mid-voice");
+        assert_eq!(super::tests::fed(&replay).1.len(), 3);
+        replay.settle(1_300_000);
+        assert!(!replay.has_unsettled_voice());
     }
 }

@@ -4,19 +4,20 @@
 //! Has no task and no timer of its own: the caller's frames are its clock, and they come every 20 ms as long as the call
 //! lasts. Once a turn is decided and nobody speaks it goes back to the best candidate that may be asked again.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::health::Pass;
 use super::replay::{Replay, shifted};
+use super::told::{Shared, Turn, locked};
 use super::{Listening, Setup};
 use crate::audio::{Audio, AudioFormat, Convert, Converters};
 use crate::notes::{Note, Stage};
 use crate::registry::Kind;
-use crate::stt::{
-    Capabilities, Control, Event, Expectation, Listener, Settings, Sink, SpeechToText, Transcript,
-};
+use crate::stt::{Capabilities, Control, Event, Expectation, Listener, Settings, Sink, SpeechToText};
 use crate::{Error, ErrorKind};
 
 /// A stream that lived so long was sound: a fresh one of the same provider is the first thing to try.
@@ -31,6 +32,9 @@ const AGAIN_AFTER: Duration = Duration::from_millis(250);
 const AGAIN_MAX: Duration = Duration::from_secs(2);
 /// So long without any stream that works, and the caller is not heard any more: the call can't go on.
 const DEAF_MAX: Duration = Duration::from_secs(15);
+
+/// After mere noise words are waited for at most so many times as long.
+const PATIENCE_MAX: u32 = 8;
 
 pub(super) struct Chain {
     candidates: Vec<Listening>,
@@ -60,8 +64,6 @@ impl SpeechToText for Chain {
     }
 
     fn open(&self, settings: Settings, sink: Sink) -> Result<Box<dyn Listener>, Error> {
-        let names: Vec<_> = self.candidates.iter().map(|candidate| candidate.provider.name()).collect();
-        let order = self.setup.order(Kind::Stt, &names);
         let mut stream = Stream {
             candidates: self.candidates.iter().map(|listening| Candidate::of(listening, &settings)).collect(),
             converters: self.converters.clone(),
@@ -70,7 +72,8 @@ impl SpeechToText for Chain {
             replay: Replay::new(settings.format),
             settings,
             shared: Arc::new(Mutex::new(Shared::new(sink))),
-            current: order[0],
+            current: 0,
+            pass: None,
             listener: None,
             convert: None,
             opened: Instant::now(),
@@ -78,18 +81,19 @@ impl SpeechToText for Chain {
             again_at: None,
             again_after: AGAIN_AFTER,
             asked_another: self.candidates.len() < 2,
+            suspects: Vec::new(),
+            is_watched: true,
+            patience: 1,
+            broken: None,
             over: false,
         };
         // What can't work at all on this machine is told to who opens, if nobody else can either.
         let mut first_error = None;
-        for index in order {
-            match stream.begin(index) {
+        let mut waiting: VecDeque<usize> = (0..stream.candidates.len()).collect();
+        while let Some((index, pass)) = stream.next(&mut waiting) {
+            match stream.begin(index, pass) {
                 Ok(()) => return Ok(Box::new(stream)),
-                Err(error) => {
-                    stream.candidates[index].given_up |= error.kind.is_permanent();
-                    stream.note_failure(index, &error);
-                    first_error.get_or_insert(error);
-                }
+                Err(error) => drop(first_error.get_or_insert(error)),
             }
         }
         Err(first_error.unwrap_or_else(|| super::nobody_left("transcriber")))
@@ -126,105 +130,6 @@ impl Candidate {
     }
 }
 
-/// What the sink of the current stream and the stream itself both need.
-struct Shared {
-    sink: Sink,
-    /// Counts streams: what an older one tells is dropped.
-    generation: u32,
-    begin_us: u64,
-    since: Instant,
-    settled_us: u64,
-    /// How far it had been fed when it was asked for what there is.
-    finalized: Option<(Instant, u64)>,
-    heard_from: bool,
-    /// It has found a word.
-    proven: bool,
-    /// It has listened so far.
-    covered_us: u64,
-    /// Since when something should have come.
-    waiting_since: Option<Instant>,
-    connected: Option<Duration>,
-    first_output: Option<Duration>,
-    failed: Option<Error>,
-}
-
-impl Shared {
-    fn new(sink: Sink) -> Self {
-        Self {
-            sink,
-            generation: 0,
-            begin_us: 0,
-            since: Instant::now(),
-            settled_us: 0,
-            finalized: None,
-            heard_from: false,
-            proven: false,
-            covered_us: 0,
-            waiting_since: None,
-            connected: None,
-            first_output: None,
-            failed: None,
-        }
-    }
-
-    /// Takes what a stream tells. What is to be given on comes back, so that it is given on outside the lock.
-    fn told(&mut self, event: Event) -> Option<Event> {
-        if self.failed.is_some() {
-            return None;
-        }
-        match event {
-            Event::Replaced { .. } => None,
-            Event::Opened => {
-                self.connected = Some(self.since.elapsed());
-                None
-            }
-            Event::Interim(transcript) => {
-                self.heard();
-                let transcript = self.in_call(transcript);
-                Some(Event::Interim(transcript))
-            }
-            Event::Slice(transcript) => {
-                self.heard();
-                let transcript = self.in_call(transcript);
-                let words_end = transcript.words.last().map(|word| word.end_us);
-                let asked = self.finalized.map(|(_, until)| until);
-                let settled = transcript.covers_until_us.or(words_end).or(asked).unwrap_or(0);
-                self.settled_us = self.settled_us.max(settled);
-                if let Some((at, _)) =
-                    self.finalized.take_if(|(_, until)| settled >= until.saturating_sub(200_000))
-                {
-                    self.first_output = Some(at.elapsed());
-                }
-                Some(Event::Slice(transcript))
-            }
-            Event::Turn(signal) => {
-                self.heard();
-                Some(Event::Turn(signal))
-            }
-            Event::Failed(error) => {
-                self.failed = Some(error);
-                None
-            }
-        }
-    }
-
-    fn heard(&mut self) {
-        self.heard_from = true;
-        self.waiting_since = None;
-    }
-
-    fn in_call(&mut self, mut transcript: Transcript) -> Transcript {
-        self.proven |= !transcript.text.trim().is_empty();
-        for word in &mut transcript.words {
-            word.start_us += self.begin_us;
-            word.end_us += self.begin_us;
-        }
-        transcript.covers_until_us = transcript.covers_until_us.map(|until| until + self.begin_us);
-        self.covered_us = self.covered_us.max(transcript.covers_until_us.unwrap_or(0));
-        transcript
-    }
-}
-
 struct Stream {
     candidates: Vec<Candidate>,
     converters: Converters,
@@ -234,6 +139,8 @@ struct Stream {
     replay: Replay,
     shared: Arc<Mutex<Shared>>,
     current: usize,
+    /// Of the stream; gone once it was told how it does.
+    pass: Option<Pass>,
     listener: Option<Box<dyn Listener>>,
     convert: Option<Box<dyn Convert>>,
     opened: Instant,
@@ -243,6 +150,15 @@ struct Stream {
     again_after: Duration,
     /// Another was asked because one found no word.
     asked_another: bool,
+    /// Who was mute while somebody spoke. If others are too, there was nothing to be heard but noise; only words of
+    /// another stream show that one was broken.
+    suspects: Vec<(usize, Pass, Error)>,
+    /// Whether muteness means anything at present.
+    is_watched: bool,
+    /// By how much more is waited for words after mere noise.
+    patience: u32,
+    /// Who failed last, while nobody has taken over.
+    broken: Option<(usize, Error)>,
     over: bool,
 }
 
@@ -264,7 +180,11 @@ impl Listener for Stream {
         }
         self.look();
         if let Control::NextTurn(expectation) = &control {
-            self.expectation = expectation.clone();
+            let of_call = &self.settings.expectation.key_terms;
+            let of_turn = expectation.key_terms.iter().filter(|term| !of_call.contains(term));
+            let key_terms = of_call.iter().chain(of_turn).cloned().collect();
+            self.expectation = Expectation { jsgf: expectation.jsgf.clone(), key_terms };
+            locked(&self.shared).turn = Turn::default();
         }
         self.replay.control(&control);
         self.expect(&control);
@@ -279,8 +199,25 @@ impl Listener for Stream {
 }
 
 impl Stream {
+    /// Whom of these to ask.
+    fn next(&self, waiting: &mut VecDeque<usize>) -> Option<(usize, Pass)> {
+        self.setup.next(Kind::Stt, waiting, |index| self.candidates[index].name())
+    }
+
     /// Opens a stream of this candidate and feeds it what is not settled.
-    fn begin(&mut self, index: usize) -> Result<(), Error> {
+    fn begin(&mut self, index: usize, mut pass: Pass) -> Result<(), Error> {
+        match self.try_begin(index) {
+            Ok(()) => self.pass = Some(pass),
+            Err(error) => {
+                self.candidates[index].given_up |= error.kind.is_permanent();
+                self.note_failure(index, &mut pass, &error);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn try_begin(&mut self, index: usize) -> Result<(), Error> {
         let candidate = &self.candidates[index];
         let settings = Settings {
             model: candidate.listening.model.clone(),
@@ -293,13 +230,14 @@ impl Stream {
             let mut shared = locked(&self.shared);
             shared.generation += 1;
             shared.since = now;
-            (shared.heard_from, shared.failed, shared.finalized) = (false, None, None);
-            (shared.proven, shared.covered_us) = (false, 0);
+            shared.is_open = false;
+            (shared.heard_from, shared.has_words, shared.answered) = (false, false, false);
+            (shared.failed, shared.finalized) = (None, None);
             (shared.connected, shared.first_output) = (None, None);
             shared.waiting_since = None;
             // Set before anything can be told: it is fed from here on.
             shared.begin_us = self.replay.begin_us();
-            shared.settled_us = shared.begin_us;
+            (shared.settled_us, shared.covered_us) = (shared.begin_us, 0);
             if shared.generation > 1 {
                 let (from_us, capabilities) = (shared.begin_us, candidate.capabilities.clone());
                 (shared.sink)(Event::Replaced { from_us, capabilities });
@@ -319,7 +257,7 @@ impl Stream {
             }
         });
         let mut listener = candidate.listening.provider.open(settings, sink)?;
-        let format = self.candidates[index].format;
+        let format = candidate.format;
         let mut convert =
             (format != self.settings.format).then(|| (self.converters)(self.settings.format, format));
         self.replay.feed(listener.as_mut(), |audio, listener| pass(&mut convert, audio, listener));
@@ -346,7 +284,7 @@ impl Stream {
             }
             Control::Finalize if unsettled => {
                 shared.waiting_since.get_or_insert_with(Instant::now);
-                shared.finalized = Some((Instant::now(), until));
+                (shared.finalized, shared.answered) = (Some((Instant::now(), until)), false);
             }
             // Decided without it.
             Control::NextTurn(_) => shared.waiting_since = None,
@@ -361,107 +299,192 @@ impl Stream {
             self.again_at = None;
             return self.replace(None);
         }
-        let (failed, works, settled, connected, first_output, proven) = {
+        let mute = self.mute_after();
+        let interims = self.candidates[self.current].capabilities.interims;
+        let deaf;
+        let (failed, is_mute, heard_from, has_words, is_open, connected, first_output) = {
             let mut shared = locked(&self.shared);
-            let interims = self.candidates[self.current].capabilities.interims;
+            deaf = self.is_deaf(&shared);
+            if deaf.is_none() && self.is_believed(&shared) {
+                self.replay.settle(shared.settled_us);
+            }
+            if std::mem::take(&mut shared.answered) {
+                self.replay.answered();
+            }
             if self.replay.is_voiced() && interims || self.replay.is_asked_for() {
                 shared.waiting_since.get_or_insert(now);
             }
-            let mute = self.mute_after();
-            let is_mute = shared.waiting_since.is_some_and(|since| now - since > mute);
-            let failed = shared.failed.take().or_else(|| {
-                let name = self.candidates[self.current].name();
-                let message = format!("nothing heard from it for {} ms", mute.as_millis());
-                (is_mute && self.listener.is_some()).then(|| Error::new(name, ErrorKind::TimedOut, message))
-            });
-            let failed = failed.or_else(|| self.is_deaf(&shared));
-            let (connected, first_output) = (shared.connected.take(), shared.first_output.take());
-            (failed, shared.heard_from, shared.settled_us, connected, first_output, shared.proven)
+            (
+                shared.failed.take(),
+                shared.waiting_since.is_some_and(|since| now - since > mute),
+                shared.heard_from,
+                shared.has_words,
+                shared.is_open,
+                shared.connected.take(),
+                shared.first_output.take(),
+            )
         };
-        let found_nothing = failed.as_ref().is_some_and(|error| error.kind == ErrorKind::Empty);
-        // That there is nothing in some voice is believed of a stream that has found words before.
-        if (proven || self.asked_another || !self.replay.has_unsettled_voice()) && !found_nothing {
-            self.replay.settle(settled);
-        }
-        self.asked_another |= found_nothing;
         if let Some(time) = connected {
             self.took(Stage::Connect, time, self.replay.has_unsettled_voice());
         }
         if let Some(time) = first_output {
             self.took(Stage::FirstOutput, time, true);
         }
-        if works && self.deaf_since.take().is_some() {
-            self.again_after = AGAIN_AFTER;
+        if has_words {
+            self.words_came();
         }
-        if works && now - self.opened > SOUND && self.candidates[self.current].strikes > 0 {
+        let is_sound = now - self.opened > SOUND;
+        // A vendor that has taken the stream and keeps it is there, though nobody speaks.
+        if heard_from || is_sound && is_open && failed.is_none() {
+            (self.deaf_since, self.again_after) = (None, AGAIN_AFTER);
+        }
+        if heard_from && is_sound {
             self.candidates[self.current].strikes = 0;
-            let name = self.candidates[self.current].name();
-            self.setup.health.succeeded(&self.setup.organisation, Kind::Stt, name);
+            if let Some(mut pass) = self.pass.take() {
+                pass.worked();
+            }
         }
         if let Some(error) = failed {
             self.replace(Some(error));
+        } else if let Some(error) = deaf {
+            self.replace_suspect(error);
+            self.asked_another = true;
+        } else if is_mute && self.is_watched && self.listener.is_some() {
+            let name = self.candidates[self.current].name();
+            let message = format!("nothing heard from it for {} ms", mute.as_millis());
+            self.replace_suspect(Error::new(name, ErrorKind::TimedOut, message));
         }
     }
 
     /// A stream that listens and finds nothing, while somebody speaks.
     fn is_deaf(&self, shared: &Shared) -> Option<Error> {
-        let from = self.replay.voice_from_us().filter(|_| !shared.proven && !self.asked_another)?;
+        let from = self.replay.voice_from_us().filter(|_| !shared.has_words && !self.asked_another)?;
         let voiced = self.replay.voiced_until_us().min(shared.covered_us.max(shared.settled_us));
         let name = self.candidates[self.current].name();
         let message = format!("no word in {} ms of voice", WORDLESS_US / 1_000);
         (voiced >= from + WORDLESS_US).then(|| Error::new(name, ErrorKind::Empty, message))
     }
 
+    /// That there is nothing in some voice is believed of a stream that has found words before.
+    fn is_believed(&self, shared: &Shared) -> bool {
+        shared.has_words || self.asked_another || !self.replay.has_unsettled_voice()
+    }
+
+    /// There was something to be heard: who did not hear it was broken.
+    fn words_came(&mut self) {
+        (self.is_watched, self.patience) = (true, 1);
+        for (index, mut pass, error) in std::mem::take(&mut self.suspects) {
+            self.candidates[index].failed_late = Some(Instant::now());
+            self.note_failure(index, &mut pass, &error);
+        }
+    }
+
+    /// Nothing came though somebody speaks: either the stream is broken, or what is heard is no speech. Others are asked
+    /// first: this one has cost the caller a wait.
+    fn replace_suspect(&mut self, error: Error) {
+        let from = self.current;
+        let usable = self.candidates.iter().filter(|candidate| !candidate.given_up).count();
+        if self.suspects.len() >= usable {
+            // All of them: nobody is to blame. Watched again when words came, and, with more patience, at the next turn.
+            self.suspects.clear();
+            (self.is_watched, self.patience) = (false, (self.patience * 2).min(PATIENCE_MAX));
+            return;
+        }
+        let name = self.candidates[from].name();
+        let pass = self
+            .pass
+            .take()
+            .unwrap_or_else(|| self.setup.health.pass_anyway(&self.setup.organisation, Kind::Stt, name));
+        self.suspects.push((from, pass, error.clone()));
+        let suspected = |index: &usize| self.suspects.iter().any(|(suspect, ..)| suspect == index);
+        let all = 0..self.candidates.len();
+        let others = all.filter(|index| !suspected(index) && !self.candidates[*index].given_up);
+        let mut waiting: VecDeque<usize> = others.collect();
+        if waiting.is_empty() {
+            waiting.push_back(from);
+        }
+        self.leave();
+        self.begin_any(waiting, from, Some(error));
+    }
+
     /// How long it may be mute. Once it was asked for what there is, its lag says when that should come.
     fn mute_after(&self) -> Duration {
         let lag = Duration::from_millis(u64::from(self.candidates[self.current].capabilities.lag_ms_p95));
         let (mute, asked) = (self.setup.budgets.mute, lag + self.setup.budgets.mute / 2);
-        if self.replay.is_asked_for() { asked } else { mute.max(asked) }
+        self.patience * if self.replay.is_asked_for() { asked } else { mute.max(asked) }
+    }
+
+    /// Hears nothing more of the current stream.
+    fn leave(&mut self) {
+        let settled = {
+            let mut shared = locked(&self.shared);
+            shared.generation += 1;
+            // What it told until now is settled; the next one is fed from there.
+            self.is_believed(&shared).then_some(shared.settled_us)
+        };
+        if let Some(settled) = settled {
+            self.replay.settle(settled);
+        }
+        self.listener = None;
+        self.deaf_since.get_or_insert_with(Instant::now);
     }
 
     /// The stream is no good: the next one takes over.
     fn replace(&mut self, error: Option<Error>) {
-        let now = Instant::now();
         let from = self.current;
-        // Older ones have nothing to say any more.
-        locked(&self.shared).generation += 1;
-        self.listener = None;
-        let deaf_since = *self.deaf_since.get_or_insert(now);
+        let was_sound = self.opened.elapsed() > SOUND;
+        self.leave();
         if let Some(error) = &error {
             let candidate = &mut self.candidates[from];
             candidate.strikes = match error.kind {
                 // It has asked to be left alone; or it has cost the caller a long wait already.
-                ErrorKind::RateLimited | ErrorKind::TimedOut | ErrorKind::Empty => 2,
-                _ if now - self.opened > SOUND => 1,
+                ErrorKind::RateLimited | ErrorKind::TimedOut => 2,
+                _ if was_sound => 1,
                 _ => candidate.strikes + 1,
             };
             candidate.given_up |= error.kind.is_permanent();
-            if matches!(error.kind, ErrorKind::TimedOut | ErrorKind::Empty) {
-                candidate.failed_late = Some(now);
+            if error.kind == ErrorKind::TimedOut {
+                candidate.failed_late = Some(Instant::now());
             }
-            self.note_failure(from, error);
+            let name = candidate.name();
+            let health = &self.setup.health;
+            let mut pass = self
+                .pass
+                .take()
+                .unwrap_or_else(|| health.pass_anyway(&self.setup.organisation, Kind::Stt, name));
+            self.note_failure(from, &mut pass, error);
         }
-        let mut last = error.clone();
-        for index in self.next_candidates(from) {
-            match self.begin(index) {
+        // Itself once more if it had been sound, then the others as listed.
+        let others = (0..self.candidates.len()).filter(|index| *index != from);
+        let usable = |index: &usize| {
+            let candidate = &self.candidates[*index];
+            !candidate.given_up && candidate.strikes < 2
+        };
+        let waiting = std::iter::once(from).chain(others).filter(usable).collect();
+        self.begin_any(waiting, from, error);
+    }
+
+    /// The first of these that can be opened goes on where `from` failed.
+    fn begin_any(&mut self, mut waiting: VecDeque<usize>, from: usize, error: Option<Error>) {
+        let now = Instant::now();
+        self.broken = error.map(|error| (from, error)).or(self.broken.take());
+        while let Some((index, pass)) = self.next(&mut waiting) {
+            match self.begin(index, pass) {
                 Ok(()) => {
-                    if let Some(error) = error {
+                    if let Some((from, error)) = self.broken.take() {
                         let (from, to) = (self.candidates[from].name(), self.candidates[index].name());
                         (self.setup.notes)(Note::Switched { kind: Kind::Stt, from, to, error });
                     }
                     return;
                 }
-                Err(error) => {
-                    self.candidates[index].given_up |= error.kind.is_permanent();
-                    self.note_failure(index, &error);
-                    last = Some(error);
-                }
+                Err(error) => self.broken = Some((index, error)),
             }
         }
         let all_given_up = self.candidates.iter().all(|candidate| candidate.given_up);
-        if all_given_up || now - deaf_since > DEAF_MAX {
+        if all_given_up || self.deaf_since.is_some_and(|since| now - since > DEAF_MAX) {
             self.over = true;
-            let error = last.unwrap_or_else(|| super::nobody_left("transcriber"));
+            let error =
+                self.broken.take().map_or_else(|| super::nobody_left("transcriber"), |(_, error)| error);
             let sink = Arc::clone(&locked(&self.shared).sink);
             return sink(Event::Failed(error));
         }
@@ -471,50 +494,41 @@ impl Stream {
         self.candidates.iter_mut().for_each(|candidate| candidate.strikes = candidate.strikes.min(1));
     }
 
-    /// Whom to ask after this one failed: itself once more if it had been sound, then the others as listed.
-    fn next_candidates(&self, failed: usize) -> Vec<usize> {
-        let names: Vec<_> = self.candidates.iter().map(Candidate::name).collect();
-        let usable = |index: &usize| {
-            let candidate = &self.candidates[*index];
-            !candidate.given_up && candidate.strikes < 2
-        };
-        let others = self.setup.order(Kind::Stt, &names).into_iter().filter(|index| *index != failed);
-        std::iter::once(failed).chain(others).filter(usable).collect()
-    }
-
     /// Between turns the best one that may be asked takes over again.
     fn go_back(&mut self) {
-        if self.current == 0 || self.again_at.is_some() {
+        self.suspects.clear();
+        self.is_watched = true;
+        if self.again_at.is_some() {
             return;
         }
-        let name = self.candidates[0].name();
-        let lately = self.candidates[0].failed_late.is_some_and(|at| at.elapsed() < LEFT_ALONE);
-        if lately
-            || self.candidates[0].given_up
-            || !self.setup.health.may_try(&self.setup.organisation, Kind::Stt, name)
-        {
+        let health = Arc::clone(&self.setup.health);
+        for index in 0..self.current {
+            let name = self.candidates[index].name();
+            let lately = self.candidates[index].failed_late.is_some_and(|at| at.elapsed() < LEFT_ALONE);
+            if lately || self.candidates[index].given_up {
+                continue;
+            }
+            let Some(pass) = health.pass(&self.setup.organisation, Kind::Stt, name) else { continue };
+            // A single failure is enough this time: who speaks now has to wait for it.
+            self.candidates[index].strikes = 1;
+            self.leave();
+            self.pass = None;
+            match self.begin(index, pass) {
+                Ok(()) => tracing::debug!(provider = name, "a better transcriber listens again"),
+                Err(_) => self.replace(None),
+            }
             return;
-        }
-        self.candidates[0].strikes = 0;
-        locked(&self.shared).generation += 1;
-        let before = self.current;
-        if let Err(error) = self.begin(0) {
-            self.note_failure(0, &error);
-            self.replace(None);
-        } else if before != 0 {
-            tracing::debug!(provider = name, "the first transcriber listens again");
         }
     }
 
     fn took(&self, stage: Stage, time: Duration, in_turn: bool) {
         let provider = self.candidates[self.current].name();
-        self.setup.health.took(&self.setup.organisation, Kind::Stt, provider, stage, time);
-        (self.setup.notes)(Note::Took { kind: Kind::Stt, provider, stage, time, in_turn });
+        self.setup.took(Kind::Stt, provider, stage, time, in_turn);
     }
 
-    fn note_failure(&self, index: usize, error: &Error) {
+    fn note_failure(&self, index: usize, pass: &mut Pass, error: &Error) {
         let provider = self.candidates[index].name();
-        self.setup.health.failed(&self.setup.organisation, Kind::Stt, provider, error);
+        pass.failed(error);
         (self.setup.notes)(Note::Failed { kind: Kind::Stt, provider, error: error.clone() });
     }
 }
@@ -524,8 +538,4 @@ fn pass(convert: &mut Option<Box<dyn Convert>>, audio: Audio<'_>, listener: &mut
         Some(convert) => listener.hear(convert.convert(audio).borrowed()),
         None => listener.hear(audio),
     }
-}
-
-fn locked(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, sleep_until};
 
+use super::health::Pass;
 use super::phrases::Key;
 use super::{Setup, Speaking};
 use crate::llm::Usage;
@@ -22,8 +23,9 @@ use crate::{Error, ErrorKind};
 
 /// A hedge starts no sooner than this.
 const HEDGE_MIN: Duration = Duration::from_millis(150);
-/// A voice that broke is not asked again for so long in this call, while there is another.
-const LEFT_ALONE: Duration = Duration::from_secs(30);
+/// A voice that broke is not asked again for so long in this call, while there is another: as long as a breaker stays
+/// open at first.
+const LEFT_ALONE: Duration = Duration::from_secs(5);
 /// Sentences that may break in a row before the call has no voice.
 const BROKEN_MAX: u32 = 4;
 /// Audio is asked of the next voice so long before what there is has been played.
@@ -44,6 +46,8 @@ struct States {
     speakers: Vec<Option<Box<dyn Speaker>>>,
     left_alone_until: Vec<Option<Instant>>,
     given_up: Vec<bool>,
+    /// Whether the last sentence was one it could not speak.
+    puzzled: Vec<bool>,
     /// Sentences in a row that broke.
     broken: u32,
 }
@@ -56,14 +60,22 @@ impl Chain {
             speakers: (0..count).map(|_| None).collect(),
             left_alone_until: vec![None; count],
             given_up: vec![false; count],
+            puzzled: vec![false; count],
             broken: 0,
         };
         let shared = Arc::new(Shared { setup, settings, candidates, states: Mutex::new(states) });
         let mut last = None;
-        for index in shared.order() {
+        let mut waiting: VecDeque<usize> = (0..count).collect();
+        // Opening is no trial of a breaker: only a sentence shows whether a voice is back.
+        while let Some((index, mut pass)) =
+            shared.setup.next(Kind::Tts, &mut waiting, |index| shared.name(index))
+        {
             match shared.ready(index) {
                 Ok(()) => return Ok(Self { shared }),
-                Err(error) => last = Some(error),
+                Err(error) => {
+                    shared.note_failure(index, &mut pass, &error);
+                    last = Some(error);
+                }
             }
         }
         Err(last.unwrap_or_else(|| super::nobody_left("voice")))
@@ -80,7 +92,7 @@ impl Speaker for Chain {
             .map_err(|error| Error::new(name, ErrorKind::Unavailable, error.to_string()))?;
         let (told, events) = unbounded_channel();
         let mut sentence = Sentence {
-            waiting: self.shared.order().into(),
+            waiting: self.shared.order(),
             shared: Arc::clone(&self.shared),
             text: text.to_owned(),
             sink,
@@ -120,50 +132,68 @@ impl Shared {
     }
 
     /// Whom to ask: as listed, without those given up; those left alone last.
-    fn order(&self) -> Vec<usize> {
-        let names: Vec<_> = (0..self.candidates.len()).map(|index| self.name(index)).collect();
-        let order = self.setup.order(Kind::Tts, &names);
+    fn order(&self) -> VecDeque<usize> {
         let now = Instant::now();
         let states = self.states();
-        let usable = order.into_iter().filter(|index| !states.given_up[*index]);
+        let usable = (0..self.candidates.len()).filter(|index| !states.given_up[*index]);
         let alone = |index: &usize| states.left_alone_until[*index].is_some_and(|until| now < until);
-        let (last, mut first): (Vec<_>, Vec<_>) = usable.partition(alone);
-        first.extend(last);
-        first
+        let (last, first): (Vec<_>, Vec<_>) = usable.partition(alone);
+        first.into_iter().chain(last).collect()
     }
 
+    /// Opens it, once.
     fn ready(&self, index: usize) -> Result<(), Error> {
-        if self.states().speakers[index].is_some() {
-            return Ok(());
+        let mut states = self.states();
+        if states.speakers[index].is_none() {
+            states.speakers[index] = Some(self.opened(index)?);
         }
-        match self.candidates[index].provider.open(self.settings_of(index)) {
-            Ok(speaker) => {
-                self.states().speakers[index] = Some(speaker);
-                Ok(())
-            }
-            Err(error) => {
-                self.note_failure(index, &error);
-                Err(error)
-            }
-        }
+        Ok(())
+    }
+
+    fn opened(&self, index: usize) -> Result<Box<dyn Speaker>, Error> {
+        let watch = self.setup.watch(Kind::Tts, self.name(index), false);
+        watch.over(|| self.candidates[index].provider.open(self.settings_of(index)))
     }
 
     fn speak(&self, index: usize, text: &str, sink: Sink) -> Result<Speech, Error> {
         self.ready(index)?;
+        let watch = self.setup.watch(Kind::Tts, self.name(index), true);
         match &mut self.states().speakers[index] {
-            Some(speaker) => speaker.speak(text, sink),
+            Some(speaker) => watch.over(|| speaker.speak(text, sink)),
             None => Err(super::nobody_left("voice")),
         }
     }
 
-    fn note_failure(&self, index: usize, error: &Error) {
-        let provider = self.name(index);
-        self.setup.health.failed(&self.setup.organisation, Kind::Tts, provider, error);
-        (self.setup.notes)(Note::Failed { kind: Kind::Tts, provider, error: error.clone() });
+    fn note_failure(&self, index: usize, pass: &mut Pass, error: &Error) {
+        pass.failed(error);
+        (self.setup.notes)(Note::Failed {
+            kind: Kind::Tts,
+            provider: self.name(index),
+            error: error.clone(),
+        });
         let mut states = self.states();
-        states.left_alone_until[index] = Some(Instant::now() + LEFT_ALONE);
-        // Text that can't be spoken says nothing about the voice.
-        states.given_up[index] |= error.kind.is_permanent() && error.kind != ErrorKind::Invalid;
+        // Text that can't be spoken says nothing about the voice; two such in a row do.
+        let is_puzzled = error.kind == ErrorKind::Invalid;
+        let was_puzzled = std::mem::replace(&mut states.puzzled[index], is_puzzled);
+        if !is_puzzled || was_puzzled {
+            states.left_alone_until[index] = Some(Instant::now() + LEFT_ALONE);
+        }
+        states.given_up[index] |= error.kind.is_permanent() && !is_puzzled;
+        // Its socket may be one that is open and mute: the next sentence finds another, which is opened now.
+        let may_be_stuck = matches!(
+            error.kind,
+            ErrorKind::TimedOut | ErrorKind::Unavailable | ErrorKind::Protocol | ErrorKind::Empty
+        );
+        if may_be_stuck {
+            // The old one closes first: accounts have few sockets.
+            states.speakers[index] = None;
+            states.speakers[index] = self.opened(index).ok();
+        }
+    }
+
+    fn spoke(&self, index: usize) {
+        let mut states = self.states();
+        (states.puzzled[index], states.broken) = (false, 0);
     }
 }
 
@@ -173,8 +203,41 @@ struct Attempt {
     since: Instant,
     /// Word times that came before the first audio.
     early: Vec<Event>,
+    bill: Bill,
+    pass: Pass,
     /// In a lock that nobody takes, so that a task may look at an attempt between waits.
     _speech: Mutex<Speech>,
+}
+
+/// What an attempt costs, told also when it is dropped: a vendor is paid for the text it was given.
+struct Bill {
+    shared: Arc<Shared>,
+    candidate: usize,
+    characters: u64,
+    settled: bool,
+}
+
+impl Bill {
+    fn used(&mut self) {
+        self.settled = true;
+        let (kind, provider, usage) = (Kind::Tts, self.shared.name(self.candidate), Usage::default());
+        let model = self.shared.candidates[self.candidate].model.clone().unwrap_or_default();
+        (self.shared.setup.notes)(Note::Used { kind, provider, model, usage, characters: self.characters });
+    }
+}
+
+impl Drop for Bill {
+    fn drop(&mut self) {
+        if !self.settled {
+            let (kind, provider, usage) = (Kind::Tts, self.shared.name(self.candidate), Usage::default());
+            (self.shared.setup.notes)(Note::ThrownAway {
+                kind,
+                provider,
+                usage,
+                characters: self.characters,
+            });
+        }
+    }
 }
 
 struct Sentence {
@@ -219,7 +282,10 @@ impl Sentence {
 
     /// Asks the next voice. `false` when none is left.
     fn start(&mut self) -> bool {
-        while let Some(candidate) = self.waiting.pop_front() {
+        loop {
+            let shared = &self.shared;
+            let next = shared.setup.next(Kind::Tts, &mut self.waiting, |index| shared.name(index));
+            let Some((candidate, mut pass)) = next else { return false };
             let provider = self.shared.name(candidate);
             if let Some((from, error)) = &self.failed {
                 let (kind, from, error) = (Kind::Tts, self.shared.name(*from), error.clone());
@@ -232,19 +298,22 @@ impl Sentence {
             match self.shared.speak(candidate, &self.text, sink) {
                 Ok(speech) => {
                     let speech = Mutex::new(speech);
+                    let (shared, characters) = (Arc::clone(&self.shared), self.text.chars().count() as u64);
+                    let bill = Bill { shared, candidate, characters, settled: false };
                     self.running.push(Attempt {
                         number,
                         candidate,
                         since,
                         early: Vec::new(),
+                        bill,
+                        pass,
                         _speech: speech,
                     });
                     return true;
                 }
-                Err(error) => self.note_failure(candidate, error),
+                Err(error) => self.note_failure(candidate, &mut pass, error),
             }
         }
-        false
     }
 
     /// Until one attempt has given audio; all others are cancelled then. `None` when all have failed.
@@ -267,14 +336,10 @@ impl Sentence {
                         Event::Audio(_) => {}
                         Event::Words(words) => self.running[index].early.push(Event::Words(words)),
                         Event::Finished => {
-                            let candidate = self.running.remove(index).candidate;
-                            let error = Error::new(self.shared.name(candidate), ErrorKind::Empty, "it gave no audio");
-                            self.note_failure(candidate, error);
+                            let name = self.shared.name(self.running[index].candidate);
+                            self.broke(index, Error::new(name, ErrorKind::Empty, "it gave no audio"));
                         }
-                        Event::Failed(error) => {
-                            let candidate = self.running.remove(index).candidate;
-                            self.note_failure(candidate, error);
-                        }
+                        Event::Failed(error) => self.broke(index, error),
                     }
                 }
                 () = sleep_until(at) => {
@@ -291,10 +356,19 @@ impl Sentence {
         }
     }
 
+    /// The vendor failed before any audio: that costs nothing.
+    fn broke(&mut self, index: usize, error: Error) {
+        let mut broken = self.running.remove(index);
+        broken.bill.settled = true;
+        self.note_failure(broken.candidate, &mut broken.pass, error);
+    }
+
     fn hedge_at(&self) -> Option<Instant> {
         let setup = &self.shared.setup;
         let attempt = self.running.first().filter(|_| setup.budgets.hedging)?;
-        self.waiting.front()?;
+        if !setup.has_next(Kind::Tts, &self.waiting, |index| self.shared.name(index)) {
+            return None;
+        }
         let name = self.shared.name(attempt.candidate);
         let half = setup.budgets.first_audio / 2;
         let usual = setup.health.usual(&setup.organisation, Kind::Tts, name, Stage::FirstOutput);
@@ -304,12 +378,10 @@ impl Sentence {
     fn give_up_late(&mut self, budget: Duration) {
         let now = Instant::now();
         while let Some(index) = self.running.iter().position(|attempt| attempt.since + budget <= now) {
-            let candidate = self.running.remove(index).candidate;
+            let mut late = self.running.remove(index);
             let message = format!("no audio within {} ms", budget.as_millis());
-            self.note_failure(
-                candidate,
-                Error::new(self.shared.name(candidate), ErrorKind::TimedOut, message),
-            );
+            let error = Error::new(self.shared.name(late.candidate), ErrorKind::TimedOut, message);
+            self.note_failure(late.candidate, &mut late.pass, error);
         }
     }
 
@@ -317,16 +389,14 @@ impl Sentence {
     fn choose(&mut self, index: usize) {
         let mut chosen = self.running.swap_remove(index);
         let winner = self.shared.name(chosen.candidate);
-        let characters = self.text.chars().count() as u64;
-        for loser in self.running.drain(..) {
-            let (kind, loser) = (Kind::Tts, self.shared.name(loser.candidate));
-            (self.shared.setup.notes)(Note::Hedged { kind, winner, loser });
-            let usage = Usage::default();
-            (self.shared.setup.notes)(Note::ThrownAway { kind, provider: loser, usage, characters });
+        let setup = &self.shared.setup;
+        for Attempt { candidate, since, .. } in self.running.drain(..) {
+            let (kind, loser) = (Kind::Tts, self.shared.name(candidate));
+            // It takes at least so long; without the slow ones it would seem ever quicker, and be hedged ever sooner.
+            setup.health.took(&setup.organisation, kind, loser, Stage::FirstOutput, since.elapsed());
+            (setup.notes)(Note::Hedged { kind, winner, loser });
         }
-        let (kind, usage) = (Kind::Tts, Usage::default());
-        let model = self.shared.candidates[chosen.candidate].model.clone().unwrap_or_default();
-        (self.shared.setup.notes)(Note::Used { kind, provider: winner, model, usage, characters });
+        chosen.bill.used();
         self.took(winner, Stage::FirstOutput, chosen.since.elapsed());
         for early in std::mem::take(&mut chosen.early) {
             (self.sink)(early.clone());
@@ -337,7 +407,7 @@ impl Sentence {
 
     /// The rest of the chosen attempt.
     async fn rest(&mut self, first: Event) {
-        let Some(attempt) = self.running.first_mut() else { return };
+        let Some(mut attempt) = self.running.pop() else { return };
         let (number, candidate, since) = (attempt.number, attempt.candidate, attempt.since);
         let mut spoken = std::mem::take(&mut attempt.early);
         let name = self.shared.name(candidate);
@@ -354,7 +424,7 @@ impl Sentence {
             }
             match event {
                 Event::Failed(error) => {
-                    self.note_failure(candidate, error.clone());
+                    self.note_failure(candidate, &mut attempt.pass, error.clone());
                     self.shared.states().broken += 1;
                     return (self.sink)(Event::Failed(error));
                 }
@@ -364,8 +434,8 @@ impl Sentence {
                         phrases.keep(key, spoken);
                     }
                     self.took(name, Stage::Whole, since.elapsed());
-                    self.shared.setup.health.succeeded(&self.shared.setup.organisation, Kind::Tts, name);
-                    self.shared.states().broken = 0;
+                    attempt.pass.worked();
+                    self.shared.spoke(candidate);
                     return (self.sink)(Event::Finished);
                 }
                 event => {
@@ -399,16 +469,14 @@ impl Sentence {
     }
 
     fn took(&self, provider: &'static str, stage: Stage, time: Duration) {
-        let setup = &self.shared.setup;
-        setup.health.took(&setup.organisation, Kind::Tts, provider, stage, time);
-        (setup.notes)(Note::Took { kind: Kind::Tts, provider, stage, time, in_turn: true });
+        self.shared.setup.took(Kind::Tts, provider, stage, time, true);
     }
 
-    fn note_failure(&mut self, candidate: usize, error: Error) {
-        self.shared.note_failure(candidate, &error);
+    fn note_failure(&mut self, candidate: usize, pass: &mut Pass, error: Error) {
+        self.shared.note_failure(candidate, pass, &error);
         let nobody_else = self.waiting.is_empty() && self.running.is_empty();
         if nobody_else && !error.kind.is_permanent() && std::mem::take(&mut self.again) {
-            let best = self.shared.order().first().copied();
+            let best = self.shared.order().front().copied();
             self.waiting.extend(best);
         }
         self.failed = Some((candidate, error));

@@ -18,6 +18,7 @@ use tokio::time::{Instant, timeout};
 use super::telling::Telling;
 use super::{Response, Sink, ToolCall, Usage};
 use crate::running::Running;
+use crate::wire::handshakes::watched;
 use crate::wire::http::{Failure, Http, Refused, broken};
 use crate::wire::sse::Events;
 use crate::{Error, ErrorKind};
@@ -114,7 +115,7 @@ impl Asker {
     pub fn warm(&self) {
         if let Ok(runtime) = Handle::try_current() {
             let (http, url) = (self.http.clone(), self.warm_url.clone());
-            runtime.spawn(async move { http.warm(&url).await });
+            runtime.spawn(watched(async move { http.warm(&url).await }));
         }
     }
 
@@ -128,7 +129,7 @@ impl Asker {
             .map_err(|error| Error::new(dialect.name, ErrorKind::Unavailable, error.to_string()))?;
         let (http, learnt) = (self.http.clone(), Arc::clone(&self.learnt));
         let mut asking = Asking { dialect, http, warm_url: self.warm_url.clone(), learnt, url, model, body };
-        let work = runtime.spawn(async move {
+        let work = runtime.spawn(watched(async move {
             let mut telling = Telling::new(dialect.name, sink);
             match timeout(ANSWER_WITHIN, asking.answer(&mut telling)).await {
                 Ok(Ok(())) => {}
@@ -138,7 +139,7 @@ impl Asker {
                     telling.failed(Error::new(dialect.name, ErrorKind::TimedOut, message));
                 }
             }
-        });
+        }));
         Ok(Box::new(Running(work)))
     }
 }
@@ -377,7 +378,14 @@ pub(super) mod tests {
     fn telling() -> (Telling, Arc<Mutex<Vec<Event>>>) {
         let told = Arc::new(Mutex::new(Vec::new()));
         let into = Arc::clone(&told);
-        (Telling::new("test", Arc::new(move |event| into.lock().unwrap().push(event))), told)
+        // Signs that a call is being written are left out: how many there are is nobody's business.
+        let is_sign = |event: &Event| matches!(event, Event::Text(text) if text.is_empty());
+        let push = move |event| {
+            if !is_sign(&event) {
+                into.lock().unwrap().push(event)
+            }
+        };
+        (Telling::new("test", Arc::new(push)), told)
     }
 
     /// All words that were told.

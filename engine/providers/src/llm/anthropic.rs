@@ -220,6 +220,7 @@ impl Reader for Answer {
                 "input_json_delta" => {
                     let fragment = Fragment { index, ..Fragment::default() };
                     self.calls.push(&fragment, &data["delta"]["partial_json"]);
+                    telling.calling();
                 }
                 _ => {}
             },

@@ -108,7 +108,7 @@ pub struct Usage {
 /// What a model tells while it answers.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
-    /// The next words.
+    /// The next words. Empty ones say that a tool call is being written, which is told when it is whole.
     Text(String),
     /// Tools it wants run before it goes on.
     ToolCalls(Vec<ToolCall>),

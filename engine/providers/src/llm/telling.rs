@@ -25,6 +25,11 @@ impl Telling {
         self.tell(text);
     }
 
+    /// A piece of a tool call came; the call itself is told when it is whole.
+    pub fn calling(&self) {
+        (self.sink)(Event::Text(String::new()));
+    }
+
     /// All tool calls of the answer, once, after its words.
     pub fn calls(&mut self, calls: Vec<ToolCall>) {
         let rest = self.filter.end();

@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::sentence::{BETWEEN, FIRST_AUDIO, Sentence};
 use super::{Speech, WordTime};
+use crate::wire::handshakes::Watch;
 use crate::wire::http::{Failure, Refused};
 use crate::wire::socket::{Limits, Received, Socket};
 use crate::{Error, ErrorKind};
@@ -88,6 +89,8 @@ struct Job {
     sentence: Sentence,
     asked: Instant,
     is_second_try: bool,
+    /// Is told of a handshake that the sentence waited for.
+    watch: Option<Watch>,
     /// Counts as long as it is not done.
     counted: Counted,
 }
@@ -140,10 +143,14 @@ impl Line {
         let runtime = Handle::try_current()
             .map_err(|error| Error::new(provider, ErrorKind::Unavailable, error.to_string()))?;
         let (orders, incoming) = mpsc::channel(ORDERS_MAX);
+        let load = Arc::default();
         let task = Task {
             dialect,
             orders: incoming,
+            load: Arc::clone(&load),
+            opening: Watch::current(),
             socket: None,
+            connected: None,
             waiting: VecDeque::new(),
             active: Vec::new(),
             no_room_since: None,
@@ -152,7 +159,7 @@ impl Line {
             request_id: None,
         };
         runtime.spawn(task.run());
-        Ok(Self { provider, orders, load: Arc::default(), next_id: 0 })
+        Ok(Self { provider, orders, load, next_id: 0 })
     }
 
     /// Sentences that are spoken or wait.
@@ -168,7 +175,8 @@ impl Line {
         self.next_id += 1;
         let (id, cancelled) = (self.next_id, sentence.cancelled());
         let counted = Counted::new(&self.load);
-        let job = Job { id, text, sentence, asked: Instant::now(), is_second_try: false, counted };
+        let (asked, watch) = (Instant::now(), Watch::current());
+        let job = Job { id, text, sentence, asked, is_second_try: false, watch, counted };
         if self.orders.try_send(Order::Speak(Box::new(job))).is_err() {
             let message = format!("{ORDERS_MAX} sentences wait already");
             return Err(Error::new(self.provider, ErrorKind::RateLimited, message));
@@ -197,7 +205,12 @@ impl Drop for Cancel {
 struct Task<D> {
     dialect: D,
     orders: mpsc::Receiver<Order>,
+    load: Arc<AtomicUsize>,
+    /// Who opened the line; is told of the first handshake if no sentence waited for it.
+    opening: Option<Watch>,
     socket: Option<Socket>,
+    /// When the socket was open, and how long that took.
+    connected: Option<(Instant, Duration)>,
     waiting: VecDeque<Job>,
     active: Vec<Active>,
     no_room_since: Option<Instant>,
@@ -258,6 +271,7 @@ impl<D: Dialect> Task<D> {
 
     /// Opens the socket. When that fails, so have those who have waited for it.
     async fn connect(&mut self) {
+        let began = Instant::now();
         let opened = match self.dialect.address() {
             Ok(address) => {
                 let headers = self.dialect.headers();
@@ -271,6 +285,11 @@ impl<D: Dialect> Task<D> {
                 self.request_id = request_id(&socket.headers);
                 (self.last_sent, self.last_heard) = (Instant::now(), Instant::now());
                 (self.socket, self.no_room_since) = (Some(socket), None);
+                self.connected = Some((Instant::now(), began.elapsed()));
+                let opening = self.opening.take().filter(|_| self.load.load(Ordering::Acquire) == 0);
+                if let Some(watch) = opening {
+                    watch.tell(began.elapsed());
+                }
             }
             Err(failure) => {
                 let error = match failure {
@@ -306,6 +325,11 @@ impl<D: Dialect> Task<D> {
             }
             self.no_room_since = None;
             let Some(job) = self.waiting.pop_front() else { return };
+            if let (Some(watch), Some((at, took))) = (&job.watch, self.connected)
+                && job.asked < at
+            {
+                watch.tell(took);
+            }
             let messages = self.dialect.speak(job.id, &job.text);
             let began = Instant::now();
             self.active.push(Active { job, began, due: began + FIRST_AUDIO });

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::Speech;
 use super::sentence::{BETWEEN, FIRST_AUDIO, Sentence};
 use crate::running::Running;
+use crate::wire::handshakes::watched;
 use crate::wire::http::Http;
 use crate::{Error, ErrorKind};
 
@@ -32,12 +33,12 @@ impl Requested {
         F: Future<Output = (Sentence, Result<(), Error>)> + Send,
     {
         let cancelled = sentence.cancelled();
-        let task = runtime.spawn(async move {
+        let task = runtime.spawn(watched(async move {
             match speak(sentence).await {
                 (sentence, Ok(())) => sentence.finish(),
                 (sentence, Err(error)) => sentence.fail(error),
             }
-        });
+        }));
         Ok(Box::new(Self { cancelled, _running: Running(task) }))
     }
 }
@@ -53,7 +54,7 @@ pub(super) fn warm(provider: &'static str, http: &Http, url: String) -> Result<R
     let runtime = Handle::try_current()
         .map_err(|error| Error::new(provider, ErrorKind::Unavailable, error.to_string()))?;
     let http = http.clone();
-    Ok(Running(runtime.spawn(async move { http.warm(&url).await })))
+    Ok(Running(runtime.spawn(watched(async move { http.warm(&url).await }))))
 }
 
 /// How long the next piece of a request that began then is waited for.

@@ -86,6 +86,7 @@ impl Http {
             .tcp_keepalive(Duration::from_secs(30))
             .http2_keep_alive_interval(Duration::from_secs(20))
             .http2_keep_alive_while_idle(true)
+            .connector_layer(super::handshakes::Timing)
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|error| {

@@ -1,5 +1,6 @@
 //! What all vendors' clients are made of: HTTP with server-sent events, and WebSockets, every wait bounded.
 
+pub mod handshakes;
 pub mod http;
 pub mod socket;
 pub mod sse;

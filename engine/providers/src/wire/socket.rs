@@ -14,6 +14,7 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Bytes, Message, Utf8Bytes};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
+use super::handshakes::Watch;
 use super::http::{Failure, Refused};
 use crate::{Error, ErrorKind};
 
@@ -91,6 +92,7 @@ impl Socket {
         }
         let config =
             WebSocketConfig::default().max_message_size(Some(MESSAGE_MAX)).max_frame_size(Some(MESSAGE_MAX));
+        let began = Instant::now();
         let connecting = tokio_tungstenite::connect_async_with_config(request, Some(config), true);
         let (stream, response) = match timeout(limits.handshake, connecting).await {
             Ok(Ok(opened)) => opened,
@@ -106,6 +108,9 @@ impl Socket {
                 return Err(Failure::Broken(Error::new(provider, ErrorKind::TimedOut, message)));
             }
         };
+        if let Some(watch) = Watch::current() {
+            watch.tell(began.elapsed());
+        }
         let headers = response.headers().clone();
         Ok(Self { provider, limits, stream, last_received: Instant::now(), pinged: None, headers })
     }

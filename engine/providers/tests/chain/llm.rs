@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use parlance_providers::ErrorKind;
-use parlance_providers::chain::{self, Budgets, Thinking};
+use parlance_providers::chain::{self, Budgets, State, Thinking};
 use parlance_providers::llm::{Event, LanguageModel, Message, Request, Role};
 use parlance_providers::notes::Note;
 use tokio::sync::mpsc::unbounded_channel;
@@ -105,6 +105,84 @@ async fn a_tool_call_counts_as_output_and_is_not_asked_for_twice() {
     let answered = answer(&[first, second.clone()]).await;
     let calls = answered.events.iter().filter(|event| matches!(event, Event::ToolCalls(_))).count();
     assert_eq!((calls, second.times_asked()), (1, 0));
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_after_its_tool_calls_is_complete() {
+    let first = Puppet::new("first", &[&[Say("One moment."), Call("book"), Fail(ErrorKind::Unavailable)]]);
+    let answered = answer(&[first]).await;
+    assert_eq!(answered.text, "One moment.");
+    assert!(matches!(answered.events.last(), Some(Event::Finished { .. })), "{:?}", answered.events);
+}
+
+#[tokio::test]
+async fn a_tool_call_that_is_long_in_writing_is_no_silence() {
+    let written = [Say(""), Wait(100), Say(""), Wait(100), Say(""), Wait(100), Call("book"), End];
+    let first = Puppet::new("first", &[&written]);
+    let second = well();
+    let answered = answer(&[first, second.clone()]).await;
+    assert!(
+        matches!(&answered.events[..], [Event::ToolCalls(_), Event::Finished { .. }]),
+        "{:?}",
+        answered.events
+    );
+    assert_eq!(second.times_asked(), 0);
+}
+
+#[tokio::test]
+async fn the_last_model_that_breaks_in_mid_answer_is_no_end_of_it() {
+    let first = Puppet::new("first", &[&[Fail(ErrorKind::Unavailable)], &[Say("three four"), End]]);
+    let second = Puppet::new("second", &[&[Say("one two "), Fail(ErrorKind::Unavailable)]]);
+    assert_eq!(answer(&[first, second]).await.text, "one two three four");
+}
+
+/// Notes of work that was paid for, as `used` and `thrown`.
+fn bills(notes: &Mutex<Vec<Note>>) -> Vec<(&'static str, &'static str)> {
+    let bill = |note: &Note| match note {
+        Note::Used { provider, .. } => Some((*provider, "used")),
+        Note::ThrownAway { provider, .. } => Some((*provider, "thrown")),
+        _ => None,
+    };
+    notes.lock().unwrap().iter().filter_map(bill).collect()
+}
+
+#[tokio::test]
+async fn what_was_paid_for_is_told_once_and_a_refusal_costs_nothing() {
+    for (first, bill) in [
+        (&[Fail(ErrorKind::RateLimited)] as &[Step], vec![("second", "used")]),
+        (&[Wait(10_000)], vec![("first", "thrown"), ("second", "used")]),
+        (&[Say("one "), Fail(ErrorKind::Unavailable)], vec![("first", "used"), ("second", "used")]),
+    ] {
+        let answered = answer(&[Puppet::new("first", &[first]), well()]).await;
+        assert_eq!(bills(&answered.notes), bill, "{first:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_cancelled_answer_is_paid_for_blames_nobody_and_leaves_the_trial_to_the_next() {
+    let (setup, notes) = setup(short());
+    let health = Arc::clone(&setup.health);
+    let (fails, slow) = ([Fail(ErrorKind::RateLimited)], [Wait(10_000)]);
+    let first = Puppet::new("first", &[&fails, &slow, &[Say("Back."), End]]);
+    let providers: [Arc<Puppet>; 2] = [first.clone(), well()];
+    let thinking = providers.map(|provider| Thinking { provider, model: None });
+    let chain = chain::llm(thinking.to_vec(), setup).unwrap();
+    assert_eq!(answer_of(chain.as_ref(), notes.clone()).await.text, "Fine, thanks.");
+    tokio::time::sleep(Duration::from_millis(5_200)).await;
+    notes.lock().unwrap().clear();
+    // The trial, and the caller goes on speaking.
+    let response = chain.respond(Request::default(), Arc::new(drop)).unwrap();
+    while first.times_asked() < 2 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    drop(response);
+    let began = std::time::Instant::now();
+    while bills(&notes) != [("first", "thrown")] {
+        assert!(began.elapsed() < Duration::from_secs(10), "{:?}", notes.lock().unwrap());
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(answer_of(chain.as_ref(), notes.clone()).await.text, "Back.");
+    assert_eq!(health.look("")[0].state, State::Well);
 }
 
 #[tokio::test]

@@ -29,13 +29,13 @@ pub enum Step {
 /// A model and a voice in one, with a script for each request; after the last it does the last again.
 pub struct Puppet {
     name: &'static str,
-    scripts: Mutex<VecDeque<Vec<Step>>>,
+    scripts: Arc<Mutex<VecDeque<Vec<Step>>>>,
     pub asked: Mutex<Vec<String>>,
 }
 
 impl Puppet {
     pub fn new(name: &'static str, scripts: &[&[Step]]) -> Arc<Self> {
-        let scripts = Mutex::new(scripts.iter().map(|script| script.to_vec()).collect());
+        let scripts = Arc::new(Mutex::new(scripts.iter().map(|script| script.to_vec()).collect()));
         Arc::new(Self { name, scripts, asked: Mutex::default() })
     }
 
@@ -100,8 +100,7 @@ impl TextToSpeech for Puppet {
     }
 
     fn open(&self, _: tts::Settings) -> Result<Box<dyn Speaker>, Error> {
-        let scripts = Mutex::new(self.scripts.lock().unwrap().clone());
-        // One queue for the voice and its calls would need a share; a test opens a voice once.
+        let scripts = Arc::clone(&self.scripts);
         Ok(Box::new(PuppetSpeaker(Puppet { name: self.name, scripts, asked: Mutex::default() })))
     }
 }

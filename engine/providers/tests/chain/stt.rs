@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use parlance_providers::audio::{Audio, AudioFormat, Convert, OwnedAudio};
-use parlance_providers::chain::{self, Budgets, Listening};
+use parlance_providers::chain::{self, Budgets, Health, Listening, Setup, State};
 use parlance_providers::notes::Note;
 use parlance_providers::stt::{
     Capabilities, Control, Event, Expectation, Listener, Settings, Sink, SpeechToText, Transcript, Word,
@@ -32,11 +32,14 @@ struct Counting {
     name: &'static str,
     fates: Mutex<Vec<Fate>>,
     opened: Mutex<usize>,
+    /// The key terms each stream was opened with.
+    terms: Mutex<Vec<Vec<String>>>,
 }
 
 impl Counting {
     fn new(name: &'static str, fates: &[Fate]) -> Arc<Self> {
-        Arc::new(Self { name, fates: Mutex::new(fates.to_vec()), opened: Mutex::new(0) })
+        let (fates, terms) = (Mutex::new(fates.to_vec()), Mutex::default());
+        Arc::new(Self { name, fates, opened: Mutex::new(0), terms })
     }
 }
 
@@ -50,7 +53,8 @@ impl SpeechToText for Counting {
         Capabilities { formats, interims: true, watermark: true, turns: false, lag_ms_p95: 0 }
     }
 
-    fn open(&self, _: Settings, sink: Sink) -> Result<Box<dyn Listener>, Error> {
+    fn open(&self, settings: Settings, sink: Sink) -> Result<Box<dyn Listener>, Error> {
+        self.terms.lock().unwrap().push(settings.expectation.key_terms);
         *self.opened.lock().unwrap() += 1;
         let mut fates = self.fates.lock().unwrap();
         let fate = if fates.len() > 1 { fates.remove(0) } else { fates[0] };
@@ -135,20 +139,28 @@ struct Call {
     listener: Box<dyn Listener>,
     told: Arc<Mutex<Vec<Event>>>,
     notes: Arc<Mutex<Vec<Note>>>,
+    health: Arc<Health>,
     at_us: u64,
 }
 
 impl Call {
     fn open(providers: &[Arc<Counting>]) -> Self {
         let (setup, notes) = setup(Budgets { ..short() });
+        Self::open_in(providers, setup, notes)
+    }
+
+    fn open_in(providers: &[Arc<Counting>], setup: Setup, notes: Arc<Mutex<Vec<Note>>>) -> Self {
+        let health = Arc::clone(&setup.health);
         let listening = |provider: &Arc<Counting>| Listening { provider: provider.clone(), model: None };
         let candidates = providers.iter().map(listening).collect();
         let chain = chain::stt(candidates, Arc::new(|_, _| Box::new(Same)), setup).unwrap();
         let told = Arc::new(Mutex::new(Vec::new()));
         let telling = Arc::clone(&told);
         let sink = Arc::new(move |event| telling.lock().unwrap().push(event));
-        let listener = chain.open(Settings::default(), sink).unwrap();
-        Self { listener, told, notes, at_us: 0 }
+        let key_terms = vec!["Zephyr".to_owned()];
+        let expectation = Expectation { jsgf: None, key_terms };
+        let listener = chain.open(Settings { expectation, ..Settings::default() }, sink).unwrap();
+        Self { listener, told, notes, health, at_us: 0 }
     }
 
     fn frame(&mut self, sample: i16) {
@@ -279,4 +291,130 @@ async fn silence_is_not_taken_for_a_mute_stream() {
         tokio::time::sleep(Duration::from_millis(4)).await;
     }
     assert_eq!(*first.opened.lock().unwrap(), 1);
+}
+
+/// Voice for this long, in frames of these samples.
+async fn voiced(call: &mut Call, sample: i16, ms: u64) {
+    call.listener.control(Control::VoiceStarted(call.at_us));
+    for _ in 0..ms / 20 {
+        call.frame(sample);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    call.listener.control(Control::VoiceEnded(call.at_us));
+    call.frame(0);
+    call.listener.control(Control::Finalize);
+}
+
+fn has_failed(call: &Call) -> bool {
+    call.told.lock().unwrap().iter().any(|event| matches!(event, Event::Failed(_)))
+}
+
+#[tokio::test(start_paused = true)]
+async fn noise_that_nobody_hears_words_in_is_no_fault_of_any_transcriber() {
+    // One that is mute whatever is said hears noise like all the others.
+    let noise = || Counting::new("first", &[Fate::Mute(0)]);
+    for others in [vec![], vec![Counting::new("second", &[Fate::Mute(0)])]] {
+        let first = noise();
+        let all: Vec<_> = std::iter::once(first.clone()).chain(others).collect();
+        let mut call = Call::open(&all);
+        for _ in 0..6 {
+            voiced(&mut call, 1, 10_000).await;
+        }
+        assert!(!has_failed(&call), "the call goes on");
+        assert!(
+            call.health.look("").iter().all(|look| look.state == State::Well),
+            "{:?}",
+            call.health.look("")
+        );
+        let opened: usize = all.iter().map(|provider| *provider.opened.lock().unwrap()).sum();
+        assert!(opened <= 20, "{opened} streams in a minute of noise");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mute_transcriber_is_blamed_when_another_hears_words_in_the_same_voice() {
+    let first = Counting::new("first", &[Fate::Mute(0)]);
+    let mut call = Call::open(&[first, Counting::new("second", &[Fate::Well])]);
+    call.say(1..=4).await;
+    call.hears(1..=4).await;
+    call.frame(0);
+    let looks = call.health.look("");
+    assert_eq!(looks.iter().map(|look| look.state).collect::<Vec<_>>(), [State::Shaky, State::Well]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transcriber_that_hears_again_closes_its_breaker() {
+    let (setup, notes) = setup(short());
+    let health = Arc::clone(&setup.health);
+    let first = Counting::new(
+        "first",
+        &[
+            Fate::Refused(ErrorKind::Unavailable),
+            Fate::Refused(ErrorKind::Unavailable),
+            Fate::Refused(ErrorKind::Unavailable),
+            Fate::Well,
+        ],
+    );
+    let second = Counting::new("second", &[Fate::Well]);
+    for _ in 0..2 {
+        let mut call = Call::open_in(&[first.clone(), second.clone()], setup.clone(), notes.clone());
+        call.say(1..=4).await;
+        call.hears(1..=4).await;
+    }
+    assert_eq!(health.look("")[0].state, State::Open);
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let mut call = Call::open_in(&[first.clone(), second], setup, notes);
+    call.say(1..=4).await;
+    call.hears(1..=4).await;
+    for _ in 0..300 {
+        call.frame(0);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(health.look("")[0].state, State::Well);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_breaks_long_after_another_did_is_no_end_of_the_call() {
+    // The only transcriber: its stream breaks once, is replaced, and breaks again after a long silence.
+    let only = Counting::new(
+        "only",
+        &[Fate::Breaks(0), Fate::Breaks(1), Fate::Breaks(0), Fate::Breaks(0), Fate::Well],
+    );
+    let mut call = Call::open(&[only]);
+    call.say(1..=1).await;
+    for _ in 0..1_500 {
+        call.frame(0);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    call.say(2..=8).await;
+    for _ in 0..500 {
+        call.frame(0);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(!has_failed(&call));
+    assert_eq!(call.settled().last().map(String::as_str), Some("8"));
+}
+
+#[tokio::test]
+async fn a_fresh_stream_listens_for_the_terms_of_the_call_and_of_the_turn() {
+    let first = Counting::new("first", &[Fate::Breaks(0), Fate::Well]);
+    let mut call = Call::open(std::slice::from_ref(&first));
+    let key_terms = vec!["noon".to_owned(), "Zephyr".to_owned()];
+    call.listener.control(Control::NextTurn(Expectation { jsgf: None, key_terms }));
+    call.say(1..=4).await;
+    call.hears(1..=4).await;
+    assert_eq!(first.terms.lock().unwrap()[1], ["Zephyr", "noon"]);
+}
+
+#[tokio::test]
+async fn whoever_is_best_among_those_that_may_be_asked_listens_again() {
+    let refused = Fate::Refused(ErrorKind::Unauthorized);
+    let first = Counting::new("first", &[refused]);
+    let second = Counting::new("second", &[Fate::Breaks(0), Fate::Breaks(0), Fate::Well]);
+    let third = Counting::new("third", &[Fate::Well]);
+    let mut call = Call::open(&[first, second.clone(), third]);
+    call.say(1..=4).await;
+    call.hears(1..=4).await;
+    call.listener.control(Control::NextTurn(Expectation::default()));
+    assert_eq!(*second.opened.lock().unwrap(), 3);
 }

@@ -117,3 +117,69 @@ async fn with_hedging_the_quicker_of_two_voices_speaks() {
     assert!(notes.lock().unwrap().iter().any(|note| matches!(note, Note::Hedged { winner: "second", .. })));
     assert!(switches(&notes).is_empty());
 }
+
+fn bills(notes: &Mutex<Vec<Note>>) -> Vec<(&'static str, &'static str, u64)> {
+    let bill = |note: &Note| match note {
+        Note::Used { provider, characters, .. } => Some((*provider, "used", *characters)),
+        Note::ThrownAway { provider, characters, .. } => Some((*provider, "thrown", *characters)),
+        _ => None,
+    };
+    notes.lock().unwrap().iter().filter_map(bill).collect()
+}
+
+#[tokio::test]
+async fn text_that_was_paid_for_is_told_once_though_nobody_hears_it() {
+    for (first, bill) in [
+        (&[Wait(10_000)] as &[Step], vec![("first", "thrown", 5), ("second", "used", 5)]),
+        (&[Fail(ErrorKind::RateLimited)], vec![("second", "used", 5)]),
+    ] {
+        let (mut chain, notes) = chain_of(short(), &[Puppet::new("first", &[first]), well()]);
+        spoken(chain.as_mut(), "hello").await.1.unwrap();
+        assert_eq!(bills(&notes), bill, "{first:?}");
+    }
+    let (mut chain, notes) = chain_of(short(), &[Puppet::new("first", &[&[Wait(10_000)]])]);
+    drop(chain.speak("hello", Arc::new(drop)).unwrap());
+    let began = std::time::Instant::now();
+    while bills(&notes) != [("first", "thrown", 5)] {
+        assert!(began.elapsed() < Duration::from_secs(10), "{:?}", notes.lock().unwrap());
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_voice_speaks_again_as_soon_as_its_breaker_lets_it() {
+    let first = Puppet::new("first", &[&[Fail(ErrorKind::RateLimited)], &[Say("a"), End]]);
+    let (mut chain, _) = chain_of(short(), &[first, well()]);
+    assert_eq!(spoken(chain.as_mut(), "one").await.0, "bb");
+    assert_eq!(spoken(chain.as_mut(), "two").await.0, "bb");
+    tokio::time::sleep(Duration::from_millis(5_100)).await;
+    assert_eq!(spoken(chain.as_mut(), "three").await.0, "a");
+}
+
+#[tokio::test(start_paused = true)]
+async fn opening_a_voice_is_no_trial_of_it() {
+    let (setup, _) = setup(short());
+    let limited = Puppet::new("first", &[&[Fail(ErrorKind::RateLimited)]]);
+    let speaking =
+        |puppet: &Arc<Puppet>| Speaking { provider: puppet.clone(), voice: String::new(), model: None };
+    let open = |first: &Arc<Puppet>| {
+        chain::tts(vec![speaking(first), speaking(&well())], Settings::default(), setup.clone()).unwrap()
+    };
+    spoken(open(&limited).as_mut(), "one").await.1.unwrap();
+    tokio::time::sleep(Duration::from_millis(5_100)).await;
+    let mut chain = open(&Puppet::new("first", &[&[Say("a"), End]]));
+    assert_eq!(spoken(chain.as_mut(), "two").await.0, "a");
+}
+
+#[tokio::test]
+async fn one_text_that_can_not_be_spoken_does_not_change_the_voice_but_two_do() {
+    let unspeakable = [Fail(ErrorKind::Invalid)];
+    let first =
+        Puppet::new("first", &[&unspeakable, &[Say("a"), End], &unspeakable, &unspeakable, &[Say("a"), End]]);
+    let (mut chain, _) = chain_of(short(), &[first, well()]);
+    let mut heard = String::new();
+    for text in ["one", "two", "three", "four", "five"] {
+        heard.push_str(&spoken(chain.as_mut(), text).await.0);
+    }
+    assert_eq!(heard, "bbabbbbbb", "once unnoticed, then two in a row and left alone");
+}

@@ -206,6 +206,7 @@ impl Answer {
                 signature: call["extra_content"]["google"]["thought_signature"].as_str(),
             };
             self.calls.push(&fragment, &function["arguments"]);
+            telling.calling();
         }
     }
 

@@ -180,6 +180,7 @@ impl Reader for Answer {
             "response.function_call_arguments.delta" => {
                 let fragment = Fragment { index, ..Fragment::default() };
                 self.calls.push(&fragment, &data["delta"]);
+                telling.calling();
             }
             "response.function_call_arguments.done" => {
                 if let Some(arguments) = data["arguments"].as_str() {
