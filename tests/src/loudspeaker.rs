@@ -35,6 +35,8 @@ pub struct Loudspeaker {
     queue: VecDeque<Piece>,
     /// Every sample it played, silence included, since the call began.
     pub track: Vec<i16>,
+    /// Every sample that came over the wire, one after another, whenever it came.
+    pub received: Vec<i16>,
     /// The pieces of replies it played, in order.
     pub played: Vec<Played>,
     /// Beats so far.
@@ -47,8 +49,8 @@ pub struct Loudspeaker {
 impl Loudspeaker {
     /// A silent one for audio in `format`.
     pub fn new(format: AudioFormat) -> Self {
-        let (queue, track, played) = Default::default();
-        Self { format, queue, track, played, beats: 0, reported: None, playing: None }
+        let (queue, track, received, played) = Default::default();
+        Self { format, queue, track, received, played, beats: 0, reported: None, playing: None }
     }
 
     /// Queues what arrived.
@@ -60,6 +62,7 @@ impl Loudspeaker {
         self.format.decode(&audio.data, &mut samples).expect("the engine sends whole samples");
         let position = audio.position.expect("a piece of audio has its place");
         let position_us = position.seconds as u64 * 1_000_000 + position.nanos as u64 / 1_000;
+        self.received.extend_from_slice(&samples);
         self.queue.push_back(Piece { reply: audio.reply_id, position_us, samples });
     }
 

@@ -99,13 +99,23 @@ pub struct Heard {
     pub until_ms: u64,
 }
 
-/// The [`word`]s the caller heard so far, in order; all others are left out.
+/// The [`word`]s the caller heard so far, in order; all others are left out. A word that was torn by a gap, because this
+/// machine did not keep up, is not found here.
 pub fn heard(caller: &Caller) -> Vec<Heard> {
+    sung(caller, &caller.loudspeaker.track)
+}
+
+/// The [`word`]s in the audio that came over the wire, in order of their coming.
+pub fn received(caller: &Caller) -> Vec<usize> {
+    sung(caller, &caller.loudspeaker.received).into_iter().map(|heard| heard.word).collect()
+}
+
+fn sung(caller: &Caller, track: &[i16]) -> Vec<Heard> {
     let rate = caller.ready.output_format.map_or(16_000, |format| format.sample_rate_hz);
     let mut decoder = code::Decoder::new(rate);
     let mut all = Vec::new();
     let numbers: Vec<u16> = (0..WORDS).map(|number| code::number_of(&word(number))).collect();
-    decoder.push(&caller.loudspeaker.track, &mut |found| {
+    decoder.push(track, &mut |found| {
         if let Some(word) = numbers.iter().position(|number| *number == found.number) {
             all.push(Heard { word, at_ms: found.start_us / 1_000, until_ms: found.end_us / 1_000 });
         }

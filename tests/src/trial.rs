@@ -10,7 +10,7 @@ use parlance_fakes::{Fault, Plan, Service};
 
 use tokio::sync::Semaphore;
 
-use crate::pipeline::{self, Heard, Pipeline, heard, hearing, served_by, speech};
+use crate::pipeline::{Heard, Pipeline, heard, hearing, received, served_by, speech};
 use crate::{Caller, caller};
 
 /// Whose fault it is.
@@ -147,11 +147,10 @@ pub async fn hold(trial: &Trial) -> Outcome {
     strike_next(&pipeline, trial);
     let end_ms = says(&mut caller, WORDS).await;
     hears_all(&mut caller, WORDS).await;
-    let first = heard(&caller);
+    let (first, when) = (received(&caller), heard(&caller));
     says(&mut caller, AFTER).await;
     hears_all(&mut caller, AFTER).await;
-    let second: Vec<usize> =
-        heard(&caller).iter().map(|heard| heard.word).filter(|word| AFTER.contains(word)).collect();
+    let second: Vec<usize> = received(&caller).into_iter().filter(|word| AFTER.contains(word)).collect();
     let switched = caller.switches().join(", ");
     if std::env::var_os("TRIAL_HISTORY").is_some() {
         eprintln!("{}", caller.history());
@@ -160,7 +159,7 @@ pub async fn hold(trial: &Trial) -> Outcome {
     drop(caller);
     pipeline.house.closes().await;
     Outcome {
-        silence: silence(end_ms, &first),
+        silence: silence(end_ms, &when),
         lost: WORDS.filter(|word| count(&first, *word) == 0).count(),
         doubled: WORDS.map(|word| count(&first, word).saturating_sub(1)).sum(),
         goes_on: second == AFTER.collect::<Vec<_>>(),
@@ -210,8 +209,8 @@ async fn hears_all(caller: &mut Caller, words: std::ops::Range<usize>) {
     let last = words.end - 1;
     while began.elapsed() < PATIENCE && caller.end.is_none() {
         caller.waits(Duration::from_millis(500)).await;
-        let heard = heard(caller);
-        if count(&heard, last) > 0 && words.clone().all(|word| count(&heard, word) > 0) {
+        let came = received(caller);
+        if count(&came, last) > 0 && words.clone().all(|word| count(&came, word) > 0) {
             // What comes twice comes now.
             caller.waits(Duration::from_millis(1_500)).await;
             return;
@@ -219,11 +218,11 @@ async fn hears_all(caller: &mut Caller, words: std::ops::Range<usize>) {
     }
 }
 
-fn count(heard: &[Heard], word: usize) -> usize {
-    heard.iter().filter(|heard| heard.word == word).count()
+fn count(came: &[usize], word: usize) -> usize {
+    came.iter().filter(|came| **came == word).count()
 }
 
-fn silence(from_ms: u64, heard: &[pipeline::Heard]) -> Duration {
+fn silence(from_ms: u64, heard: &[Heard]) -> Duration {
     let mut silence = 0;
     let mut until = from_ms;
     for word in heard {

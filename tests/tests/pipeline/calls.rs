@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use parlance_fakes::Service;
 use parlance_proto::v1::{Agent, AudioEncoding, AudioFormat, SessionStart, Speaker};
-use parlance_tests::pipeline::{Pipeline, heard, served_by, speech, word};
+use parlance_tests::pipeline::{Pipeline, received, served_by, speech, word};
 use parlance_tests::{Caller, caller};
 
 /// Who listens, who answers, who speaks; and the format of the caller's line.
@@ -61,7 +61,7 @@ async fn whole_call(
         caller.until_said().await;
         let wanted: Vec<usize> = turn.clone().collect();
         let came = |caller: &Caller| -> Vec<usize> {
-            heard(caller).iter().map(|heard| heard.word).filter(|word| turn.contains(word)).collect()
+            received(caller).into_iter().filter(|word| turn.contains(word)).collect()
         };
         for _ in 0..30 {
             caller.waits(Duration::from_millis(500)).await;

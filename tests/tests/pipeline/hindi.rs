@@ -62,7 +62,7 @@ async fn hindi_and_english_on_a_telephone_line_keep_their_letters_in_transcript_
     // The voice was given the letters: each word's tune came out of the telephone.
     let mut decoder = code::Decoder::new(8_000);
     let mut sung = Vec::new();
-    decoder.push(&caller.loudspeaker.track, &mut |found| sung.push(found.number));
+    decoder.push(&caller.loudspeaker.received, &mut |found| sung.push(found.number));
     let wanted: Vec<u16> = ANSWER.split_whitespace().map(code::number_of).collect();
     assert_eq!(sung, wanted);
     caller.hangs_up();
