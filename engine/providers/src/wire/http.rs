@@ -38,6 +38,16 @@ pub struct Refused {
 }
 
 impl Refused {
+    /// An answer to a request with these headers. Some servers say in a refusal which key they refuse: it is taken out.
+    pub(super) fn new(status: u16, headers: &HeaderMap, body: &str, sent: &HeaderMap) -> Self {
+        let without_key = |(name, value): (&HeaderName, &HeaderValue)| match value.to_str() {
+            Ok(text) => Some((name.clone(), HeaderValue::from_str(&without_keys(text, sent, "***")).ok()?)),
+            Err(_) => Some((name.clone(), value.clone())),
+        };
+        let headers = headers.iter().filter_map(without_key).collect();
+        Self { status, headers, body: without_keys(body, sent, "…") }
+    }
+
     /// The body as JSON, `null` if it is none.
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.body).unwrap_or_default()
@@ -151,16 +161,15 @@ impl Http {
         }
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let body = tokio::time::timeout(ERROR_BODY_WITHIN, beginning(response)).await.unwrap_or_default();
-        let body = self.without_key(body);
-        Err(Failure::Refused(Box::new(Refused { status, headers, body })))
+        Err(Failure::Refused(Box::new(Refused::new(status, &headers, &body, &self.headers))))
     }
+}
 
-    /// Some servers say in a refusal which key they refuse.
-    fn without_key(&self, body: String) -> String {
-        let values = self.headers.values().filter(|value| value.is_sensitive());
-        let words = values.filter_map(|value| value.to_str().ok()?.split_whitespace().last());
-        words.filter(|word| word.len() >= KEY_MIN).fold(body, |body, word| body.replace(word, "…"))
-    }
+/// A vendor's words without the keys among the headers it was sent.
+pub(super) fn without_keys(text: &str, sent: &HeaderMap, instead: &str) -> String {
+    let values = sent.values().filter(|value| value.is_sensitive());
+    let words = values.filter_map(|value| value.to_str().ok()?.split_whitespace().last());
+    words.filter(|word| word.len() >= KEY_MIN).fold(text.to_owned(), |text, word| text.replace(word, instead))
 }
 
 /// What broke a request or its body; holds no address with a key in its query, and no header.
