@@ -35,6 +35,9 @@ const TEXT_MAX: usize = 4_096;
 /// The vendor's range of `speed`.
 const SPEED: (f64, f64) = (0.25, 4.0);
 
+/// Instead of the vendor's words, which hold the first and last letters of the key.
+const KEY_REFUSED: &str = "the key is not valid";
+
 /// The service.
 pub const SERVICE: Service = Service {
     name: NAME,
@@ -274,6 +277,7 @@ fn refusal(refused: &Refused) -> Error {
     let body = refused.json();
     let error = &body["error"];
     let said = error["message"].as_str().or(body["detail"]["message"].as_str()).unwrap_or(&refused.body);
+    let said = if is_of_key(error) { KEY_REFUSED } else { said };
     let mut refusal = Error::of_status(NAME, refused.status, said);
     if is_quota(error) {
         refusal.kind = ErrorKind::OutOfCredit;
@@ -286,12 +290,17 @@ fn refusal(refused: &Refused) -> Error {
 fn told(error: &Value) -> Error {
     let kind = match error["type"].as_str().unwrap_or_default() {
         _ if is_quota(error) => ErrorKind::OutOfCredit,
+        _ if is_of_key(error) => return Error::of_status(NAME, 401, KEY_REFUSED),
         "invalid_request_error" => ErrorKind::Invalid,
         "rate_limit_error" | "requests" | "tokens" => ErrorKind::RateLimited,
         _ => ErrorKind::Unavailable,
     };
     let said = error["message"].as_str().or(error.as_str()).unwrap_or("it told an error after all");
     Error::new(NAME, kind, said.chars().take(300).collect::<String>())
+}
+
+fn is_of_key(error: &Value) -> bool {
+    error["code"] == "invalid_api_key" || error["type"] == "invalid_api_key"
 }
 
 fn is_quota(error: &Value) -> bool {
@@ -377,6 +386,18 @@ mod tests {
         );
         settings.model = Some("tts-1".to_owned());
         assert!(request(&settings)["instructions"].is_null());
+    }
+
+    #[test]
+    fn letters_of_a_key_are_not_passed_on() {
+        let error = json!({"message": "Incorrect API key provided: sk-ab*yz", "type": "invalid_request_error",
+            "code": "invalid_api_key"});
+        let body = json!({"error": error}).to_string();
+        let refused = Refused { status: 401, headers: Default::default(), body };
+        for told in [refusal(&refused), told(&error)] {
+            assert_eq!(told.kind, ErrorKind::Unauthorized);
+            assert!(told.message.contains("not valid") && !told.message.contains("sk-ab"), "{told}");
+        }
     }
 
     #[test]

@@ -59,7 +59,11 @@ fn failure(provider: &str, error: &Value) -> Option<Error> {
 }
 
 fn meaning(provider: &str, status: u16, error: &Value) -> Option<Error> {
-    let said = error["message"].as_str().or(error.as_str())?;
+    let said = match error["message"].as_str().or(error.as_str())? {
+        // Not the vendor's words, which hold the first and last letters of the key.
+        _ if is_of_key(error) => "the key is not valid",
+        said => said,
+    };
     let said: String = said.chars().take(300).collect();
     let kind = kind_of(status, error);
     let fix = match kind {
@@ -68,6 +72,10 @@ fn meaning(provider: &str, status: u16, error: &Value) -> Option<Error> {
         _ => "",
     };
     Some(Error::new(provider, kind, format!("{said}{fix}")))
+}
+
+fn is_of_key(error: &Value) -> bool {
+    error["code"] == "invalid_api_key" || error["type"] == "invalid_api_key"
 }
 
 /// The code says more than the status: a used-up quota comes as 429 too.
@@ -102,6 +110,11 @@ mod tests {
         assert_eq!(kind(429, rate), ErrorKind::RateLimited);
         let key = r#"{"error":{"message":"m","type":"invalid_request_error","code":"invalid_api_key"}}"#;
         assert_eq!(kind(401, key), ErrorKind::Unauthorized);
+        let masked =
+            serde_json::json!({"message": "Incorrect API key provided: sk-ab*yz", "code": "invalid_api_key"});
+        let told = failure("openai", &masked).unwrap();
+        assert_eq!(told.kind, ErrorKind::Unauthorized);
+        assert!(told.message.contains("not valid") && !told.message.contains("sk-ab"), "{told}");
         assert_eq!(
             kind(400, r#"{"error":{"message":"m","type":"invalid_request_error"}}"#),
             ErrorKind::Invalid
