@@ -20,6 +20,7 @@ use super::sentence::{BETWEEN, FIRST_AUDIO, Sentence, check, speed};
 use super::{Settings, Sink, Speaker, Speech, TextToSpeech, VoiceInfo, voices};
 use crate::account::Account;
 use crate::audio::AudioFormat;
+use crate::openai_server::Endpoint;
 use crate::registry::{Kind, Open, Service};
 use crate::running::Running;
 use crate::wire::http::{self, Failure, Http, Refused};
@@ -27,7 +28,6 @@ use crate::wire::sse::Events;
 use crate::{Error, ErrorKind, models};
 
 const NAME: &str = "openai";
-const PUBLIC: &str = "https://api.openai.com/v1";
 /// What `pcm` is.
 const RATE_HZ: u32 = 24_000;
 /// Characters of one request.
@@ -48,7 +48,7 @@ pub const SERVICE: Service = Service {
 
 /// OpenAI, or a server like it, with an account.
 pub struct OpenAi {
-    base: String,
+    endpoint: Endpoint,
     http: Http,
 }
 
@@ -58,10 +58,9 @@ impl OpenAi {
     /// # Errors
     /// [`ErrorKind::Invalid`] for a key that can't be sent.
     pub fn new(account: &Account) -> Result<Self, Error> {
-        let key = account.key.reveal();
-        let headers =
-            if key.is_empty() { Vec::new() } else { vec![("authorization", format!("Bearer {key}"))] };
-        Ok(Self { base: account.base(PUBLIC).to_owned(), http: Http::new(NAME, &headers)? })
+        let endpoint = Endpoint::of(account);
+        let http = Http::new(NAME, &endpoint.headers(account))?;
+        Ok(Self { endpoint, http })
     }
 }
 
@@ -80,8 +79,8 @@ impl TextToSpeech for OpenAi {
 
     fn open(&self, settings: Settings) -> Result<Box<dyn Speaker>, Error> {
         let request = request(&settings);
-        let warming = requested::warm(NAME, &self.http, format!("{}/models", self.base))?;
-        let url = format!("{}/audio/speech", self.base);
+        let warming = requested::warm(NAME, &self.http, self.endpoint.at("/models"))?;
+        let url = self.endpoint.at("/audio/speech");
         Ok(Box::new(Voice { http: self.http.clone(), url, request, _warming: warming }))
     }
 }
@@ -311,6 +310,9 @@ fn is_quota(error: &Value) -> bool {
 mod tests {
     use std::sync::Mutex;
 
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
     use super::*;
     use crate::tts::{Event, Sound};
 
@@ -386,6 +388,41 @@ mod tests {
         );
         settings.model = Some("tts-1".to_owned());
         assert!(request(&settings)["instructions"].is_null());
+    }
+
+    /// A server that gives each request for speech this answer, and the heads of those.
+    async fn server(answer: &'static [u8]) -> (String, tokio::sync::mpsc::UnboundedReceiver<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}/v1", listener.local_addr().unwrap());
+        let (asked, heads) = tokio::sync::mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let asked = asked.clone();
+                tokio::spawn(async move {
+                    let mut head = Vec::new();
+                    while !head.ends_with(b"\r\n\r\n") {
+                        head.push(stream.read_u8().await.unwrap_or(b'\n'));
+                    }
+                    let head = String::from_utf8(head).unwrap();
+                    if head.starts_with("POST") {
+                        drop(asked.send(head));
+                        drop(stream.write_all(answer).await);
+                    }
+                });
+            }
+        });
+        (base, heads)
+    }
+
+    #[tokio::test]
+    async fn a_base_may_have_a_query_as_microsofts_have() {
+        let (base, mut heads) = server(b"HTTP/1.1 200 So\r\ncontent-length: 2\r\n\r\n\x01\0").await;
+        let base_url = Some(format!("{base}/?api-version=preview"));
+        let openai = OpenAi::new(&Account { base_url, ..Account::default() }).unwrap();
+        let mut voice = openai.open(Settings::default()).unwrap();
+        let _speech = voice.speak("Hello.", Arc::new(drop)).unwrap();
+        let head = heads.recv().await.unwrap();
+        assert!(head.starts_with("POST /v1/audio/speech?api-version=preview HTTP/1.1\r\n"), "{head}");
     }
 
     #[test]

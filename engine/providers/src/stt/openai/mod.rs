@@ -10,29 +10,8 @@ mod voiced;
 
 use serde_json::Value;
 
-use crate::account::Account;
 use crate::wire::http::Refused;
 use crate::{Error, ErrorKind};
-
-const PUBLIC: &str = "https://api.openai.com/v1";
-
-/// The key; Microsoft's servers want it in a header of their own.
-fn headers(account: &Account) -> Vec<(&'static str, String)> {
-    let key = account.key.reveal();
-    match account.base(PUBLIC) {
-        _ if key.is_empty() => Vec::new(),
-        base if base.contains(".openai.azure.com") => vec![("api-key", key.to_owned())],
-        _ => vec![("authorization", format!("Bearer {key}"))],
-    }
-}
-
-/// A path at this base, which may have a query of its own.
-fn at(base: &str, path: &str) -> String {
-    match base.split_once('?') {
-        Some((base, query)) => format!("{}{path}?{query}", base.trim_end_matches('/')),
-        None => format!("{base}{path}"),
-    }
-}
 
 /// The bare language, which is all that is taken; `None` where the caller mixes them.
 fn language(tag: &str) -> Option<String> {
@@ -124,17 +103,6 @@ mod tests {
         let other = refused("openai", &Refused { status: 401, headers: HeaderMap::new(), body });
         assert_eq!(other.kind, ErrorKind::Unauthorized);
         assert!(other.message.contains("no such token; check the key"), "{other}");
-    }
-
-    #[test]
-    fn a_base_may_have_a_query_of_its_own() {
-        let base = "https://x.openai.azure.com/openai/v1/?api-version=preview";
-        assert_eq!(
-            at(base, "/realtime"),
-            "https://x.openai.azure.com/openai/v1/realtime?api-version=preview"
-        );
-        let account = Account { key: crate::account::Secret::new("k"), base_url: Some(base.into()) };
-        assert_eq!(headers(&account), [("api-key", "k".to_owned())]);
     }
 
     #[test]
