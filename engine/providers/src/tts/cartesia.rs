@@ -230,7 +230,8 @@ struct Voice {
 impl Speaker for Voice {
     fn speak(&mut self, text: &str, sink: Sink) -> Result<Speech, Error> {
         check(NAME, text, TEXT_MAX)?;
-        self.line.speak(text.to_owned(), Sentence::new(NAME, self.format, sink))
+        let sentence = Sentence::new(NAME, self.format, sink).of_text(text);
+        self.line.speak(text.to_owned(), sentence)
     }
 }
 

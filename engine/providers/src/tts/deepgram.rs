@@ -122,7 +122,7 @@ impl Speaker for Voice {
         let chosen = self.choose(now)?;
         let kept = &mut self.lines[chosen];
         kept.flushes.push_back(now);
-        kept.line.speak(text.to_owned(), Sentence::new(NAME, self.template.format, sink))
+        kept.line.speak(text.to_owned(), Sentence::new(NAME, self.template.format, sink).of_text(text))
     }
 }
 

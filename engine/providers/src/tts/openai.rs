@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use futures_util::FutureExt;
 use reqwest::Response;
 use reqwest::header::CONTENT_TYPE;
 use serde_json::{Value, json};
@@ -118,15 +119,18 @@ impl Speaker for Voice {
         let (http, url) = (self.http.clone(), self.url.clone());
         let runtime = Handle::try_current()
             .map_err(|error| Error::new(NAME, ErrorKind::Unavailable, error.to_string()))?;
-        let sentence = Sentence::new(NAME, AudioFormat::Pcm16 { sample_rate_hz: RATE_HZ }, sink);
-        Requested::start(&runtime, sentence, move |mut sentence| async move {
-            let began = Instant::now();
-            let spoken = match http.post(&url, &body, FIRST_AUDIO).await {
-                Ok(response) => read(response, began, &mut sentence).await,
-                Err(Failure::Refused(refused)) => Err(refusal(&refused)),
-                Err(Failure::Broken(error)) => Err(error),
-            };
-            (sentence, spoken)
+        let sentence =
+            Sentence::new(NAME, AudioFormat::Pcm16 { sample_rate_hz: RATE_HZ }, sink).of_text(text);
+        Requested::start(&runtime, sentence, move |sentence| {
+            async move {
+                let began = Instant::now();
+                match http.post(&url, &body, FIRST_AUDIO).await {
+                    Ok(response) => read(response, began, sentence).await,
+                    Err(Failure::Refused(refused)) => Err(refusal(&refused)),
+                    Err(Failure::Broken(error)) => Err(error),
+                }
+            }
+            .boxed()
         })
     }
 }
@@ -210,8 +214,7 @@ struct Samples {
 impl Samples {
     fn push(&mut self, bytes: &[u8], sentence: &mut Sentence) -> Result<(), Error> {
         if !self.is_in_head {
-            sentence.audio(bytes);
-            return Ok(());
+            return sentence.audio(bytes);
         }
         self.head.extend_from_slice(bytes);
         if self.head.len() < 4 {
@@ -235,10 +238,7 @@ impl Samples {
     /// What was held back is audio, unless it is a header that does not end.
     fn end(&mut self, sentence: &mut Sentence) -> Result<(), Error> {
         self.is_in_head = false;
-        if !self.is_wav {
-            sentence.audio(&std::mem::take(&mut self.head));
-        }
-        Ok(())
+        if self.is_wav { Ok(()) } else { sentence.audio(&std::mem::take(&mut self.head)) }
     }
 }
 
@@ -423,6 +423,31 @@ mod tests {
         let _speech = voice.speak("Hello.", Arc::new(drop)).unwrap();
         let head = heads.recv().await.unwrap();
         assert!(head.starts_with("POST /v1/audio/speech?api-version=preview HTTP/1.1\r\n"), "{head}");
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_never_ends_is_not_played_for_ever() {
+        // 4 MB: more than a minute of audio for one short word.
+        static ENDLESS: std::sync::LazyLock<Vec<u8>> = std::sync::LazyLock::new(|| {
+            let mut answer = b"HTTP/1.1 200 So\r\ncontent-type: audio/pcm\r\n\r\n".to_vec();
+            answer.resize(4_000_000, 1);
+            answer
+        });
+        let (base, _heads) = server(&ENDLESS).await;
+        let openai = OpenAi::new(&Account { base_url: Some(base), ..Account::default() }).unwrap();
+        let mut voice = openai.open(Settings::default()).unwrap();
+        let (told, mut events) = tokio::sync::mpsc::unbounded_channel();
+        let _speech = voice.speak("Hello.", Arc::new(move |event| drop(told.send(event)))).unwrap();
+        let mut length_us = 0;
+        let error = loop {
+            match events.recv().await.unwrap() {
+                Event::Audio(sound) => length_us += sound.length_us(),
+                Event::Failed(error) => break error,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(error.kind, ErrorKind::Protocol, "{error}");
+        assert!((1..=5_000_000).contains(&length_us), "{length_us}");
     }
 
     #[test]

@@ -97,14 +97,16 @@ impl Speaker for Voice {
         let (http, url, wanted) = (self.http.clone(), self.url.clone(), self.wanted.clone());
         let runtime = Handle::try_current()
             .map_err(|error| Error::new(NAME, ErrorKind::Unavailable, error.to_string()))?;
-        Requested::start(&runtime, Sentence::new(NAME, wanted.format, sink), move |mut sentence| async move {
-            let began = Instant::now();
-            let answered = http.post(&url, &body, FIRST_AUDIO).await;
-            let spoken = match answered {
-                Ok(response) => read(response, began, &wanted.voice, &mut sentence).await,
-                Err(failure) => Err(refused(NAME, &wanted.voice, failure)),
-            };
-            (sentence, spoken)
+        let sentence = Sentence::new(NAME, wanted.format, sink).of_text(text);
+        Requested::start(&runtime, sentence, move |sentence| {
+            async move {
+                let began = Instant::now();
+                match http.post(&url, &body, FIRST_AUDIO).await {
+                    Ok(response) => read(response, began, &wanted.voice, sentence).await,
+                    Err(failure) => Err(refused(NAME, &wanted.voice, failure)),
+                }
+            }
+            .boxed()
         })
     }
 }
@@ -168,7 +170,7 @@ impl Objects<'_> {
             let bytes = BASE64
                 .decode(audio)
                 .map_err(|_| Error::new(NAME, ErrorKind::Protocol, "audio came that is no base64"))?;
-            sentence.audio(&bytes);
+            sentence.audio(&bytes)?;
         }
         sentence.words(self.letters.push(characters(&object["alignment"])));
         Ok(())
