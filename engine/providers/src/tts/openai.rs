@@ -31,6 +31,9 @@ use crate::{Error, ErrorKind, models};
 const NAME: &str = "openai";
 /// What `pcm` is.
 const RATE_HZ: u32 = 24_000;
+/// Rates that the engine can resample. Audio at another is refused before any of it sounds, so that another voice can
+/// say the sentence.
+const RATES_HZ: [u32; 5] = [8_000, 16_000, 22_050, 24_000, 48_000];
 /// Characters of one request.
 const TEXT_MAX: usize = 4_096;
 /// The vendor's range of `speed`.
@@ -155,7 +158,7 @@ impl Body {
             "audio/wav" | "audio/x-wav" | "audio/wave" | "audio/vnd.wave" => Ok(Self::Wav),
             "application/json" => Ok(Self::Json),
             "" | "audio/pcm" | "audio/l16" | "audio/raw" | "application/octet-stream" | "audio/x-raw" => {
-                Ok(Self::Pcm { sample_rate_hz: rate.unwrap_or(RATE_HZ) })
+                known(rate.unwrap_or(RATE_HZ)).map(|sample_rate_hz| Self::Pcm { sample_rate_hz })
             }
             other => {
                 let message = format!("it answers with {other} though pcm was asked for");
@@ -163,6 +166,15 @@ impl Body {
             }
         }
     }
+}
+
+/// A rate that can be played.
+fn known(sample_rate_hz: u32) -> Result<u32, Error> {
+    if RATES_HZ.contains(&sample_rate_hz) {
+        return Ok(sample_rate_hz);
+    }
+    let message = format!("its audio has {sample_rate_hz} Hz; set the server to one of {RATES_HZ:?}");
+    Err(Error::new(NAME, ErrorKind::Protocol, message))
 }
 
 /// Reads the answer to its end.
@@ -229,7 +241,7 @@ impl Samples {
             let message = format!("its audio is of an unknown kind: {head:?}");
             return Err(Error::new(NAME, ErrorKind::Protocol, message));
         }
-        sentence.comes_as(AudioFormat::Pcm16 { sample_rate_hz: head.sample_rate_hz });
+        sentence.comes_as(AudioFormat::Pcm16 { sample_rate_hz: known(head.sample_rate_hz)? });
         self.head.drain(..head.length);
         self.is_wav = false;
         self.end(sentence)
@@ -371,6 +383,20 @@ mod tests {
         assert_eq!(Body::of("audio/wav"), Ok(Body::Wav));
         assert_eq!(Body::of("application/json"), Ok(Body::Json));
         assert_eq!(Body::of("audio/mpeg").unwrap_err().kind, ErrorKind::Protocol);
+    }
+
+    #[test]
+    fn a_rate_nobody_can_play_is_refused_before_any_audio() {
+        assert_eq!(Body::of("audio/L16; rate=44100").unwrap_err().kind, ErrorKind::Protocol);
+        for rate in [0, 11_025, 32_000, 44_100, u32::MAX] {
+            let mut body = wav(&[1, 0]);
+            body[24..28].copy_from_slice(&rate.to_le_bytes());
+            let format = AudioFormat::Pcm16 { sample_rate_hz: RATE_HZ };
+            let mut sentence = Sentence::new(NAME, format, Arc::new(drop));
+            let mut samples = Samples { head: Vec::new(), is_in_head: true, is_wav: false };
+            assert_eq!(samples.push(&body, &mut sentence).unwrap_err().kind, ErrorKind::Protocol, "{rate}");
+            assert!(!sentence.has_sounded());
+        }
     }
 
     #[test]
