@@ -2,7 +2,17 @@
 //!
 //! Decides where a word begins and ends, across messages that cut words anywhere. Enter at [`Letters`].
 
+use serde_json::Value;
+
 use super::WordTime;
+
+/// No sentence has a later time, microseconds; what a vendor tells beyond is cut to it.
+const TIME_MAX_US: f64 = 3.6e9;
+
+/// A vendor's time in units of so many microseconds; 0 where it is none.
+pub(super) fn told_us(value: &Value, unit_us: f64) -> u64 {
+    (value.as_f64().unwrap_or_default() * unit_us).clamp(0.0, TIME_MAX_US).round() as u64
+}
 
 /// From where a vendor counts the times in a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

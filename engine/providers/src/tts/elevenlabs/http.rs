@@ -17,7 +17,7 @@ use super::{PUBLIC, TEXT_MAX, Wanted, headers, list_in_time, refusal, refused};
 use crate::account::Account;
 use crate::registry::{Open, Service};
 use crate::running::Running;
-use crate::tts::letters::{Counted, Letter, Letters};
+use crate::tts::letters::{Counted, Letter, Letters, told_us};
 use crate::tts::requested::{self, Requested};
 use crate::tts::sentence::{FIRST_AUDIO, Sentence, check};
 use crate::tts::{Settings, Sink, Speaker, Speech, TextToSpeech, VoiceInfo, voices};
@@ -187,7 +187,7 @@ impl Objects<'_> {
 
 fn characters(alignment: &Value) -> Vec<Letter> {
     let list = |name: &str| alignment[name].as_array().map(Vec::as_slice).unwrap_or_default();
-    let us = |value: &Value| (value.as_f64().unwrap_or_default().max(0.0) * 1e6).round() as u64;
+    let us = |value: &Value| told_us(value, 1e6);
     let times = list("character_start_times_seconds").iter().zip(list("character_end_times_seconds"));
     list("characters")
         .iter()
