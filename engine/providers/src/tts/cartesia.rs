@@ -22,7 +22,7 @@ use super::{Settings, Sink, Speaker, Speech, TextToSpeech, VoiceInfo, WordTime, 
 use crate::account::Account;
 use crate::audio::AudioFormat;
 use crate::registry::{Kind, Open, Service};
-use crate::wire::http::{Failure, Http, Refused, broken};
+use crate::wire::http::{self, Failure, Http, Refused};
 use crate::wire::socket::Received;
 use crate::{Error, ErrorKind, models};
 
@@ -171,7 +171,7 @@ impl Cartesia {
                 Failure::Refused(refused) => refusal(&refused),
                 Failure::Broken(error) => error,
             })?;
-            let body: Value = response.json().await.map_err(|error| broken(NAME, &error))?;
+            let body = http::json(NAME, response).await?;
             let page = body["data"].as_array().or(body.as_array());
             voices.extend(page.into_iter().flatten().filter_map(voice));
             if body["has_more"] != true {

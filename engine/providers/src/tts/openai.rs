@@ -189,7 +189,7 @@ async fn read(response: Response, began: Instant, sentence: &mut Sentence) -> Re
         }
         Ok(Body::Wav) => read_samples(response, began, sentence, true).await,
         Ok(Body::Events) => read_events(Events::of(NAME, response), began, sentence).await,
-        Ok(Body::Json) => match timeout(BETWEEN, response.json::<Value>()).await {
+        Ok(Body::Json) => match timeout(BETWEEN, http::json(NAME, response)).await {
             Ok(Ok(body)) => Err(told(&body["error"])),
             _ => Err(Error::new(NAME, ErrorKind::Protocol, "it answers with JSON though pcm was asked for")),
         },

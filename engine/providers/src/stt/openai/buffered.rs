@@ -262,7 +262,7 @@ impl Poster {
             })?;
             let id =
                 response.headers().get("x-request-id").and_then(|id| id.to_str().ok().map(str::to_owned));
-            let body = response.bytes().await.map_err(|error| crate::wire::http::broken(NAME, &error));
+            let body = crate::wire::http::whole(NAME, response).await;
             body.and_then(|body| read(&body, from_us)).map_err(|error| error.with_request_id(id.as_deref()))
         };
         let (text, words) = tokio::time::timeout(ANSWERED_WITHIN, asked).await.map_err(|_| {
