@@ -84,7 +84,7 @@ pub(crate) struct Segment {
     pub spoken: String,
     pub length: Duration,
     pub finished: bool,
-    /// Word times from the voice, within the segment.
+    /// Word times from the voice so far, within the segment.
     pub words: Vec<WordTime>,
 }
 
@@ -145,9 +145,7 @@ impl Reply {
         let grown = length > segment.length;
         segment.length = segment.length.max(length);
         segment.finished |= finished;
-        if words.len() >= segment.words.len() {
-            segment.words = words;
-        }
+        segment.words.extend(words);
         self.drained &= !grown;
         self.missed = if grown { 0 } else { self.missed };
         grown
