@@ -50,6 +50,8 @@ pub(crate) struct Reply {
     pub missed: u32,
     /// A4: the model was asked once more.
     pub nudged: bool,
+    /// A5: how often its model asked for tools.
+    pub tool_rounds: u32,
     /// Segments already in the context, before a tool was called (H5).
     pub recorded: usize,
 }
@@ -113,6 +115,7 @@ impl Reply {
             waterfall: None,
             missed: 0,
             nudged: false,
+            tool_rounds: 0,
             recorded: 0,
         }
     }
