@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use crate::flow::normalize_for_speech;
 use crate::flow::segments::Segmenter;
 use crate::{CallTime, EndReason, ReplyId, ReplyKind, SegmentId, TurnId, Waterfall, WordTime};
 
@@ -154,13 +155,17 @@ impl Reply {
         grown
     }
 
-    /// Another voice goes on: the broken segment ends where its audio ends, later ones come again.
+    /// Another voice goes on: the broken segment ends where its audio ends, later ones come again. Its audio stays in the
+    /// playout, so it stays here too, without words if no whole one was voiced.
     pub(crate) fn keep_voiced(&mut self, first: usize, voiced: usize) {
         let broken = &mut self.segments[first];
         let text: Vec<&str> = broken.text.split_whitespace().take(voiced).collect();
         broken.text = text.join(" ");
+        broken.spoken = normalize_for_speech(&broken.text);
+        broken.words.retain(|word| word.end.since(CallTime::ZERO) <= broken.length);
         broken.finished = true;
-        self.segments.truncate(first + usize::from(voiced > 0));
+        let is_heard = !broken.length.is_zero();
+        self.segments.truncate(first + usize::from(is_heard));
     }
 
     /// The far end has played up to here at this time (H3).

@@ -128,6 +128,7 @@ impl Conversation {
         let (id, begin) = (reply.id, reply.recorded);
         reply.recorded = reply.segments.len();
         let text: Vec<&str> = reply.segments[begin..].iter().map(|segment| segment.text.as_str()).collect();
+        let text: Vec<&str> = text.into_iter().filter(|text| !text.is_empty()).collect();
         let text = text.join(" ");
         self.history.agent(id, begin, text);
     }

@@ -147,3 +147,29 @@ fn h1_in_mid_sentence_the_words_told_so_far_have_their_times_and_the_others_are_
     call.post(300, Input::ProviderFailed { kind, reply, message, fallback_left: true }).run(400);
     call.in_order(&["failed text_to_speech", "say r1 at nine in the morning."]);
 }
+
+#[test]
+fn h1_audio_of_a_voice_that_broke_before_a_whole_word_counts_in_the_positions_of_what_follows() {
+    let mut call = Session::new(greeting("Tremendously good."));
+    call.voice_delay = None;
+    call.run(100);
+    let ready = |segment: u32, length: u64, words: Vec<WordTime>, finished| Input::AudioReady {
+        reply: ReplyId(1),
+        segment: SegmentId(segment),
+        length: Duration::from_millis(length),
+        words,
+        finished,
+    };
+    call.post(200, ready(0, 400, Vec::new(), false));
+    let (kind, message) = (ProviderKind::TextToSpeech, "closed".to_owned());
+    let reply = Some(ReplyId(1));
+    call.post(300, Input::ProviderFailed { kind, reply, message, fallback_left: true });
+    let word = |text: &str, from, to| WordTime { text: text.into(), start: ms(from), end: ms(to) };
+    let words = vec![word("Tremendously", 0, 400), word("good.", 400, 700)];
+    call.post(310, ready(1, 1_080, words, true)).run(320);
+    call.in_order(&["say r1 Tremendously good.", "failed text_to_speech", "say r1 Tremendously good."]);
+    // Of the second voice some 300 ms were played.
+    call.post(910, Input::Control(Control::Interrupt)).run(2_000);
+    let entry = entries(&call).pop().expect("an entry");
+    assert_eq!((entry.text.as_str(), entry.unheard.as_str()), ("Tremendously", "good."), "{}", call.text());
+}
