@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Method, Response};
 
@@ -15,6 +16,8 @@ const IDLE_KEPT: Duration = Duration::from_secs(300);
 const ERROR_BODY_MAX: usize = 16_384;
 /// What is shorter is no key, and may stand in a refusal for other reasons.
 const KEY_MIN: usize = 12;
+/// A body that is read as a whole is no longer than this, bytes.
+const WHOLE_MAX: usize = 8 << 20;
 /// An error's body is waited for so long.
 const ERROR_BODY_WITHIN: Duration = Duration::from_secs(2);
 
@@ -38,6 +41,16 @@ pub struct Refused {
 }
 
 impl Refused {
+    /// An answer to a request with these headers. Some servers say in a refusal which key they refuse: it is taken out.
+    pub(super) fn new(status: u16, headers: &HeaderMap, body: &str, sent: &HeaderMap) -> Self {
+        let without_key = |(name, value): (&HeaderName, &HeaderValue)| match value.to_str() {
+            Ok(text) => Some((name.clone(), HeaderValue::from_str(&without_keys(text, sent, "***")).ok()?)),
+            Err(_) => Some((name.clone(), value.clone())),
+        };
+        let headers = headers.iter().filter_map(without_key).collect();
+        Self { status, headers, body: without_keys(body, sent, "…") }
+    }
+
     /// The body as JSON, `null` if it is none.
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.body).unwrap_or_default()
@@ -48,12 +61,22 @@ impl Refused {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
-    /// The wait in `retry-after-ms` or `retry-after` (seconds only).
+    /// The wait in `retry-after-ms` or `retry-after`, which has seconds or a date.
     pub fn retry_after(&self) -> Option<Duration> {
         let number =
             |name: &str| self.header(name)?.trim().parse::<f64>().ok().filter(|n| (0.0..1e7).contains(n));
         let seconds = || number(RETRY_AFTER.as_str()).map(Duration::from_secs_f64);
-        number("retry-after-ms").map(|ms| Duration::from_secs_f64(ms / 1_000.0)).or_else(seconds)
+        number("retry-after-ms")
+            .map(|ms| Duration::from_secs_f64(ms / 1_000.0))
+            .or_else(seconds)
+            .or_else(|| self.until_date())
+    }
+
+    fn until_date(&self) -> Option<Duration> {
+        let date = jiff::fmt::rfc2822::parse(self.header(RETRY_AFTER.as_str())?.trim()).ok()?;
+        let wait = date.timestamp().duration_since(Timestamp::now());
+        // A date that has passed asks for no wait.
+        Some(Duration::try_from(wait).unwrap_or_default()).filter(|wait| wait.as_secs_f64() < 1e7)
     }
 }
 
@@ -132,7 +155,7 @@ impl Http {
                 .await
         {
             // Read to its end: only then the connection goes back to the pool.
-            drop(tokio::time::timeout(ERROR_BODY_WITHIN, response.bytes()).await);
+            drop(tokio::time::timeout(ERROR_BODY_WITHIN, whole(self.provider, response)).await);
         }
     }
 
@@ -151,22 +174,48 @@ impl Http {
         }
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let body = tokio::time::timeout(ERROR_BODY_WITHIN, beginning(response)).await.unwrap_or_default();
-        let body = self.without_key(body);
-        Err(Failure::Refused(Box::new(Refused { status, headers, body })))
+        Err(Failure::Refused(Box::new(Refused::new(status, &headers, &body, &self.headers))))
     }
+}
 
-    /// Some servers say in a refusal which key they refuse.
-    fn without_key(&self, body: String) -> String {
-        let values = self.headers.values().filter(|value| value.is_sensitive());
-        let words = values.filter_map(|value| value.to_str().ok()?.split_whitespace().last());
-        words.filter(|word| word.len() >= KEY_MIN).fold(body, |body, word| body.replace(word, "…"))
-    }
+/// A vendor's words without the keys among the headers it was sent.
+pub(super) fn without_keys(text: &str, sent: &HeaderMap, instead: &str) -> String {
+    let values = sent.values().filter(|value| value.is_sensitive());
+    let words = values.filter_map(|value| value.to_str().ok()?.split_whitespace().last());
+    words.filter(|word| word.len() >= KEY_MIN).fold(text.to_owned(), |text, word| text.replace(word, instead))
 }
 
 /// What broke a request or its body; holds no address with a key in its query, and no header.
 pub fn broken(provider: &str, error: &reqwest::Error) -> Error {
     let kind = if error.is_timeout() { ErrorKind::TimedOut } else { ErrorKind::Unavailable };
     Error::new(provider, kind, format!("the connection failed: {}", plain(error)))
+}
+
+/// A body as a whole, as far as it has a bearable length; who waits for it sets the time.
+///
+/// # Errors
+/// [`ErrorKind::Protocol`] when it has more than 8 MiB, and those of [`broken`].
+pub async fn whole(provider: &str, mut response: Response) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| broken(provider, &error))? {
+        if bytes.len() + chunk.len() > WHOLE_MAX {
+            let message = format!("an answer of more than {WHOLE_MAX} bytes");
+            return Err(Error::new(provider, ErrorKind::Protocol, message));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+/// The same as JSON.
+///
+/// # Errors
+/// [`ErrorKind::Protocol`] when it is none, and those of [`whole`].
+pub async fn json(provider: &str, response: Response) -> Result<serde_json::Value, Error> {
+    let bytes = whole(provider, response).await?;
+    let no_json =
+        |error| Error::new(provider, ErrorKind::Protocol, format!("an answer that is no JSON: {error}"));
+    serde_json::from_slice(&bytes).map_err(no_json)
 }
 
 async fn beginning(mut response: Response) -> String {
@@ -195,4 +244,55 @@ fn plain(error: &reqwest::Error) -> String {
         cause = error.source();
     }
     if message.is_empty() { "no reason given".to_owned() } else { message.join(": ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn answered(body: Vec<u8>) -> Result<serde_json::Value, Error> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(stream.read_u8().await.unwrap());
+            }
+            drop(stream.write_all(b"HTTP/1.1 200 So\r\n\r\n").await);
+            drop(stream.write_all(&body).await);
+        });
+        let response = Http::new("a vendor", &[]).unwrap().get(&url, CONNECT_WITHIN).await.unwrap();
+        json("a vendor", response).await
+    }
+
+    #[test]
+    fn a_wait_is_asked_for_in_seconds_milliseconds_or_by_a_date() {
+        let wait = |name: &'static str, value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, HeaderValue::from_str(value).unwrap());
+            Refused { status: 429, headers, body: String::new() }.retry_after()
+        };
+        assert_eq!(wait("retry-after", "7"), Some(Duration::from_secs(7)));
+        assert_eq!(wait("retry-after-ms", "250"), Some(Duration::from_millis(250)));
+        assert_eq!(wait("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT"), Some(Duration::ZERO));
+        let date = Timestamp::now() + Duration::from_secs(1_000);
+        let date = date.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        let seconds = wait("retry-after", &date).unwrap().as_secs();
+        assert!((1..=1_000).contains(&seconds), "{seconds}");
+        for value in ["soon", "1e300", "-1", "Sun, 06 Nov 9994 08:49:37 GMT"] {
+            assert_eq!(wait("retry-after", value), None, "{value}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_beyond_all_measure_is_not_kept() {
+        assert_eq!(answered(br#"{"a":1}"#.to_vec()).await.unwrap()["a"], 1);
+        let error = answered(vec![b' '; WHOLE_MAX + 1]).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Protocol);
+        assert!(error.message.contains("more than"), "{error}");
+    }
 }

@@ -50,7 +50,7 @@ pub struct Told {
     /// Events behind a failure.
     pub late: u32,
     pub turns_ended: u32,
-    /// Streams that took over; only a chain tells of them.
+    /// Streams that took over; only a chain has some.
     pub replaced: u32,
 }
 
