@@ -173,7 +173,10 @@ pub fn end(reason: EndReason) -> &'static str {
 pub fn provider(switch: &ProviderSwitch) -> String {
     let kind = switch.kind.replace('_', " ");
     let (from, to) = (&switch.from, &switch.to);
-    format!("{kind}: {to} answers now instead of {from}: {} ({})", switch.reason, switch.kind)
+    let who =
+        if from == to { format!("{to} is asked anew") } else { format!("{to} goes on instead of {from}") };
+    let why = if switch.reason.is_empty() { String::new() } else { format!(": {}", switch.reason) };
+    format!("{kind}: {who}{why}")
 }
 
 /// The end with the engine's own remark, if it made one.

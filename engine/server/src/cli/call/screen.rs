@@ -58,10 +58,10 @@ impl Screen {
             }
             Response::Waterfall(times) => self.waterfall(times),
             Response::Error(error) => {
-                self.remark(at_ms, "trouble", Tone::Bad, &format!("{} ({})", error.message, error.reason));
+                self.remark(at_ms, "fault", Tone::Bad, &format!("{} ({})", error.message, error.reason));
             }
             Response::Provider(switch) => {
-                self.remark(at_ms, "trouble", Tone::Bad, &describe::provider(switch));
+                self.remark(at_ms, "fault", Tone::Bad, &describe::provider(switch));
             }
             Response::Ended(ended) => {
                 self.finish();
