@@ -353,6 +353,7 @@ impl Writer {
             _ => {
                 self.fail(&document).await?;
                 self.pace(false).await?;
+                self.exchange.turn.sending().note(self.exchange.asked, true, &document.data);
                 self.send(document.data).await?;
             }
         }

@@ -113,6 +113,12 @@ async fn it_does_what_its_flags_and_then_what_the_control_route_say() {
     let opened: Vec<_> = seen.iter().filter(|seen| seen["what"] == "open").collect();
     assert_eq!(opened.len(), 5);
     assert_eq!(opened[4]["connection"], 5);
+    let (_, sent) = program.send("GET", "/control/sent?service=openai_chat", "", &Value::Null).await;
+    let sent: Value = serde_json::from_str(&sent).expect("JSON");
+    let first = &sent["sent"][0];
+    assert_eq!(first["is_first"], true, "{sent}");
+    let times = [&first["asked_us"], &first["sent_us"], &sent["now_us"]].map(|time| time.as_u64());
+    assert!(times.iter().all(Option::is_some) && times.is_sorted(), "{times:?}");
 }
 
 #[tokio::test]
