@@ -91,6 +91,26 @@ async fn a_tool_sends_the_secret_of_its_own_organisation_as_it_was_set_last_and_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_of_tools_is_asked_again_at_once_when_a_secret_was_set() {
+    let house = open(&["--master-key", ONE]).await;
+    let service = Service::answering(404, "text/plain", "nobody is in").await;
+    let headers = [("Authorization".to_owned(), "Bearer ${secret:MENU}".to_owned())].into();
+    let url = format!("http://{}/mcp", service.address);
+    let mcp_servers = vec![v1::McpServer { name: "menu".into(), url, headers, ..Default::default() }];
+    let hired = house.hires(v1::Agent { mcp_servers, ..tools::agent(Vec::new()) }).await;
+    for value in [None, Some(VALUE), Some("parole-simsala")] {
+        if let Some(value) = value {
+            set(&house.client, "MENU", value).await.expect("it is a secret");
+        }
+        Caller::dials(&house, typing_start(&hired)).await;
+        assert_eq!(sent(&service).pop(), value.map(|value| format!("Bearer {value}")));
+        let asked = sent(&service).len();
+        Caller::dials(&house, typing_start(&hired)).await;
+        assert_eq!(sent(&service).len(), asked, "one that gave no tools is left alone for a while");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_secret_is_in_no_row_no_answer_no_journal_and_no_line_of_the_log() {
     let log = Log::begin();
     let house = open(&["--master-key", ONE]).await;
