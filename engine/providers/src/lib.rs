@@ -21,6 +21,7 @@ pub mod tts;
 pub mod wire;
 
 mod error;
+mod openai_server;
 mod running;
 mod soname;
 

@@ -17,11 +17,10 @@ impl Words {
     /// What can be given on now.
     pub(super) fn push(&mut self, text: &str) -> String {
         self.held.push_str(text);
-        let whole = self
-            .held
-            .rfind(char::is_whitespace)
-            .map_or(0, |at| at + self.held[at..].chars().next().map_or(0, char::len_utf8));
-        // Scripts without spaces have no words to wait for.
+        let ends = |letter: &char| letter.is_whitespace() || is_without_spaces(*letter);
+        let last = self.held.char_indices().rfind(|(_, letter)| ends(letter));
+        let whole = last.map_or(0, |(at, letter)| at + letter.len_utf8());
+        // What is so long is no word.
         let whole = if whole == 0 && self.held.chars().count() > 40 { self.held.len() } else { whole };
         let rest = self.held.split_off(whole);
         std::mem::replace(&mut self.held, rest)
@@ -66,7 +65,7 @@ enum State {
 impl Joint {
     /// After these words.
     pub(super) fn new(said: &str) -> Self {
-        let said: Vec<String> = said.split_whitespace().map(compared).collect();
+        let said: Vec<String> = units(said.trim()).map(compared).collect();
         let state = if said.is_empty() { State::New } else { State::Undecided(Vec::new()) };
         Self { said, state }
     }
@@ -77,7 +76,7 @@ impl Joint {
             return text.to_owned();
         }
         let mut new = String::new();
-        for word in text.split_inclusive(char::is_whitespace) {
+        for word in units(text) {
             new.push_str(&self.take(word));
         }
         new
@@ -127,18 +126,41 @@ impl Joint {
         let begun: Vec<String> = words.iter().map(|word| compared(word)).collect();
         let most = begun.len().min(self.said.len());
         let overlap = (0..=most).rev().find(|&length| self.said.ends_with(&begun[..length])).unwrap_or(0);
+        // A single letter may follow itself within a word.
+        let is_letter = overlap == 1 && begun[0].chars().all(is_without_spaces);
+        let overlap = if is_letter { 0 } else { overlap };
         spaced(&words[overlap..].concat())
     }
 }
 
 /// A word as it is compared: case and marks don't count.
 fn compared(word: &str) -> String {
-    word.chars().filter(|letter| letter.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+    let letters: String =
+        word.chars().filter(|letter| letter.is_alphanumeric()).flat_map(char::to_lowercase).collect();
+    if letters.is_empty() { word.trim().to_owned() } else { letters }
+}
+
+/// Words with the space behind them, and the letters of scripts that put none.
+fn units(text: &str) -> impl Iterator<Item = &str> {
+    text.split_inclusive(char::is_whitespace).flat_map(|word| word.split_inclusive(is_without_spaces))
+}
+
+/// Letters and marks of scripts that put no spaces between words, so that there is nothing to wait for: Thai, Lao,
+/// Burmese, Khmer, Chinese and Japanese. Korean has spaces.
+fn is_without_spaces(letter: char) -> bool {
+    matches!(letter,
+        '\u{0E00}'..='\u{0EFF}' | '\u{1000}'..='\u{109F}' | '\u{1780}'..='\u{17FF}'
+        | '\u{3000}'..='\u{30FF}' | '\u{31F0}'..='\u{31FF}' | '\u{3400}'..='\u{4DBF}' | '\u{4E00}'..='\u{9FFF}'
+        | '\u{F900}'..='\u{FAFF}' | '\u{FF00}'..='\u{FF65}' | '\u{20000}'..='\u{3FFFF}')
 }
 
 fn spaced(text: &str) -> String {
     let text = text.trim_start();
-    if text.is_empty() { String::new() } else { format!(" {text}") }
+    match text.chars().next() {
+        None => String::new(),
+        Some(first) if is_without_spaces(first) => text.to_owned(),
+        Some(_) => format!(" {text}"),
+    }
 }
 
 #[cfg(test)]
@@ -169,6 +191,11 @@ mod tests {
         assert_eq!(joined(said, said), said.trim_end(), "nothing was left to be said");
         assert_eq!(joined("आपकी टेबल ", "टेबल बुक हो गई"), "आपकी टेबल बुक हो गई");
         assert_eq!(joined("", "Hello."), "Hello.");
+        let (said, whole) = ("ご予約は金曜日で", "ご予約は金曜日ですね。すぐに");
+        for answer in ["すね。すぐに", "曜日ですね。すぐに", whole] {
+            assert_eq!(joined(said, answer), whole, "{answer}");
+        }
+        assert_eq!(joined("ご予約です", "すぐに"), "ご予約ですすぐに");
     }
 
     #[test]
@@ -178,6 +205,21 @@ mod tests {
             (words.push("Your ta"), words.push("ble is"), words.finish()),
             ("Your ".into(), "table ".into(), "is".into())
         );
-        assert_eq!(words.push(&"予約".repeat(30)).chars().count(), 60);
+        assert_eq!(words.push(&"x".repeat(60)).chars().count(), 60);
+    }
+
+    #[test]
+    fn scripts_without_spaces_are_given_on_letter_by_letter() {
+        for text in ["ご予約は金曜日です。", "您的预订是星期五，七点。", "การจองของคุณ"]
+        {
+            let mut words = Words::default();
+            assert_eq!(words.push(text), text);
+        }
+        let mut words = Words::default();
+        assert_eq!(
+            [words.push("はい、OK"), words.push("です"), words.push("예약은 금")].concat(),
+            "はい、OKです예약은 "
+        );
+        assert_eq!(words.finish(), "금");
     }
 }

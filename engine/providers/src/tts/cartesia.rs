@@ -15,13 +15,14 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 
+use super::letters::told_us;
 use super::line::{Dialect, Id, Line, Told};
 use super::sentence::{Sentence, best_format, check, language, speed};
 use super::{Settings, Sink, Speaker, Speech, TextToSpeech, VoiceInfo, WordTime, voices};
 use crate::account::Account;
 use crate::audio::AudioFormat;
 use crate::registry::{Kind, Open, Service};
-use crate::wire::http::{Failure, Http, Refused, broken};
+use crate::wire::http::{self, Failure, Http, Refused};
 use crate::wire::socket::Received;
 use crate::{Error, ErrorKind, models};
 
@@ -170,7 +171,7 @@ impl Cartesia {
                 Failure::Refused(refused) => refusal(&refused),
                 Failure::Broken(error) => error,
             })?;
-            let body: Value = response.json().await.map_err(|error| broken(NAME, &error))?;
+            let body = http::json(NAME, response).await?;
             let page = body["data"].as_array().or(body.as_array());
             voices.extend(page.into_iter().flatten().filter_map(voice));
             if body["has_more"] != true {
@@ -230,7 +231,8 @@ struct Voice {
 impl Speaker for Voice {
     fn speak(&mut self, text: &str, sink: Sink) -> Result<Speech, Error> {
         check(NAME, text, TEXT_MAX)?;
-        self.line.speak(text.to_owned(), Sentence::new(NAME, self.format, sink))
+        let sentence = Sentence::new(NAME, self.format, sink).of_text(text);
+        self.line.speak(text.to_owned(), sentence)
     }
 }
 
@@ -330,7 +332,7 @@ impl Sonic {
 /// Words with seconds from the start of the context; as many as have all three values.
 fn words(told: &Value) -> Vec<WordTime> {
     let list = |name: &str| told[name].as_array().map(Vec::as_slice).unwrap_or_default();
-    let us = |value: &Value| (value.as_f64().unwrap_or_default().max(0.0) * 1e6).round() as u64;
+    let us = |value: &Value| told_us(value, 1e6);
     let times = list("start").iter().zip(list("end"));
     list("words")
         .iter()
@@ -388,6 +390,12 @@ mod tests {
 
     fn hear(sonic: &mut Sonic, message: &Value) -> Vec<Told> {
         sonic.heard(Received::Text(message.to_string().into()))
+    }
+
+    #[test]
+    fn a_time_beyond_all_reason_is_cut() {
+        let told = words(&json!({"words": ["a"], "start": [-1e300], "end": [1e300]}));
+        assert_eq!((told[0].start_us, told[0].end_us), (0, 3_600_000_000));
     }
 
     #[test]

@@ -122,7 +122,7 @@ impl Speaker for Voice {
         let chosen = self.choose(now)?;
         let kept = &mut self.lines[chosen];
         kept.flushes.push_back(now);
-        kept.line.speak(text.to_owned(), Sentence::new(NAME, self.template.format, sink))
+        kept.line.speak(text.to_owned(), Sentence::new(NAME, self.template.format, sink).of_text(text))
     }
 }
 
@@ -262,8 +262,9 @@ impl Aura {
                 Vec::new()
             }
             "Warning" if said().to_lowercase().contains("flush") => {
+                // Its text lies unspoken in the socket, and would sound with the next sentence.
                 let error = Error::new(NAME, ErrorKind::RateLimited, said());
-                self.speaking.take().map(|id| Told::Failed(id, error)).into_iter().collect()
+                self.speaking.take().map(|_| Told::Broken(error)).into_iter().collect()
             }
             "Error" | "error" => {
                 let error = Error::new(NAME, ErrorKind::Unavailable, said());
@@ -318,12 +319,12 @@ mod tests {
     }
 
     #[test]
-    fn a_dropped_flush_fails_its_sentence_and_other_warnings_do_not() {
+    fn a_dropped_flush_ends_its_socket_with_the_text_in_it_and_other_warnings_do_not() {
         let mut aura = aura();
         aura.speak(1, "x");
         assert!(hear(&mut aura, r#"{"type":"Warning","code":"SLOW","description":"later"}"#).is_empty());
         let told = hear(&mut aura, r#"{"type":"Warning","warn_code":"EXCESSIVE_FLUSH","warn_msg":"no"}"#);
-        assert!(matches!(&told[..], [Told::Failed(1, error)] if error.kind == ErrorKind::RateLimited));
+        assert!(matches!(&told[..], [Told::Broken(error)] if error.kind == ErrorKind::RateLimited));
         assert!(hear(&mut aura, r#"{"type":"SpeechMood"}"#).is_empty());
     }
 

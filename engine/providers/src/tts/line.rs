@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::sentence::{BETWEEN, FIRST_AUDIO, Sentence};
+use super::sentence::{BETWEEN, FIRST_AUDIO, Sentence, WHOLE};
 use super::{Speech, WordTime};
 use crate::wire::handshakes::Watch;
 use crate::wire::http::{Failure, Refused};
@@ -25,8 +25,6 @@ use crate::{Error, ErrorKind};
 const ORDERS_MAX: usize = 64;
 /// A vendor that has room for no sentence though none is spoken is given up after so long.
 const ROOM_WITHIN: Duration = Duration::from_secs(2);
-/// The longest a sentence may take in all: some minutes of speech.
-const WHOLE: Duration = Duration::from_secs(120);
 /// A farewell is sent within this.
 const FAREWELL_WITHIN: Duration = Duration::from_millis(500);
 
@@ -362,8 +360,12 @@ impl<D: Dialect> Task<D> {
         for told in told {
             match told {
                 Told::Audio(id, bytes) => {
-                    if let Some(active) = self.active_of(id) {
-                        active.job.sentence.audio(&bytes);
+                    let taken = self.active_of(id).map(|active| active.job.sentence.audio(&bytes));
+                    if let Some(Err(error)) = taken
+                        && let Some(job) = self.ended(id)
+                    {
+                        job.done().fail(self.named(error));
+                        self.cancel(id).await;
                     }
                 }
                 Told::Words(id, words) => {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use futures_util::FutureExt;
 use reqwest::Response;
 use reqwest::header::CONTENT_TYPE;
 use serde_json::{Value, json};
@@ -20,6 +21,7 @@ use super::sentence::{BETWEEN, FIRST_AUDIO, Sentence, check, speed};
 use super::{Settings, Sink, Speaker, Speech, TextToSpeech, VoiceInfo, voices};
 use crate::account::Account;
 use crate::audio::AudioFormat;
+use crate::openai_server::Endpoint;
 use crate::registry::{Kind, Open, Service};
 use crate::running::Running;
 use crate::wire::http::{self, Failure, Http, Refused};
@@ -27,13 +29,18 @@ use crate::wire::sse::Events;
 use crate::{Error, ErrorKind, models};
 
 const NAME: &str = "openai";
-const PUBLIC: &str = "https://api.openai.com/v1";
 /// What `pcm` is.
 const RATE_HZ: u32 = 24_000;
+/// Rates that the engine can resample. Audio at another is refused before any of it sounds, so that another voice can
+/// say the sentence.
+const RATES_HZ: [u32; 5] = [8_000, 16_000, 22_050, 24_000, 48_000];
 /// Characters of one request.
 const TEXT_MAX: usize = 4_096;
 /// The vendor's range of `speed`.
 const SPEED: (f64, f64) = (0.25, 4.0);
+
+/// Instead of the vendor's words, which hold the first and last letters of the key.
+const KEY_REFUSED: &str = "the key is not valid";
 
 /// The service.
 pub const SERVICE: Service = Service {
@@ -45,7 +52,7 @@ pub const SERVICE: Service = Service {
 
 /// OpenAI, or a server like it, with an account.
 pub struct OpenAi {
-    base: String,
+    endpoint: Endpoint,
     http: Http,
 }
 
@@ -55,10 +62,9 @@ impl OpenAi {
     /// # Errors
     /// [`ErrorKind::Invalid`] for a key that can't be sent.
     pub fn new(account: &Account) -> Result<Self, Error> {
-        let key = account.key.reveal();
-        let headers =
-            if key.is_empty() { Vec::new() } else { vec![("authorization", format!("Bearer {key}"))] };
-        Ok(Self { base: account.base(PUBLIC).to_owned(), http: Http::new(NAME, &headers)? })
+        let endpoint = Endpoint::of(account);
+        let http = Http::new(NAME, &endpoint.headers(account))?;
+        Ok(Self { endpoint, http })
     }
 }
 
@@ -77,8 +83,8 @@ impl TextToSpeech for OpenAi {
 
     fn open(&self, settings: Settings) -> Result<Box<dyn Speaker>, Error> {
         let request = request(&settings);
-        let warming = requested::warm(NAME, &self.http, format!("{}/models", self.base))?;
-        let url = format!("{}/audio/speech", self.base);
+        let warming = requested::warm(NAME, &self.http, self.endpoint.at("/models"))?;
+        let url = self.endpoint.at("/audio/speech");
         Ok(Box::new(Voice { http: self.http.clone(), url, request, _warming: warming }))
     }
 }
@@ -116,15 +122,18 @@ impl Speaker for Voice {
         let (http, url) = (self.http.clone(), self.url.clone());
         let runtime = Handle::try_current()
             .map_err(|error| Error::new(NAME, ErrorKind::Unavailable, error.to_string()))?;
-        let sentence = Sentence::new(NAME, AudioFormat::Pcm16 { sample_rate_hz: RATE_HZ }, sink);
-        Requested::start(&runtime, sentence, move |mut sentence| async move {
-            let began = Instant::now();
-            let spoken = match http.post(&url, &body, FIRST_AUDIO).await {
-                Ok(response) => read(response, began, &mut sentence).await,
-                Err(Failure::Refused(refused)) => Err(refusal(&refused)),
-                Err(Failure::Broken(error)) => Err(error),
-            };
-            (sentence, spoken)
+        let sentence =
+            Sentence::new(NAME, AudioFormat::Pcm16 { sample_rate_hz: RATE_HZ }, sink).of_text(text);
+        Requested::start(&runtime, sentence, move |sentence| {
+            async move {
+                let began = Instant::now();
+                match http.post(&url, &body, FIRST_AUDIO).await {
+                    Ok(response) => read(response, began, sentence).await,
+                    Err(Failure::Refused(refused)) => Err(refusal(&refused)),
+                    Err(Failure::Broken(error)) => Err(error),
+                }
+            }
+            .boxed()
         })
     }
 }
@@ -149,7 +158,7 @@ impl Body {
             "audio/wav" | "audio/x-wav" | "audio/wave" | "audio/vnd.wave" => Ok(Self::Wav),
             "application/json" => Ok(Self::Json),
             "" | "audio/pcm" | "audio/l16" | "audio/raw" | "application/octet-stream" | "audio/x-raw" => {
-                Ok(Self::Pcm { sample_rate_hz: rate.unwrap_or(RATE_HZ) })
+                known(rate.unwrap_or(RATE_HZ)).map(|sample_rate_hz| Self::Pcm { sample_rate_hz })
             }
             other => {
                 let message = format!("it answers with {other} though pcm was asked for");
@@ -157,6 +166,15 @@ impl Body {
             }
         }
     }
+}
+
+/// A rate that can be played.
+fn known(sample_rate_hz: u32) -> Result<u32, Error> {
+    if RATES_HZ.contains(&sample_rate_hz) {
+        return Ok(sample_rate_hz);
+    }
+    let message = format!("its audio has {sample_rate_hz} Hz; set the server to one of {RATES_HZ:?}");
+    Err(Error::new(NAME, ErrorKind::Protocol, message))
 }
 
 /// Reads the answer to its end.
@@ -171,7 +189,7 @@ async fn read(response: Response, began: Instant, sentence: &mut Sentence) -> Re
         }
         Ok(Body::Wav) => read_samples(response, began, sentence, true).await,
         Ok(Body::Events) => read_events(Events::of(NAME, response), began, sentence).await,
-        Ok(Body::Json) => match timeout(BETWEEN, response.json::<Value>()).await {
+        Ok(Body::Json) => match timeout(BETWEEN, http::json(NAME, response)).await {
             Ok(Ok(body)) => Err(told(&body["error"])),
             _ => Err(Error::new(NAME, ErrorKind::Protocol, "it answers with JSON though pcm was asked for")),
         },
@@ -208,8 +226,7 @@ struct Samples {
 impl Samples {
     fn push(&mut self, bytes: &[u8], sentence: &mut Sentence) -> Result<(), Error> {
         if !self.is_in_head {
-            sentence.audio(bytes);
-            return Ok(());
+            return sentence.audio(bytes);
         }
         self.head.extend_from_slice(bytes);
         if self.head.len() < 4 {
@@ -224,7 +241,7 @@ impl Samples {
             let message = format!("its audio is of an unknown kind: {head:?}");
             return Err(Error::new(NAME, ErrorKind::Protocol, message));
         }
-        sentence.comes_as(AudioFormat::Pcm16 { sample_rate_hz: head.sample_rate_hz });
+        sentence.comes_as(AudioFormat::Pcm16 { sample_rate_hz: known(head.sample_rate_hz)? });
         self.head.drain(..head.length);
         self.is_wav = false;
         self.end(sentence)
@@ -233,10 +250,7 @@ impl Samples {
     /// What was held back is audio, unless it is a header that does not end.
     fn end(&mut self, sentence: &mut Sentence) -> Result<(), Error> {
         self.is_in_head = false;
-        if !self.is_wav {
-            sentence.audio(&std::mem::take(&mut self.head));
-        }
-        Ok(())
+        if self.is_wav { Ok(()) } else { sentence.audio(&std::mem::take(&mut self.head)) }
     }
 }
 
@@ -274,6 +288,7 @@ fn refusal(refused: &Refused) -> Error {
     let body = refused.json();
     let error = &body["error"];
     let said = error["message"].as_str().or(body["detail"]["message"].as_str()).unwrap_or(&refused.body);
+    let said = if is_of_key(error) { KEY_REFUSED } else { said };
     let mut refusal = Error::of_status(NAME, refused.status, said);
     if is_quota(error) {
         refusal.kind = ErrorKind::OutOfCredit;
@@ -286,12 +301,17 @@ fn refusal(refused: &Refused) -> Error {
 fn told(error: &Value) -> Error {
     let kind = match error["type"].as_str().unwrap_or_default() {
         _ if is_quota(error) => ErrorKind::OutOfCredit,
+        _ if is_of_key(error) => return Error::of_status(NAME, 401, KEY_REFUSED),
         "invalid_request_error" => ErrorKind::Invalid,
         "rate_limit_error" | "requests" | "tokens" => ErrorKind::RateLimited,
         _ => ErrorKind::Unavailable,
     };
     let said = error["message"].as_str().or(error.as_str()).unwrap_or("it told an error after all");
     Error::new(NAME, kind, said.chars().take(300).collect::<String>())
+}
+
+fn is_of_key(error: &Value) -> bool {
+    error["code"] == "invalid_api_key" || error["type"] == "invalid_api_key"
 }
 
 fn is_quota(error: &Value) -> bool {
@@ -301,6 +321,9 @@ fn is_quota(error: &Value) -> bool {
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
 
     use super::*;
     use crate::tts::{Event, Sound};
@@ -363,6 +386,20 @@ mod tests {
     }
 
     #[test]
+    fn a_rate_nobody_can_play_is_refused_before_any_audio() {
+        assert_eq!(Body::of("audio/L16; rate=44100").unwrap_err().kind, ErrorKind::Protocol);
+        for rate in [0, 11_025, 32_000, 44_100, u32::MAX] {
+            let mut body = wav(&[1, 0]);
+            body[24..28].copy_from_slice(&rate.to_le_bytes());
+            let format = AudioFormat::Pcm16 { sample_rate_hz: RATE_HZ };
+            let mut sentence = Sentence::new(NAME, format, Arc::new(drop));
+            let mut samples = Samples { head: Vec::new(), is_in_head: true, is_wav: false };
+            assert_eq!(samples.push(&body, &mut sentence).unwrap_err().kind, ErrorKind::Protocol, "{rate}");
+            assert!(!sentence.has_sounded());
+        }
+    }
+
+    #[test]
     fn style_becomes_instructions_where_the_model_takes_them() {
         let mut settings = Settings {
             style: "calm".to_owned(),
@@ -377,6 +414,78 @@ mod tests {
         );
         settings.model = Some("tts-1".to_owned());
         assert!(request(&settings)["instructions"].is_null());
+    }
+
+    /// A server that gives each request for speech this answer, and the heads of those.
+    async fn server(answer: &'static [u8]) -> (String, tokio::sync::mpsc::UnboundedReceiver<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}/v1", listener.local_addr().unwrap());
+        let (asked, heads) = tokio::sync::mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let asked = asked.clone();
+                tokio::spawn(async move {
+                    let mut head = Vec::new();
+                    while !head.ends_with(b"\r\n\r\n") {
+                        head.push(stream.read_u8().await.unwrap_or(b'\n'));
+                    }
+                    let head = String::from_utf8(head).unwrap();
+                    if head.starts_with("POST") {
+                        drop(asked.send(head));
+                        drop(stream.write_all(answer).await);
+                    }
+                });
+            }
+        });
+        (base, heads)
+    }
+
+    #[tokio::test]
+    async fn a_base_may_have_a_query_as_microsofts_have() {
+        let (base, mut heads) = server(b"HTTP/1.1 200 So\r\ncontent-length: 2\r\n\r\n\x01\0").await;
+        let base_url = Some(format!("{base}/?api-version=preview"));
+        let openai = OpenAi::new(&Account { base_url, ..Account::default() }).unwrap();
+        let mut voice = openai.open(Settings::default()).unwrap();
+        let _speech = voice.speak("Hello.", Arc::new(drop)).unwrap();
+        let head = heads.recv().await.unwrap();
+        assert!(head.starts_with("POST /v1/audio/speech?api-version=preview HTTP/1.1\r\n"), "{head}");
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_never_ends_is_not_played_for_ever() {
+        // 4 MB: more than a minute of audio for one short word.
+        static ENDLESS: std::sync::LazyLock<Vec<u8>> = std::sync::LazyLock::new(|| {
+            let mut answer = b"HTTP/1.1 200 So\r\ncontent-type: audio/pcm\r\n\r\n".to_vec();
+            answer.resize(4_000_000, 1);
+            answer
+        });
+        let (base, _heads) = server(&ENDLESS).await;
+        let openai = OpenAi::new(&Account { base_url: Some(base), ..Account::default() }).unwrap();
+        let mut voice = openai.open(Settings::default()).unwrap();
+        let (told, mut events) = tokio::sync::mpsc::unbounded_channel();
+        let _speech = voice.speak("Hello.", Arc::new(move |event| drop(told.send(event)))).unwrap();
+        let mut length_us = 0;
+        let error = loop {
+            match events.recv().await.unwrap() {
+                Event::Audio(sound) => length_us += sound.length_us(),
+                Event::Failed(error) => break error,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(error.kind, ErrorKind::Protocol, "{error}");
+        assert!((1..=5_000_000).contains(&length_us), "{length_us}");
+    }
+
+    #[test]
+    fn letters_of_a_key_are_not_passed_on() {
+        let error = json!({"message": "Incorrect API key provided: sk-ab*yz", "type": "invalid_request_error",
+            "code": "invalid_api_key"});
+        let body = json!({"error": error}).to_string();
+        let refused = Refused { status: 401, headers: Default::default(), body };
+        for told in [refusal(&refused), told(&error)] {
+            assert_eq!(told.kind, ErrorKind::Unauthorized);
+            assert!(told.message.contains("not valid") && !told.message.contains("sk-ab"), "{told}");
+        }
     }
 
     #[test]

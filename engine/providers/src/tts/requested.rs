@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::Speech;
-use super::sentence::{BETWEEN, FIRST_AUDIO, Sentence};
+use super::sentence::{BETWEEN, FIRST_AUDIO, Sentence, WHOLE};
 use crate::running::Running;
 use crate::wire::handshakes::watched;
 use crate::wire::http::Http;
@@ -23,20 +24,18 @@ pub(super) struct Requested {
 }
 
 impl Requested {
-    /// Speaks `sentence` as `speak` does, and tells its end.
-    pub fn start<F>(
+    /// Speaks `sentence` as `speak` does, and tells its end, which comes in time whatever the vendor sends.
+    pub fn start(
         runtime: &Handle,
-        sentence: Sentence,
-        speak: impl FnOnce(Sentence) -> F + Send + 'static,
-    ) -> Result<Speech, Error>
-    where
-        F: Future<Output = (Sentence, Result<(), Error>)> + Send,
-    {
+        mut sentence: Sentence,
+        speak: impl for<'a> FnOnce(&'a mut Sentence) -> BoxFuture<'a, Result<(), Error>> + Send + 'static,
+    ) -> Result<Speech, Error> {
         let cancelled = sentence.cancelled();
         let task = runtime.spawn(watched(async move {
-            match speak(sentence).await {
-                (sentence, Ok(())) => sentence.finish(),
-                (sentence, Err(error)) => sentence.fail(error),
+            let spoken = timeout(WHOLE, speak(&mut sentence)).await;
+            match spoken.unwrap_or_else(|_| Err(sentence.took_too_long())) {
+                Ok(()) => sentence.finish(),
+                Err(error) => sentence.fail(error),
             }
         }));
         Ok(Box::new(Self { cancelled, _running: Running(task) }))
@@ -70,4 +69,39 @@ pub(super) fn silent(provider: &str, began: Instant, sentence: &Sentence) -> Err
         format!("no audio within {} s", began.elapsed().as_secs())
     };
     Error::new(provider, ErrorKind::TimedOut, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use tokio::sync::mpsc::unbounded_channel;
+
+    use super::*;
+    use crate::audio::AudioFormat;
+    use crate::tts::Event;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sentence_whose_audio_trickles_for_ever_has_an_end() {
+        let (told, mut events) = unbounded_channel();
+        let sink = Arc::new(move |event| drop(told.send(event)));
+        let sentence = Sentence::new("a vendor", AudioFormat::PCM_16K, sink);
+        let began = Instant::now();
+        let _speech = Requested::start(&Handle::current(), sentence, |sentence| {
+            async move {
+                loop {
+                    sentence.audio(&[1, 0])?;
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+            }
+            .boxed()
+        })
+        .unwrap();
+        let error = loop {
+            match timeout(2 * WHOLE, events.recv()).await.unwrap().unwrap() {
+                Event::Failed(error) => break error,
+                event => assert!(matches!(event, Event::Audio(_)), "{event:?}"),
+            }
+        };
+        assert_eq!((error.kind, began.elapsed()), (ErrorKind::TimedOut, WHOLE));
+    }
 }

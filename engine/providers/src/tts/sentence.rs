@@ -16,6 +16,13 @@ pub(super) const FIRST_AUDIO: Duration = Duration::from_secs(10);
 /// The outer bound between two pieces of it.
 pub(super) const BETWEEN: Duration = Duration::from_secs(10);
 
+/// The longest a sentence may take in all: some minutes of speech.
+pub(super) const WHOLE: Duration = Duration::from_secs(120);
+/// Audio of a sentence is taken for this long, and for so much more by character of its text: a vendor that never ends
+/// shall not be played to the caller for ever. Slow speech has some 5 characters a second.
+const LENGTH_BASE_US: u64 = 2_000_000;
+const LENGTH_BY_CHARACTER_US: u64 = 500_000;
+
 /// A sentence under way.
 pub(super) struct Sentence {
     provider: &'static str,
@@ -24,12 +31,31 @@ pub(super) struct Sentence {
     cancelled: Arc<AtomicBool>,
     odd: Option<u8>,
     sounded: bool,
+    /// How much audio was told, microseconds, and how much is taken.
+    length_us: u64,
+    length_max_us: u64,
 }
 
 impl Sentence {
     /// A sentence whose audio comes in this format.
     pub fn new(provider: &'static str, format: AudioFormat, sink: Sink) -> Self {
-        Self { provider, format, sink, cancelled: Arc::default(), odd: None, sounded: false }
+        Self {
+            provider,
+            format,
+            sink,
+            cancelled: Arc::default(),
+            odd: None,
+            sounded: false,
+            length_us: 0,
+            length_max_us: u64::MAX,
+        }
+    }
+
+    /// With no more audio than this text can be spoken in.
+    pub fn of_text(mut self, text: &str) -> Self {
+        let by_text = LENGTH_BASE_US + LENGTH_BY_CHARACTER_US * text.chars().count() as u64;
+        self.length_max_us = by_text.min(WHOLE.as_micros() as u64);
+        self
     }
 
     /// What makes it tell nothing more.
@@ -53,7 +79,10 @@ impl Sentence {
     }
 
     /// The next bytes of audio.
-    pub fn audio(&mut self, bytes: &[u8]) {
+    ///
+    /// # Errors
+    /// [`ErrorKind::Protocol`] when there is more than its text can be spoken in.
+    pub fn audio(&mut self, bytes: &[u8]) -> Result<(), Error> {
         let sound = match self.format {
             AudioFormat::MuLaw => Sound::MuLaw(bytes.to_vec()),
             AudioFormat::Pcm16 { sample_rate_hz } => {
@@ -75,10 +104,24 @@ impl Sentence {
             Sound::Pcm16 { samples, .. } => samples.is_empty(),
             Sound::MuLaw(bytes) => bytes.is_empty(),
         };
-        if !is_empty {
-            self.sounded = true;
-            self.tell(Event::Audio(sound));
+        if is_empty {
+            return Ok(());
         }
+        self.length_us += sound.length_us();
+        if self.length_us > self.length_max_us {
+            let message =
+                format!("audio of more than {} s came for the sentence", self.length_max_us / 1_000_000);
+            return Err(Error::new(self.provider, ErrorKind::Protocol, message));
+        }
+        self.sounded = true;
+        self.tell(Event::Audio(sound));
+        Ok(())
+    }
+
+    /// It did not end within [`WHOLE`].
+    pub fn took_too_long(&self) -> Error {
+        let message = format!("the sentence was not complete within {} s", WHOLE.as_secs());
+        Error::new(self.provider, ErrorKind::TimedOut, message)
     }
 
     /// Times of its next words.
@@ -162,9 +205,9 @@ mod tests {
         let whole: Vec<i16> = bytes.chunks(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect();
         for (first, second) in (0..40).flat_map(|first| (first..40).map(move |second| (first, second))) {
             let events = told(AudioFormat::PCM_16K, |mut sentence| {
-                sentence.audio(&bytes[..first]);
-                sentence.audio(&bytes[first..second]);
-                sentence.audio(&bytes[second..]);
+                sentence.audio(&bytes[..first]).unwrap();
+                sentence.audio(&bytes[first..second]).unwrap();
+                sentence.audio(&bytes[second..]).unwrap();
             });
             let samples: Vec<i16> = events
                 .into_iter()
@@ -180,18 +223,37 @@ mod tests {
     #[test]
     fn a_sentence_without_a_sample_has_failed() {
         let events = told(AudioFormat::PCM_16K, |mut sentence| {
-            sentence.audio(&[1]);
+            sentence.audio(&[1]).unwrap();
             sentence.finish();
         });
         assert!(matches!(&events[..], [Event::Failed(error)] if error.kind == ErrorKind::Empty));
     }
 
     #[test]
+    fn a_sentence_takes_no_more_audio_than_its_text_can_be_spoken_in() {
+        let events = told(AudioFormat::MuLaw, |sentence| {
+            let mut sentence = sentence.of_text("Hi.");
+            for _ in 0..3 {
+                sentence.audio(&[0; 8_000]).unwrap();
+            }
+            let error = sentence.audio(&[0; 8_000]).unwrap_err();
+            assert_eq!(error.kind, ErrorKind::Protocol);
+            assert!(error.message.contains("more than 3 s"), "{error}");
+        });
+        assert_eq!(events.len(), 3);
+        told(AudioFormat::MuLaw, |sentence| {
+            let mut sentence = sentence.of_text(&"long ".repeat(800));
+            sentence.audio(&vec![0; 8_000 * 120]).unwrap();
+            assert!(sentence.audio(&[0; 8]).is_err(), "no sentence is longer than two minutes");
+        });
+    }
+
+    #[test]
     fn a_cancelled_sentence_tells_nothing_more() {
         let events = told(AudioFormat::MuLaw, |mut sentence| {
-            sentence.audio(&[1]);
+            sentence.audio(&[1]).unwrap();
             sentence.cancelled().store(true, Ordering::Release);
-            sentence.audio(&[2]);
+            sentence.audio(&[2]).unwrap();
             sentence.finish();
         });
         assert_eq!(events, [Event::Audio(Sound::MuLaw(vec![1]))]);

@@ -15,6 +15,8 @@ const IDLE_KEPT: Duration = Duration::from_secs(300);
 const ERROR_BODY_MAX: usize = 16_384;
 /// What is shorter is no key, and may stand in a refusal for other reasons.
 const KEY_MIN: usize = 12;
+/// A body that is read as a whole is no longer than this, bytes.
+const WHOLE_MAX: usize = 8 << 20;
 /// An error's body is waited for so long.
 const ERROR_BODY_WITHIN: Duration = Duration::from_secs(2);
 
@@ -38,6 +40,16 @@ pub struct Refused {
 }
 
 impl Refused {
+    /// An answer to a request with these headers. Some servers say in a refusal which key they refuse: it is taken out.
+    pub(super) fn new(status: u16, headers: &HeaderMap, body: &str, sent: &HeaderMap) -> Self {
+        let without_key = |(name, value): (&HeaderName, &HeaderValue)| match value.to_str() {
+            Ok(text) => Some((name.clone(), HeaderValue::from_str(&without_keys(text, sent, "***")).ok()?)),
+            Err(_) => Some((name.clone(), value.clone())),
+        };
+        let headers = headers.iter().filter_map(without_key).collect();
+        Self { status, headers, body: without_keys(body, sent, "…") }
+    }
+
     /// The body as JSON, `null` if it is none.
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.body).unwrap_or_default()
@@ -132,7 +144,7 @@ impl Http {
                 .await
         {
             // Read to its end: only then the connection goes back to the pool.
-            drop(tokio::time::timeout(ERROR_BODY_WITHIN, response.bytes()).await);
+            drop(tokio::time::timeout(ERROR_BODY_WITHIN, whole(self.provider, response)).await);
         }
     }
 
@@ -151,22 +163,48 @@ impl Http {
         }
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let body = tokio::time::timeout(ERROR_BODY_WITHIN, beginning(response)).await.unwrap_or_default();
-        let body = self.without_key(body);
-        Err(Failure::Refused(Box::new(Refused { status, headers, body })))
+        Err(Failure::Refused(Box::new(Refused::new(status, &headers, &body, &self.headers))))
     }
+}
 
-    /// Some servers say in a refusal which key they refuse.
-    fn without_key(&self, body: String) -> String {
-        let values = self.headers.values().filter(|value| value.is_sensitive());
-        let words = values.filter_map(|value| value.to_str().ok()?.split_whitespace().last());
-        words.filter(|word| word.len() >= KEY_MIN).fold(body, |body, word| body.replace(word, "…"))
-    }
+/// A vendor's words without the keys among the headers it was sent.
+pub(super) fn without_keys(text: &str, sent: &HeaderMap, instead: &str) -> String {
+    let values = sent.values().filter(|value| value.is_sensitive());
+    let words = values.filter_map(|value| value.to_str().ok()?.split_whitespace().last());
+    words.filter(|word| word.len() >= KEY_MIN).fold(text.to_owned(), |text, word| text.replace(word, instead))
 }
 
 /// What broke a request or its body; holds no address with a key in its query, and no header.
 pub fn broken(provider: &str, error: &reqwest::Error) -> Error {
     let kind = if error.is_timeout() { ErrorKind::TimedOut } else { ErrorKind::Unavailable };
     Error::new(provider, kind, format!("the connection failed: {}", plain(error)))
+}
+
+/// A body as a whole, as far as it has a bearable length; who waits for it sets the time.
+///
+/// # Errors
+/// [`ErrorKind::Protocol`] when it has more than 8 MiB, and those of [`broken`].
+pub async fn whole(provider: &str, mut response: Response) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| broken(provider, &error))? {
+        if bytes.len() + chunk.len() > WHOLE_MAX {
+            let message = format!("an answer of more than {WHOLE_MAX} bytes");
+            return Err(Error::new(provider, ErrorKind::Protocol, message));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+/// The same as JSON.
+///
+/// # Errors
+/// [`ErrorKind::Protocol`] when it is none, and those of [`whole`].
+pub async fn json(provider: &str, response: Response) -> Result<serde_json::Value, Error> {
+    let bytes = whole(provider, response).await?;
+    let no_json =
+        |error| Error::new(provider, ErrorKind::Protocol, format!("an answer that is no JSON: {error}"));
+    serde_json::from_slice(&bytes).map_err(no_json)
 }
 
 async fn beginning(mut response: Response) -> String {
@@ -195,4 +233,36 @@ fn plain(error: &reqwest::Error) -> String {
         cause = error.source();
     }
     if message.is_empty() { "no reason given".to_owned() } else { message.join(": ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn answered(body: Vec<u8>) -> Result<serde_json::Value, Error> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(stream.read_u8().await.unwrap());
+            }
+            drop(stream.write_all(b"HTTP/1.1 200 So\r\n\r\n").await);
+            drop(stream.write_all(&body).await);
+        });
+        let response = Http::new("a vendor", &[]).unwrap().get(&url, CONNECT_WITHIN).await.unwrap();
+        json("a vendor", response).await
+    }
+
+    #[tokio::test]
+    async fn a_body_beyond_all_measure_is_not_kept() {
+        assert_eq!(answered(br#"{"a":1}"#.to_vec()).await.unwrap()["a"], 1);
+        let error = answered(vec![b' '; WHOLE_MAX + 1]).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Protocol);
+        assert!(error.message.contains("more than"), "{error}");
+    }
 }

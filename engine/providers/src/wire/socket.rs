@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::{self, Bytes, Message, Utf8Bytes};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use super::handshakes::Watch;
-use super::http::{Failure, Refused};
+use super::http::{Failure, Refused, without_keys};
 use crate::{Error, ErrorKind};
 
 /// The largest message taken, bytes: a minute of audio.
@@ -72,6 +72,8 @@ pub struct Socket {
     pinged: Option<Instant>,
     /// Headers of the answer to the upgrade, with the vendor's request id.
     pub headers: HeaderMap,
+    /// Headers of the upgrade, with the key.
+    sent: HeaderMap,
 }
 
 impl Socket {
@@ -85,11 +87,14 @@ impl Socket {
         super::cryptography();
         let invalid = |what: &str| Failure::Broken(Error::new(provider, ErrorKind::Invalid, what));
         let mut request = url.into_client_request().map_err(|_| invalid("its address is no address"))?;
+        let mut sent = HeaderMap::new();
         for (name, value) in headers {
-            let value =
+            let mut value =
                 HeaderValue::from_str(value).map_err(|_| invalid("the key has characters no key has"))?;
-            request.headers_mut().insert(HeaderName::from_static(name), value);
+            value.set_sensitive(true);
+            sent.insert(HeaderName::from_static(name), value);
         }
+        request.headers_mut().extend(sent.clone());
         let config =
             WebSocketConfig::default().max_message_size(Some(MESSAGE_MAX)).max_frame_size(Some(MESSAGE_MAX));
         let began = Instant::now();
@@ -98,9 +103,9 @@ impl Socket {
             Ok(Ok(opened)) => opened,
             Ok(Err(tungstenite::Error::Http(response))) => {
                 let body = response.body().as_deref().unwrap_or_default();
-                let body = String::from_utf8_lossy(body).into_owned();
-                let (status, headers) = (response.status().as_u16(), response.headers().clone());
-                return Err(Failure::Refused(Box::new(Refused { status, headers, body })));
+                let body = String::from_utf8_lossy(body);
+                let refused = Refused::new(response.status().as_u16(), response.headers(), &body, &sent);
+                return Err(Failure::Refused(Box::new(refused)));
             }
             Ok(Err(error)) => return Err(Failure::Broken(broken(provider, &error))),
             Err(_) => {
@@ -112,7 +117,7 @@ impl Socket {
             watch.tell(began.elapsed());
         }
         let headers = response.headers().clone();
-        Ok(Self { provider, limits, stream, last_received: Instant::now(), pinged: None, headers })
+        Ok(Self { provider, limits, stream, last_received: Instant::now(), pinged: None, headers, sent })
     }
 
     /// Sends a text message.
@@ -163,6 +168,7 @@ impl Socket {
                         Some(Ok(Message::Close(frame))) => {
                             let code = frame.as_ref().map(|frame| frame.code.into());
                             let reason = frame.map(|frame| frame.reason.to_string()).unwrap_or_default();
+                            let reason = without_keys(&reason, &self.sent, "…");
                             return Ok(Received::Closed { code, reason });
                         }
                         Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
@@ -202,4 +208,38 @@ fn broken(provider: &str, error: &tungstenite::Error) -> Error {
         _ => ErrorKind::Unavailable,
     };
     Error::new(provider, kind, format!("the connection failed: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_refused_upgrade_that_names_the_key_is_told_without_it() {
+        const KEY: &str = "sk-0123456789abcdef";
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(stream.read_u8().await.unwrap());
+            }
+            let body = format!("no such key: {KEY}");
+            let answer = format!(
+                "HTTP/1.1 401 So\r\ndg-error: {KEY} is wrong\r\nx-request-id: 7\r\ncontent-length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        });
+        let headers = [("authorization", format!("Token {KEY}"))];
+        let opened = Socket::open("a vendor", &format!("ws://{address}"), &headers, Limits::default()).await;
+        let Err(Failure::Refused(refused)) = opened else { panic!("it was refused") };
+        assert_eq!((refused.status, refused.header("x-request-id")), (401, Some("7")));
+        assert_eq!(refused.header("dg-error"), Some("*** is wrong"));
+        assert_eq!(refused.body, "no such key: …");
+    }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Endpoint, ID_HEADER, Server, VENDOR, inside};
+use super::{Endpoint, ID_HEADER, Server, VENDOR, effort, http, inside};
 use crate::Error;
 use crate::account::Account;
 use crate::llm::answering::{Asker, Dialect, Progress, Reader, Spare};
@@ -59,7 +59,7 @@ struct Chat {
 impl Chat {
     fn open(account: &Account) -> Result<Self, Error> {
         let endpoint = Endpoint::of(account);
-        let http = endpoint.http(NAME, account)?;
+        let http = http(&endpoint, NAME, account)?;
         let asker = Asker::new(&DIALECT, http, endpoint.at("/models"));
         Ok(Self { endpoint, asker })
     }
@@ -104,7 +104,7 @@ fn body(endpoint: &Endpoint, model: &str, request: &Request) -> Value {
         let name = if endpoint.server == Server::Other { "max_tokens" } else { "max_completion_tokens" };
         body[name] = max.into();
     }
-    if let Some(effort) = endpoint.effort(model) {
+    if let Some(effort) = effort(endpoint.server, model) {
         body["reasoning_effort"] = effort.into();
     }
     if is_openai {

@@ -5,91 +5,39 @@
 pub(super) mod chat;
 pub(super) mod responses;
 
-use reqwest::Url;
 use serde_json::Value;
 
 use super::bodies::{is_too_long, of_kind, said, too_long, unwrapped};
 use crate::account::Account;
+use crate::openai_server::{Endpoint, Server};
 use crate::wire::http::{Http, Refused};
 use crate::{Error, ErrorKind};
 
 /// Whose account it is.
 const VENDOR: &str = "openai";
-/// Where OpenAI itself is.
-const PUBLIC: &str = "https://api.openai.com/v1";
 /// The header with the id of a request.
 const ID_HEADER: &str = "x-request-id";
 
-/// Who serves at an address, as far as requests differ.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Server {
-    /// OpenAI itself.
-    OpenAi,
-    /// Microsoft's: the key has a header of its own.
-    Azure,
-    /// Google's Gemini behind OpenAI's paths: signatures of thoughts go back.
-    Gemini,
-    /// Any other: only what all of them take is sent.
-    Other,
+/// A pool of connections to it. OpenAI and the other vendors want a key; a server of one's own may want none.
+fn http(endpoint: &Endpoint, name: &'static str, account: &Account) -> Result<Http, Error> {
+    if account.key.is_empty() && endpoint.server != Server::Other {
+        let message = "no key; set OPENAI_API_KEY, or the organisation's key";
+        return Err(Error::new(name, ErrorKind::Unauthorized, message));
+    }
+    Http::new(name, &endpoint.headers(account))
 }
 
-/// A server's address.
-#[derive(Debug, Clone)]
-struct Endpoint {
-    base: String,
-    /// With its question mark; Azure's deployments have one.
-    query: String,
-    server: Server,
-}
-
-impl Endpoint {
-    fn of(account: &Account) -> Self {
-        let (base, query) = match account.base(PUBLIC).split_once('?') {
-            Some((base, query)) => (base.trim_end_matches('/'), format!("?{query}")),
-            None => (account.base(PUBLIC), String::new()),
-        };
-        let host =
-            Url::parse(base).ok().and_then(|url| url.host_str().map(str::to_lowercase)).unwrap_or_default();
-        let server = match host.as_str() {
-            "api.openai.com" => Server::OpenAi,
-            "generativelanguage.googleapis.com" => Server::Gemini,
-            host if host.ends_with(".openai.azure.com") => Server::Azure,
-            _ => Server::Other,
-        };
-        Self { base: base.to_owned(), query, server }
+/// How hard the model shall think: not at all where it can be told so, because thoughts cost the caller seconds of
+/// silence. `None` where it does not think, or nobody knows.
+fn effort(server: Server, model: &str) -> Option<&'static str> {
+    if !matches!(server, Server::OpenAi | Server::Azure) {
+        return None;
     }
-
-    fn at(&self, path: &str) -> String {
-        format!("{}{path}{}", self.base, self.query)
-    }
-
-    /// A pool of connections to it.
-    fn http(&self, name: &'static str, account: &Account) -> Result<Http, Error> {
-        let key = account.key.reveal();
-        let headers = match self.server {
-            _ if account.key.is_empty() && self.server != Server::Other => {
-                let message = "no key; set OPENAI_API_KEY, or the organisation's key";
-                return Err(Error::new(name, ErrorKind::Unauthorized, message));
-            }
-            _ if account.key.is_empty() => Vec::new(),
-            Server::Azure => vec![("api-key", key.to_owned())],
-            _ => vec![("authorization", format!("Bearer {key}"))],
-        };
-        Http::new(name, &headers)
-    }
-
-    /// How hard the model shall think: not at all where it can be told so, because thoughts cost the caller seconds
-    /// of silence. `None` where it does not think, or nobody knows.
-    fn effort(&self, model: &str) -> Option<&'static str> {
-        if !matches!(self.server, Server::OpenAi | Server::Azure) {
-            return None;
-        }
-        let chats = model.contains("-chat");
-        match model.strip_prefix("gpt-")? {
-            version if chats || version.starts_with('4') || version.starts_with('3') => None,
-            version if version == "5" || version.starts_with("5-") => Some("minimal"),
-            _ => Some("none"),
-        }
+    let chats = model.contains("-chat");
+    match model.strip_prefix("gpt-")? {
+        version if chats || version.starts_with('4') || version.starts_with('3') => None,
+        version if version == "5" || version.starts_with("5-") => Some("minimal"),
+        _ => Some("none"),
     }
 }
 
@@ -157,32 +105,20 @@ mod tests {
     }
 
     #[test]
-    fn a_server_is_known_by_its_host_and_a_query_stays_behind_the_path() {
-        let azure = at("https://us.openai.azure.com/openai/deployments/d?api-version=2024-10-21");
-        assert_eq!(azure.server, Server::Azure);
-        let expected =
-            "https://us.openai.azure.com/openai/deployments/d/chat/completions?api-version=2024-10-21";
-        assert_eq!(azure.at("/chat/completions"), expected);
-        assert_eq!(at("http://localhost:11434/v1/").at("/models"), "http://localhost:11434/v1/models");
-        assert_eq!(at("https://openai.azure.com.example.org/v1").server, Server::Other);
-        assert_eq!(Endpoint::of(&Account::default()).server, Server::OpenAi);
-    }
-
-    #[test]
     fn a_key_is_needed_at_openai_and_not_at_a_server_of_ones_own() {
-        let missing = Endpoint::of(&Account::default()).http("openai", &Account::default());
+        let none = Account::default();
+        let missing = http(&Endpoint::of(&none), "openai", &none);
         assert_eq!(missing.err().map(|error| error.kind), Some(ErrorKind::Unauthorized));
-        assert!(at("http://localhost:8000/v1").http("openai", &Account::default()).is_ok());
+        assert!(http(&at("http://localhost:8000/v1"), "openai", &none).is_ok());
     }
 
     #[test]
     fn models_that_think_are_told_not_to() {
-        let openai = Endpoint::of(&Account::default());
         let efforts =
             ["gpt-4.1-mini", "gpt-5-mini", "gpt-5.4-mini", "gpt-6-luna", "gpt-5.2-chat-latest", "llama"];
         let expected = [None, Some("minimal"), Some("none"), Some("none"), None, None];
-        assert_eq!(efforts.map(|model| openai.effort(model)), expected);
-        assert_eq!(at("http://localhost:8000/v1").effort("gpt-5.4-mini"), None);
+        assert_eq!(efforts.map(|model| effort(Server::OpenAi, model)), expected);
+        assert_eq!(effort(Server::Other, "gpt-5.4-mini"), None);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Endpoint, ID_HEADER, Server, VENDOR, inside};
+use super::{Endpoint, ID_HEADER, Server, VENDOR, effort, http, inside};
 use crate::Error;
 use crate::account::Account;
 use crate::llm::answering::{Asker, Dialect, Progress, Reader, Spare};
@@ -48,7 +48,7 @@ struct Responses {
 impl Responses {
     fn open(account: &Account) -> Result<Self, Error> {
         let endpoint = Endpoint::of(account);
-        let http = endpoint.http(NAME, account)?;
+        let http = http(&endpoint, NAME, account)?;
         let asker = Asker::new(&DIALECT, http, endpoint.at("/models"));
         Ok(Self { endpoint, asker })
     }
@@ -95,7 +95,7 @@ fn body(endpoint: &Endpoint, model: &str, request: &Request) -> Value {
     if let Some(max) = request.max_tokens {
         body["max_output_tokens"] = max.into();
     }
-    if let Some(effort) = endpoint.effort(model) {
+    if let Some(effort) = effort(endpoint.server, model) {
         body["reasoning"] = json!({ "effort": effort });
     }
     if endpoint.server == Server::OpenAi {

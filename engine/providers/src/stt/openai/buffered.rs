@@ -16,10 +16,11 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use super::voiced::Voiced;
-use super::{PUBLIC, at, failure, headers, language, refused, takes_keywords};
+use super::{failure, language, refused, takes_keywords};
 use crate::account::Account;
 use crate::audio::{Audio, AudioFormat, little_endian};
 use crate::models::default_of;
+use crate::openai_server::Endpoint;
 use crate::registry::{Kind, Open, Service};
 use crate::running::Running;
 use crate::stt::streaming::garbled;
@@ -60,7 +61,7 @@ impl OpenAi {
     /// # Errors
     /// [`ErrorKind::Invalid`] when the key can't be sent.
     pub fn new(account: &Account) -> Result<Self, Error> {
-        Ok(Self { account: account.clone(), http: Http::new(NAME, &headers(account))? })
+        Ok(Self { account: account.clone(), http: Http::new(NAME, &Endpoint::of(account).headers(account))? })
     }
 }
 
@@ -218,7 +219,7 @@ struct HeardWord {
 
 impl Poster {
     fn new(service: &OpenAi, settings: &Settings) -> Self {
-        let base = service.account.base(PUBLIC);
+        let endpoint = Endpoint::of(&service.account);
         let model = settings.model.clone().unwrap_or_else(|| default_of(Kind::Stt, NAME).to_owned());
         let mut fields = Vec::new();
         // Only Whisper's family tells when it heard a word, and only in this format.
@@ -238,8 +239,8 @@ impl Poster {
         fields.insert(0, ("model", model));
         Self {
             http: service.http.clone(),
-            url: at(base, "/audio/transcriptions"),
-            warm_url: at(base, "/models"),
+            url: endpoint.at("/audio/transcriptions"),
+            warm_url: endpoint.at("/models"),
             fields,
         }
     }
@@ -261,7 +262,7 @@ impl Poster {
             })?;
             let id =
                 response.headers().get("x-request-id").and_then(|id| id.to_str().ok().map(str::to_owned));
-            let body = response.bytes().await.map_err(|error| crate::wire::http::broken(NAME, &error));
+            let body = crate::wire::http::whole(NAME, response).await;
             body.and_then(|body| read(&body, from_us)).map_err(|error| error.with_request_id(id.as_deref()))
         };
         let (text, words) = tokio::time::timeout(ANSWERED_WITHIN, asked).await.map_err(|_| {

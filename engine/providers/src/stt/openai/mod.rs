@@ -10,29 +10,8 @@ mod voiced;
 
 use serde_json::Value;
 
-use crate::account::Account;
 use crate::wire::http::Refused;
 use crate::{Error, ErrorKind};
-
-const PUBLIC: &str = "https://api.openai.com/v1";
-
-/// The key; Microsoft's servers want it in a header of their own.
-fn headers(account: &Account) -> Vec<(&'static str, String)> {
-    let key = account.key.reveal();
-    match account.base(PUBLIC) {
-        _ if key.is_empty() => Vec::new(),
-        base if base.contains(".openai.azure.com") => vec![("api-key", key.to_owned())],
-        _ => vec![("authorization", format!("Bearer {key}"))],
-    }
-}
-
-/// A path at this base, which may have a query of its own.
-fn at(base: &str, path: &str) -> String {
-    match base.split_once('?') {
-        Some((base, query)) => format!("{}{path}?{query}", base.trim_end_matches('/')),
-        None => format!("{base}{path}"),
-    }
-}
 
 /// The bare language, which is all that is taken; `None` where the caller mixes them.
 fn language(tag: &str) -> Option<String> {
@@ -59,7 +38,11 @@ fn failure(provider: &str, error: &Value) -> Option<Error> {
 }
 
 fn meaning(provider: &str, status: u16, error: &Value) -> Option<Error> {
-    let said = error["message"].as_str().or(error.as_str())?;
+    let said = match error["message"].as_str().or(error.as_str())? {
+        // Not the vendor's words, which hold the first and last letters of the key.
+        _ if is_of_key(error) => "the key is not valid",
+        said => said,
+    };
     let said: String = said.chars().take(300).collect();
     let kind = kind_of(status, error);
     let fix = match kind {
@@ -68,6 +51,10 @@ fn meaning(provider: &str, status: u16, error: &Value) -> Option<Error> {
         _ => "",
     };
     Some(Error::new(provider, kind, format!("{said}{fix}")))
+}
+
+fn is_of_key(error: &Value) -> bool {
+    error["code"] == "invalid_api_key" || error["type"] == "invalid_api_key"
 }
 
 /// The code says more than the status: a used-up quota comes as 429 too.
@@ -102,6 +89,11 @@ mod tests {
         assert_eq!(kind(429, rate), ErrorKind::RateLimited);
         let key = r#"{"error":{"message":"m","type":"invalid_request_error","code":"invalid_api_key"}}"#;
         assert_eq!(kind(401, key), ErrorKind::Unauthorized);
+        let masked =
+            serde_json::json!({"message": "Incorrect API key provided: sk-ab*yz", "code": "invalid_api_key"});
+        let told = failure("openai", &masked).unwrap();
+        assert_eq!(told.kind, ErrorKind::Unauthorized);
+        assert!(told.message.contains("not valid") && !told.message.contains("sk-ab"), "{told}");
         assert_eq!(
             kind(400, r#"{"error":{"message":"m","type":"invalid_request_error"}}"#),
             ErrorKind::Invalid
@@ -111,17 +103,6 @@ mod tests {
         let other = refused("openai", &Refused { status: 401, headers: HeaderMap::new(), body });
         assert_eq!(other.kind, ErrorKind::Unauthorized);
         assert!(other.message.contains("no such token; check the key"), "{other}");
-    }
-
-    #[test]
-    fn a_base_may_have_a_query_of_its_own() {
-        let base = "https://x.openai.azure.com/openai/v1/?api-version=preview";
-        assert_eq!(
-            at(base, "/realtime"),
-            "https://x.openai.azure.com/openai/v1/realtime?api-version=preview"
-        );
-        let account = Account { key: crate::account::Secret::new("k"), base_url: Some(base.into()) };
-        assert_eq!(headers(&account), [("api-key", "k".to_owned())]);
     }
 
     #[test]

@@ -15,10 +15,11 @@ use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 
 use super::voiced::Voiced;
-use super::{PUBLIC, at, failure, headers, language, refused, takes_keywords};
+use super::{failure, language, refused, takes_keywords};
 use crate::account::Account;
 use crate::audio::AudioFormat;
 use crate::models::default_of;
+use crate::openai_server::Endpoint;
 use crate::registry::{Kind, Open, Service};
 use crate::stt::streaming::{Dialect, Out, Owed, address, listen};
 use crate::stt::{Capabilities, Control, Listener, Settings, Sink, SpeechToText};
@@ -141,11 +142,12 @@ impl Session {
     fn new(account: &Account, settings: Settings) -> Result<Self, Error> {
         let format = settings.format;
         // No model in the address: the vendor would take it for a conversation.
-        let base = at(&account.socket_base(PUBLIC), "/realtime");
+        let endpoint = Endpoint::of(account);
+        let base = endpoint.socket_at("/realtime");
         let width = if format == AudioFormat::MuLaw { 1 } else { 2 };
         Ok(Self {
             url: address(NAME, &base, &[("intent", "transcription".to_owned())])?,
-            headers: headers(account),
+            headers: endpoint.headers(account),
             update: update(&settings),
             format,
             voiced: Voiced::new(format.sample_rate_hz(), width),

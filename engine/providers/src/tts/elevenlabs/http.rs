@@ -17,7 +17,7 @@ use super::{PUBLIC, TEXT_MAX, Wanted, headers, list_in_time, refusal, refused};
 use crate::account::Account;
 use crate::registry::{Open, Service};
 use crate::running::Running;
-use crate::tts::letters::{Counted, Letter, Letters};
+use crate::tts::letters::{Counted, Letter, Letters, told_us};
 use crate::tts::requested::{self, Requested};
 use crate::tts::sentence::{FIRST_AUDIO, Sentence, check};
 use crate::tts::{Settings, Sink, Speaker, Speech, TextToSpeech, VoiceInfo, voices};
@@ -97,14 +97,16 @@ impl Speaker for Voice {
         let (http, url, wanted) = (self.http.clone(), self.url.clone(), self.wanted.clone());
         let runtime = Handle::try_current()
             .map_err(|error| Error::new(NAME, ErrorKind::Unavailable, error.to_string()))?;
-        Requested::start(&runtime, Sentence::new(NAME, wanted.format, sink), move |mut sentence| async move {
-            let began = Instant::now();
-            let answered = http.post(&url, &body, FIRST_AUDIO).await;
-            let spoken = match answered {
-                Ok(response) => read(response, began, &wanted.voice, &mut sentence).await,
-                Err(failure) => Err(refused(NAME, &wanted.voice, failure)),
-            };
-            (sentence, spoken)
+        let sentence = Sentence::new(NAME, wanted.format, sink).of_text(text);
+        Requested::start(&runtime, sentence, move |sentence| {
+            async move {
+                let began = Instant::now();
+                match http.post(&url, &body, FIRST_AUDIO).await {
+                    Ok(response) => read(response, began, &wanted.voice, sentence).await,
+                    Err(failure) => Err(refused(NAME, &wanted.voice, failure)),
+                }
+            }
+            .boxed()
         })
     }
 }
@@ -168,7 +170,7 @@ impl Objects<'_> {
             let bytes = BASE64
                 .decode(audio)
                 .map_err(|_| Error::new(NAME, ErrorKind::Protocol, "audio came that is no base64"))?;
-            sentence.audio(&bytes);
+            sentence.audio(&bytes)?;
         }
         sentence.words(self.letters.push(characters(&object["alignment"])));
         Ok(())
@@ -185,7 +187,7 @@ impl Objects<'_> {
 
 fn characters(alignment: &Value) -> Vec<Letter> {
     let list = |name: &str| alignment[name].as_array().map(Vec::as_slice).unwrap_or_default();
-    let us = |value: &Value| (value.as_f64().unwrap_or_default().max(0.0) * 1e6).round() as u64;
+    let us = |value: &Value| told_us(value, 1e6);
     let times = list("character_start_times_seconds").iter().zip(list("character_end_times_seconds"));
     list("characters")
         .iter()

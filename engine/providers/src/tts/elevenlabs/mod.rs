@@ -106,8 +106,7 @@ async fn list(service: &'static str, http: &Http, base: &str) -> Result<Vec<Voic
             .map_err(|_| Error::new(service, ErrorKind::Invalid, "its address is no address"))?;
         let response =
             http.get(url.as_str(), LIST_WITHIN).await.map_err(|failure| refused(service, "", failure))?;
-        let body: Value =
-            response.json().await.map_err(|error| crate::wire::http::broken(service, &error))?;
+        let body = crate::wire::http::json(service, response).await?;
         voices.extend(body["voices"].as_array().into_iter().flatten().filter_map(voice));
         match body["next_page_token"].as_str() {
             Some(next) if body["has_more"] == true => next.clone_into(&mut page),

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::{PUBLIC, TEXT_MAX, Wanted, headers, list_in_time, refusal};
 use crate::account::Account;
 use crate::registry::{Open, Service};
-use crate::tts::letters::{Counted, Letter, Letters};
+use crate::tts::letters::{Counted, Letter, Letters, told_us};
 use crate::tts::line::{Dialect, Id, Line, Told};
 use crate::tts::sentence::{Sentence, check};
 use crate::tts::{Settings, Sink, Speaker, Speech, TextToSpeech, VoiceInfo, voices};
@@ -94,7 +94,8 @@ struct Voice {
 impl Speaker for Voice {
     fn speak(&mut self, text: &str, sink: Sink) -> Result<Speech, Error> {
         check(NAME, text, TEXT_MAX)?;
-        self.line.speak(text.to_owned(), Sentence::new(NAME, self.wanted.format, sink))
+        let sentence = Sentence::new(NAME, self.wanted.format, sink).of_text(text);
+        self.line.speak(text.to_owned(), sentence)
     }
 }
 
@@ -236,7 +237,7 @@ fn characters(alignment: &Value) -> Vec<Letter> {
         |one: &str, other: &str| if list(one).is_empty() { list(other).to_vec() } else { list(one).to_vec() };
     let starts = either("charStartTimesMs", "charsStartTimesMs");
     let lengths = either("charDurationsMs", "charsDurationsMs");
-    let us = |value: &Value| (value.as_f64().unwrap_or_default().max(0.0) * 1_000.0).round() as u64;
+    let us = |value: &Value| told_us(value, 1e3);
     list("chars")
         .iter()
         .zip(starts.iter().zip(&lengths))
@@ -332,6 +333,19 @@ mod tests {
         assert!(matches!(&broken[..], [Told::Broken(error)] if error.kind == ErrorKind::Protocol));
         let audio = hear(&mut contexts, &json!({"audio": "?", "contextId": "1"}));
         assert!(matches!(&audio[..], [Told::Broken(error)] if error.kind == ErrorKind::Protocol));
+    }
+
+    #[test]
+    fn times_beyond_all_reason_are_cut_and_break_nothing() {
+        let mut contexts = contexts();
+        contexts.speak(1, "ab ");
+        let alignment = json!({"chars": ["a", "b", " "], "charStartTimesMs": [-5.0, 1e300, 1e300],
+            "charDurationsMs": [1e300, 1e300, -1e300]});
+        let message = json!({"alignment": alignment, "contextId": "1"});
+        for _ in 0..2 {
+            let told = hear(&mut contexts, &message);
+            assert!(matches!(&told[..], [Told::Words(1, words)] if words[0].text == "ab"), "{told:?}");
+        }
     }
 
     #[test]
