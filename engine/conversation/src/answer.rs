@@ -275,9 +275,12 @@ impl Conversation {
         if self.speculation.is_on(id) {
             return self.speculative_end(id, FlightEnd::Finished);
         }
-        let Some(reply) = self.agent.on(id).filter(|reply| reply.source == Source::Model) else {
+        let Some(reply) = self.agent.on(id) else {
             return self.dropped("end of reply", DropReason::OldReply);
         };
+        if reply.source != Source::Model {
+            return; // a model that wants tools tells its end after them
+        }
         reply.source = Source::Complete;
         let rest = reply.segmenter.finish();
         self.deadlines.clear(Deadline::FirstToken);

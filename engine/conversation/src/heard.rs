@@ -144,15 +144,18 @@ struct Said<'a> {
 
 fn segment_places(segment: &Segment, index: usize) -> Vec<Place> {
     let shown: Vec<&str> = segment.text.split_whitespace().collect();
-    let timed = segment.finished || segment.words.len() == segment.spoken.split_whitespace().count();
-    let estimated = segment.words.is_empty() || !timed;
-    let said = if estimated { shared_out(segment) } else { voiced(segment) };
+    let mut said = voiced(segment);
+    let told = said.last().map_or(Duration::ZERO, |word| word.end);
+    let is_timed = !said.is_empty() && (segment.finished || said.len() >= spoken_words(segment).count());
+    if !is_timed {
+        said.extend(shared_out(segment, said.len(), told));
+    }
     let spans = align(&shown, &said, expected_length(segment));
     let place = |(text, (start, end)): (&&str, (Duration, Duration))| Place {
         text: (*text).to_owned(),
         start,
         end: end.max(start),
-        estimated,
+        estimated: !is_timed && end > told,
         segment: index,
     };
     shown.iter().zip(spans).map(place).collect()
@@ -164,9 +167,14 @@ fn voiced(segment: &Segment) -> Vec<Said<'_>> {
     words.map(|word| Said { text: &word.text, start: time(word.start), end: time(word.end) }).collect()
 }
 
-fn shared_out(segment: &Segment) -> Vec<Said<'_>> {
-    let words: Vec<&str> = segment.spoken.split_whitespace().collect();
-    let spans = share(&words, Duration::ZERO, expected_length(segment));
+fn spoken_words(segment: &Segment) -> impl Iterator<Item = &str> {
+    segment.spoken.split_whitespace()
+}
+
+/// The words behind the `first` ones, whose times the voice has not told (yet).
+fn shared_out(segment: &Segment, first: usize, from: Duration) -> Vec<Said<'_>> {
+    let words: Vec<&str> = spoken_words(segment).skip(first).collect();
+    let spans = share(&words, from, expected_length(segment).max(from));
     words.iter().zip(spans).map(|(word, (start, end))| Said { text: word, start, end }).collect()
 }
 

@@ -74,7 +74,8 @@ pub enum Input {
         segment: SegmentId,
         /// Length of the segment's audio so far.
         length: Duration,
-        /// Word times within the segment, if the voice gives them; complete at the latest with `finished`.
+        /// Times within the segment of the words that are new since the last report of it, if the voice gives them; in
+        /// order, each word once. They may come before or after the audio they stand in.
         words: Vec<WordTime>,
         /// No more audio will come for this segment.
         finished: bool,

@@ -138,6 +138,9 @@ pub struct Budgets {
     /// Default 8,000.
     #[serde(default = "context_tokens")]
     pub context_tokens: u32,
+    /// How often the model of one reply may ask for tools, at least 1; then it is told to answer without. Default 5.
+    #[serde(default = "tool_rounds_max")]
+    pub tool_rounds_max: u32,
 }
 
 /// Who answers.
@@ -270,6 +273,7 @@ impl Default for Budgets {
             fillers: Vec::new(),
             failures_max: 2,
             context_tokens: context_tokens(),
+            tool_rounds_max: tool_rounds_max(),
         }
     }
 }
@@ -295,6 +299,10 @@ impl Budgets {
 
 fn context_tokens() -> u32 {
     8_000
+}
+
+fn tool_rounds_max() -> u32 {
+    5
 }
 
 fn words(list: &[&str]) -> Vec<String> {

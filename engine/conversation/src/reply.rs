@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use crate::flow::normalize_for_speech;
 use crate::flow::segments::Segmenter;
 use crate::{CallTime, EndReason, ReplyId, ReplyKind, SegmentId, TurnId, Waterfall, WordTime};
 
@@ -50,6 +51,8 @@ pub(crate) struct Reply {
     pub missed: u32,
     /// A4: the model was asked once more.
     pub nudged: bool,
+    /// A5: how often its model asked for tools.
+    pub tool_rounds: u32,
     /// Segments already in the context, before a tool was called (H5).
     pub recorded: usize,
 }
@@ -84,7 +87,7 @@ pub(crate) struct Segment {
     pub spoken: String,
     pub length: Duration,
     pub finished: bool,
-    /// Word times from the voice, within the segment.
+    /// Word times from the voice so far, within the segment.
     pub words: Vec<WordTime>,
 }
 
@@ -113,6 +116,7 @@ impl Reply {
             waterfall: None,
             missed: 0,
             nudged: false,
+            tool_rounds: 0,
             recorded: 0,
         }
     }
@@ -145,21 +149,23 @@ impl Reply {
         let grown = length > segment.length;
         segment.length = segment.length.max(length);
         segment.finished |= finished;
-        if words.len() >= segment.words.len() {
-            segment.words = words;
-        }
+        segment.words.extend(words);
         self.drained &= !grown;
         self.missed = if grown { 0 } else { self.missed };
         grown
     }
 
-    /// Another voice goes on: the broken segment ends where its audio ends, later ones come again.
+    /// Another voice goes on: the broken segment ends where its audio ends, later ones come again. Its audio stays in the
+    /// playout, so it stays here too, without words if no whole one was voiced.
     pub(crate) fn keep_voiced(&mut self, first: usize, voiced: usize) {
         let broken = &mut self.segments[first];
         let text: Vec<&str> = broken.text.split_whitespace().take(voiced).collect();
         broken.text = text.join(" ");
+        broken.spoken = normalize_for_speech(&broken.text);
+        broken.words.retain(|word| word.end.since(CallTime::ZERO) <= broken.length);
         broken.finished = true;
-        self.segments.truncate(first + usize::from(voiced > 0));
+        let is_heard = !broken.length.is_zero();
+        self.segments.truncate(first + usize::from(is_heard));
     }
 
     /// The far end has played up to here at this time (H3).

@@ -31,10 +31,10 @@ pub(crate) struct Speculation {
     tries: Option<(TurnId, u32)>,
     /// The words of the turn that is going on.
     seen: Seen,
-    /// The words at the provider's eager end, while it stands.
-    eager: Option<Vec<String>>,
-    /// The words of an end that was taken back: nothing is begun on them again.
-    resumed: Option<Vec<String>>,
+    /// The words of which turn at the provider's eager end, while it stands.
+    eager: Option<(TurnId, Vec<String>)>,
+    /// The words of an end of this turn that was taken back: nothing is begun on them again.
+    resumed: Option<(TurnId, Vec<String>)>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -152,13 +152,16 @@ impl Conversation {
         if spent || !self.can_speculate() || state.seen.words.is_empty() {
             return None;
         }
-        if state.eager.as_ref() == Some(&state.seen.words) {
+        let are = |noted: &Option<(TurnId, Vec<String>)>| {
+            noted.as_ref().is_some_and(|(of, words)| *of == turn && *words == state.seen.words)
+        };
+        if are(&state.eager) {
             return Some((self.now.clock, SpeculationCue::EagerEnd));
         }
         let Caller::Paused { last } = self.caller else { return None };
         // Words that ask for more will become others.
         let more = matches!(self.wait(speech, true).1, WaitReason::OpenEnded | WaitReason::ValueIncomplete);
-        if more || state.resumed.as_ref() == Some(&state.seen.words) {
+        if more || are(&state.resumed) {
             return None;
         }
         let (at, cue) = if self.hearing.is_sure_of(last) {
@@ -244,7 +247,8 @@ impl Conversation {
     /// S1, E5: the provider's eager end, and its taking back.
     pub(crate) fn note_provider_turn(&mut self, signal: TurnSignal) {
         self.note_words();
-        let words = Some(self.speculation.seen.words.clone());
+        let turn = self.turn_under_way().map(|(turn, _)| turn);
+        let words = turn.map(|turn| (turn, self.speculation.seen.words.clone()));
         match signal {
             TurnSignal::EagerEnd => self.speculation.eager = words,
             TurnSignal::Resumed => {
@@ -271,9 +275,12 @@ impl Conversation {
     }
 
     pub(crate) fn speculative_end(&mut self, id: ReplyId, end: FlightEnd) {
-        let Some(flight) = self.speculation.on(id).filter(|flight| flight.end.is_none()) else {
+        let Some(flight) = self.speculation.on(id) else {
             return self.dropped("end of reply", DropReason::OldReply);
         };
+        if flight.end.is_some() {
+            return; // a model that wants tools tells its end after them
+        }
         flight.end = Some(end);
         let rest = flight.reply.segmenter.finish();
         self.deadlines.clear(Deadline::FirstToken);

@@ -23,6 +23,11 @@ const SIDE_BY_SIDE: usize = 4;
 const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 /// Told to a model that gave anything but an object; nothing was run.
 const NOT_AN_OBJECT: &str = "not run: the arguments must be a JSON object";
+/// Told to a model that asks for tools again and again.
+const NO_MORE_TOOLS: &str =
+    "You have called tools often enough. Answer the caller now with what you know, without calling a tool.";
+/// Why its next call is not run.
+const NOT_ANY_MORE: &str = "not run: tools were called too often for one answer";
 /// The model's way to hang up (A6); not a tool that runs.
 const END_CALL: &str = "end_call";
 
@@ -66,22 +71,48 @@ impl Conversation {
         self.deadlines.clear(Deadline::FirstToken);
         rest.into_iter().for_each(|text| self.speak(&text));
         let (endings, calls): (Vec<_>, Vec<_>) = calls.into_iter().partition(|call| call.tool == END_CALL);
-        self.record_so_far();
-        self.say_while_running(&calls);
-        if !calls.is_empty() {
-            self.await_tools();
-        }
         let asked = !calls.is_empty();
-        self.history.begin_batch();
-        for call in calls {
-            self.ask_for_tool(id, call);
+        if asked && self.tools_are_spent() {
+            self.refuse_tools(calls, endings.is_empty());
+        } else {
+            self.record_so_far();
+            self.say_while_running(&calls);
+            if asked {
+                self.await_tools();
+            }
+            self.history.begin_batch();
+            for call in calls {
+                self.ask_for_tool(id, call);
+            }
+            self.launch_tools();
         }
-        self.launch_tools();
         if !endings.is_empty() {
             self.begin_ending(EndReason::AgentEnded);
         }
-        if asked && !self.is_over() && !self.tools.iter().any(|run| run.reply == id) {
+        let waits = self.agent.on(id).is_some_and(|reply| reply.source == Source::Tools);
+        if waits && !self.is_over() && !self.tools.iter().any(|run| run.reply == id) {
             self.model_goes_on(id); // all of them were mistakes
+        }
+    }
+
+    /// Whether the model of this reply has asked for tools as often as it may. Counts this time.
+    fn tools_are_spent(&mut self) -> bool {
+        let most = self.policy.budgets.tool_rounds_max.max(1);
+        let Some(reply) = self.agent.reply_mut() else { return false };
+        reply.tool_rounds += 1;
+        reply.tool_rounds > most
+    }
+
+    /// It was told to answer: nothing is run, and the caller hears something at least.
+    fn refuse_tools(&mut self, calls: Vec<ToolRequest>, goes_on: bool) {
+        for ToolRequest { tool, .. } in calls {
+            let invocation = self.ids.invocation();
+            let outcome = ToolOutcome::Failed { reason: NOT_ANY_MORE.into() };
+            self.tell(Event::ToolEnded { invocation, tool, outcome });
+        }
+        if goes_on && self.agent.reply().is_some_and(|reply| reply.segments.len() == reply.recorded) {
+            let sentence = self.policy.call_handling.apology_text.clone();
+            self.speak(&sentence);
         }
     }
 
@@ -97,6 +128,7 @@ impl Conversation {
         let (id, begin) = (reply.id, reply.recorded);
         reply.recorded = reply.segments.len();
         let text: Vec<&str> = reply.segments[begin..].iter().map(|segment| segment.text.as_str()).collect();
+        let text: Vec<&str> = text.into_iter().filter(|text| !text.is_empty()).collect();
         let text = text.join(" ");
         self.history.agent(id, begin, text);
     }
@@ -303,8 +335,9 @@ impl Conversation {
                 return;
             }
             reply.source = Source::Model;
+            let spent = reply.tool_rounds >= self.policy.budgets.tool_rounds_max.max(1);
             self.record_so_far();
-            return self.start_model(asked, None);
+            return self.start_model(asked, spent.then_some(NO_MORE_TOOLS));
         }
         let free = self.agent.is_listening() && self.call == Call::Live && self.speech.is_none();
         if free {

@@ -47,6 +47,15 @@ pub enum Note {
         /// Why.
         error: Error,
     },
+    /// A better one may be asked again and takes over; nobody failed.
+    WentBack {
+        /// What they are for.
+        kind: Kind,
+        /// Which stood in.
+        from: &'static str,
+        /// Which goes on.
+        to: &'static str,
+    },
     /// One failed, whether or not another goes on.
     Failed {
         /// What it is for.

@@ -458,3 +458,45 @@ fn s_while_the_agent_speaks_nothing_is_begun() {
     call.answer(100, "Yes.").says(1_500, 2_000, "book a table").run(14_000);
     expect("B6", &call, &["ended t1", "over r1 heard", "ask r2", "over r2 heard"], &["guess"]);
 }
+
+#[test]
+fn s1_what_the_provider_said_of_a_turn_says_nothing_of_the_same_words_in_the_next() {
+    let repeated = |first: TurnSignal| {
+        let mut call = Session::new(eager());
+        call.answer(20, "Pardon?").answer(20, "Very well.").answer(20, "Very well.");
+        call.says(1_000, 1_500, "a table for").post(1_660, provider(TurnSignal::EagerEnd));
+        if first == TurnSignal::Resumed {
+            call.post(1_700, provider(first));
+        }
+        call.says(6_000, 6_500, "a table for").run(12_000);
+        call
+    };
+    let call = repeated(TurnSignal::EagerEnd);
+    assert_eq!(call.count("guess r1 t1 eager_end"), 1, "{}", call.text());
+    assert!(call.find("ended t2").is_some(), "{}", call.text());
+    let eager_ends = call.lines.iter().filter(|(_, line)| line.ends_with("t2 eager_end")).count();
+    assert_eq!(eager_ends, 0, "{}", call.text());
+
+    let mut call = asks();
+    call.answer(20, "For how many?").answer(20, "Very well.").answer(20, "Very well.");
+    call.post(1_655, provider(TurnSignal::EagerEnd)).post(1_700, provider(TurnSignal::Resumed));
+    call.says(6_000, 6_500, "book a table").run(12_000);
+    let again = call.lines.iter().any(|(_, line)| line.starts_with("guess r") && line.contains(" t2 "));
+    assert!(again, "{}", call.text());
+}
+
+#[test]
+fn the_end_a_model_tells_after_its_tools_is_not_told_as_dropped() {
+    for policy in [eager(), model()] {
+        let mut call = Session::new(policy);
+        call.says(1_000, 1_500, "book a table");
+        call.answer_with_tool(20, "One moment.", "book").answer(20, "Done.").run(1_600);
+        while call.find("ask early r1").or(call.find("ask r1")).is_none() {
+            let next = call.clock + 10;
+            call.run(next);
+        }
+        let (reply, told) = (ReplyId(1), call.clock + 25);
+        call.post(told, Input::ReplyFinished { reply }).run(9_000);
+        expect("tools", &call, &["run i1", "say r1 Done.", "over r1 heard"], &["dropped"]);
+    }
+}

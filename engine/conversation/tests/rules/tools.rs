@@ -199,3 +199,40 @@ fn thanks_while_a_flows_tool_runs_go_with_its_goodbye() {
     ]);
     assert_eq!((call.count("run i"), call.count("say r4")), (1, 2), "{}", call.text());
 }
+
+/// A model that never stops asking for a tool; at the last time it says so much besides.
+fn insatiable(last_words: &str) -> Session {
+    let mut call = Session::new(model());
+    for round in 1..=9 {
+        call.answer_with_tool(100, if round == 6 { last_words } else { "" }, "look_up");
+    }
+    call.says(1_000, 1_500, "when do you open").run(20_000);
+    call
+}
+
+#[test]
+fn a5_a_model_that_asks_for_tools_again_and_again_is_told_to_answer_and_then_refused() {
+    let call = insatiable("");
+    assert_eq!((call.count("ask r1"), call.count("run i")), (6, 5), "{}", call.text());
+    let last = shown(&call.context());
+    assert!(last.last().is_some_and(|line| line.starts_with("system You have called tools")), "{last:?}");
+    let apology = "say r1 I'm sorry, something went wrong on my side.";
+    call.in_order(&["run i5", "ask r1", "tool over i6 {\"outcome\":\"failed\"", apology, "over r1 heard"]);
+
+    let call = insatiable("At nine.");
+    call.in_order(&["run i5", "say r1 At nine.", "tool over i6", "over r1 heard"]).never(apology);
+    assert_eq!(call.count("run i"), 5);
+}
+
+#[test]
+fn a5_how_often_a_model_may_ask_for_tools_is_counted_anew_for_each_reply() {
+    let mut policy = model();
+    policy.budgets.tool_rounds_max = 1;
+    let mut call = Session::new(policy);
+    for answer in ["At nine.", "At five."] {
+        call.answer_with_tool(100, "", "look_up").answer(100, answer);
+    }
+    call.says(1_000, 1_500, "when do you open").says(6_000, 6_500, "and when do you close").run(20_000);
+    call.in_order(&["run i1", "ask r1", "say r1 At nine.", "run i2", "ask r2", "say r2 At five."]);
+    assert!(shown(&call.context()).last().is_some_and(|line| line.starts_with("system")), "{}", call.text());
+}

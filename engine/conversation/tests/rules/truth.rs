@@ -101,3 +101,75 @@ fn h5_a_tool_that_ran_stays_in_the_context_whatever_was_heard() {
         .collect();
     assert_eq!(kinds, ["caller", "cut", "call", "result", "caller"], "{}", call.text());
 }
+
+/// A reply's audio and words, told in pieces: the words from one time to another, evenly.
+fn told_in_pieces(call: &mut Session, pieces: &[(u64, u64, &str)], finished: bool) {
+    let (reply, segment) = (ReplyId(1), SegmentId(0));
+    for (count, (from, to, text)) in pieces.iter().enumerate() {
+        let all: Vec<&str> = text.split_whitespace().collect();
+        let each = (to - from) / all.len() as u64;
+        let start = |i: usize| from + each * i as u64;
+        let word = |i: usize| WordTime { text: all[i].into(), start: ms(start(i)), end: ms(start(i) + each) };
+        let words = (0..all.len()).map(word).collect();
+        let (length, finished) = (Duration::from_millis(*to), finished && count + 1 == pieces.len());
+        call.post(200, Input::AudioReady { reply, segment, length, words, finished });
+    }
+}
+
+#[test]
+fn h1_words_told_in_pieces_all_keep_their_times_also_one_that_comes_twice() {
+    let pieces = [(0, 100, "No no"), (100, 200, "we do"), (200, 260, "no"), (260, 1_260, "lunch.")];
+    for finished in [true, false] {
+        let mut call = Session::new(greeting("No no we do no lunch."));
+        call.voice_delay = None;
+        call.run(100);
+        told_in_pieces(&mut call, &pieces, finished);
+        call.post(800, Input::Control(Control::Interrupt)).run(2_000);
+        let entry = entries(&call).pop().expect("an entry");
+        assert_eq!(
+            (entry.text.as_str(), entry.unheard.as_str()),
+            ("No no we do no", "lunch."),
+            "{}",
+            call.text()
+        );
+        assert!(!entry.estimated);
+    }
+}
+
+#[test]
+fn h1_in_mid_sentence_the_words_told_so_far_have_their_times_and_the_others_are_estimated() {
+    let mut call = Session::new(greeting("We open at nine in the morning."));
+    call.voice_delay = None;
+    call.run(100);
+    told_in_pieces(&mut call, &[(0, 1_200, "We"), (1_200, 1_400, "open")], false);
+    let (kind, message) = (ProviderKind::TextToSpeech, "closed".to_owned());
+    let reply = Some(ReplyId(1));
+    call.post(300, Input::ProviderFailed { kind, reply, message, fallback_left: true }).run(400);
+    call.in_order(&["failed text_to_speech", "say r1 at nine in the morning."]);
+}
+
+#[test]
+fn h1_audio_of_a_voice_that_broke_before_a_whole_word_counts_in_the_positions_of_what_follows() {
+    let mut call = Session::new(greeting("Tremendously good."));
+    call.voice_delay = None;
+    call.run(100);
+    let ready = |segment: u32, length: u64, words: Vec<WordTime>, finished| Input::AudioReady {
+        reply: ReplyId(1),
+        segment: SegmentId(segment),
+        length: Duration::from_millis(length),
+        words,
+        finished,
+    };
+    call.post(200, ready(0, 400, Vec::new(), false));
+    let (kind, message) = (ProviderKind::TextToSpeech, "closed".to_owned());
+    let reply = Some(ReplyId(1));
+    call.post(300, Input::ProviderFailed { kind, reply, message, fallback_left: true });
+    let word = |text: &str, from, to| WordTime { text: text.into(), start: ms(from), end: ms(to) };
+    let words = vec![word("Tremendously", 0, 400), word("good.", 400, 700)];
+    call.post(310, ready(1, 1_080, words, true)).run(320);
+    call.in_order(&["say r1 Tremendously good.", "failed text_to_speech", "say r1 Tremendously good."]);
+    // Of the second voice some 300 ms were played.
+    call.post(910, Input::Control(Control::Interrupt)).run(2_000);
+    let entry = entries(&call).pop().expect("an entry");
+    assert_eq!((entry.text.as_str(), entry.unheard.as_str()), ("Tremendously", "good."), "{}", call.text());
+}

@@ -42,6 +42,8 @@ type Key = (String, Kind, &'static str);
 
 #[derive(Debug, Default)]
 struct Record {
+    /// What was asked before does not count.
+    since: Option<Instant>,
     failures: u32,
     /// How often the breaker has opened without a success since.
     opened: u32,
@@ -189,6 +191,20 @@ impl Health {
         &self.phrases
     }
 
+    /// Forgets how these providers have done on the account of an organisation, because it has another key now. What
+    /// was asked before and fails later says nothing of the new one.
+    pub fn forget(&self, organisation: &str, providers: &[&str]) {
+        self.forget_at(Instant::now(), organisation, providers);
+    }
+
+    fn forget_at(&self, now: Instant, organisation: &str, providers: &[&str]) {
+        for ((of, _, provider), record) in self.records().iter_mut() {
+            if of == organisation && providers.contains(provider) {
+                *record = Record { since: Some(now), ..Record::default() };
+            }
+        }
+    }
+
     fn with<T>(&self, key: &Key, work: impl FnOnce(&mut Record) -> T) -> T {
         let mut records = self.records();
         match records.get_mut(key) {
@@ -218,8 +234,10 @@ impl Pass {
         let (began, is_trial) = (self.began, std::mem::take(&mut self.is_trial));
         self.health.with(&self.key, |record| {
             // Of a time before it broke.
-            if is_trial || record.opened_at.is_none_or(|at| began >= at) {
-                *record = Record { times: std::mem::take(&mut record.times), ..Record::default() };
+            let counts = is_trial || record.opened_at.is_none_or(|at| began >= at);
+            if counts && record.counts(began) {
+                let (since, times) = (record.since, std::mem::take(&mut record.times));
+                *record = Record { since, times, ..Record::default() };
             }
         });
     }
@@ -230,8 +248,12 @@ impl Pass {
     }
 
     fn failed_at(&mut self, now: Instant, error: &Error) {
-        let is_trial = std::mem::take(&mut self.is_trial);
-        self.health.with(&self.key, |record| record.failed(now, error, is_trial));
+        let (began, is_trial) = (self.began, std::mem::take(&mut self.is_trial));
+        self.health.with(&self.key, |record| {
+            if record.counts(began) {
+                record.failed(now, error, is_trial);
+            }
+        });
     }
 }
 
@@ -246,6 +268,11 @@ impl Drop for Pass {
 }
 
 impl Record {
+    /// Whether what was asked then is about the account as it is now.
+    fn counts(&self, asked: Instant) -> bool {
+        self.since.is_none_or(|since| asked >= since)
+    }
+
     fn is_free(&self, now: Instant) -> bool {
         let is_open = self.open_until.is_some_and(|until| now < until);
         let is_tried = self.trial_since.is_some_and(|since| now - since < TRIAL_MAX);
@@ -405,6 +432,27 @@ mod tests {
         (0..9).for_each(|_| clock.fails(ErrorKind::Invalid));
         clock.fails(ErrorKind::Unavailable);
         assert!(clock.is_asked(), "requests nobody can serve are no fault of the provider");
+    }
+
+    #[test]
+    fn another_key_is_tried_at_once_and_what_the_old_one_still_fails_is_not_held_against_it() {
+        let mut clock = Clock::new();
+        let mut old = clock.ask().unwrap();
+        clock.pass(1);
+        clock.fails(ErrorKind::OutOfCredit);
+        assert!(!clock.is_asked());
+        clock.pass(1);
+        clock.0.forget_at(clock.1, "another", &["a"]);
+        clock.0.forget_at(clock.1, "", &["b"]);
+        assert!(!clock.is_asked(), "neither its account nor its provider");
+        clock.0.forget_at(clock.1, "", &["a"]);
+        assert!(clock.is_asked());
+        clock.pass(1);
+        old.failed_at(clock.1, &Error::new("a", ErrorKind::OutOfCredit, "the old key"));
+        assert!(clock.is_asked());
+        assert_eq!(clock.0.look("")[0].last_error, None);
+        clock.fails(ErrorKind::OutOfCredit);
+        assert!(!clock.is_asked(), "the new key has failed itself");
     }
 
     #[test]

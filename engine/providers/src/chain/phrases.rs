@@ -13,6 +13,9 @@ use crate::tts::{Event, Settings, Sound};
 const BYTES_MAX: usize = 6 << 20;
 /// A longer sentence is not kept, bytes of audio.
 const SENTENCE_MAX: usize = 512 << 10;
+/// A piece of kept audio is at least as long, microseconds: a sentence is told all at once, and who takes it has only so
+/// many places.
+const PIECE_US: u64 = 100_000;
 /// So many sentences that came once are remembered.
 const ONCE_MAX: usize = 4_096;
 
@@ -92,6 +95,7 @@ impl Phrases {
         if size == 0 || size > SENTENCE_MAX {
             return;
         }
+        let events = in_few_pieces(events);
         let mut kept = self.kept();
         kept.clock += 1;
         let clock = kept.clock;
@@ -112,6 +116,36 @@ impl Phrases {
     }
 }
 
+/// The same, word times first and the audio in pieces of [`PIECE_US`] and more.
+fn in_few_pieces(events: Vec<Event>) -> Vec<Event> {
+    let (mut words, mut pieces) = (Vec::new(), Vec::new());
+    for event in events {
+        match (event, pieces.last_mut()) {
+            (Event::Words(more), _) => words.extend(more),
+            (Event::Audio(more), Some(Event::Audio(piece))) if piece.length_us() < PIECE_US => {
+                let other = joined(piece, more).map(Event::Audio);
+                pieces.extend(other);
+            }
+            (event, _) => pieces.push(event),
+        }
+    }
+    let words = (!words.is_empty()).then_some(Event::Words(words));
+    words.into_iter().chain(pieces).collect()
+}
+
+/// Puts `more` behind `piece`; gives it back where it is of another kind.
+fn joined(piece: &mut Sound, more: Sound) -> Option<Sound> {
+    match (piece, more) {
+        (
+            Sound::Pcm16 { sample_rate_hz, samples },
+            Sound::Pcm16 { sample_rate_hz: rate_hz, samples: more },
+        ) if *sample_rate_hz == rate_hz => samples.extend(more),
+        (Sound::MuLaw(bytes), Sound::MuLaw(more)) => bytes.extend(more),
+        (_, more) => return Some(more),
+    }
+    None
+}
+
 fn size_of(event: &Event) -> usize {
     match event {
         Event::Audio(Sound::Pcm16 { samples, .. }) => samples.len() * 2,
@@ -124,6 +158,7 @@ fn size_of(event: &Event) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tts::WordTime;
 
     fn key(text: &str) -> Key {
         Key::new("", "a", &Settings::default(), text)
@@ -142,5 +177,26 @@ mod tests {
         phrases.keep(key("too long"), sound(SENTENCE_MAX + 1));
         assert!(phrases.find(&key("too long")).is_none());
         assert!(phrases.find(&Key::new("other", "a", &Settings::default(), "0")).is_none());
+    }
+    #[test]
+    fn a_kept_sentence_is_told_in_few_pieces_with_all_its_words_and_samples() {
+        let word = |text: &str| WordTime { text: text.into(), start_us: 0, end_us: 1 };
+        let mut spoken = Vec::new();
+        for piece in 0..1_000_i16 {
+            spoken.push(Event::Audio(Sound::pcm16(8_000, vec![piece; 80])));
+            spoken.extend((piece % 500 == 0).then(|| Event::Words(vec![word(&piece.to_string())])));
+        }
+        spoken.push(Event::Finished);
+        let phrases = Phrases::default();
+        phrases.keep(key("long"), spoken);
+        let kept = phrases.find(&key("long")).expect("it is kept");
+        assert_eq!(kept.len(), 102, "10 s of audio, the words and the end");
+        assert_eq!(kept[0], Event::Words(vec![word("0"), word("500")]));
+        assert_eq!(kept[101], Event::Finished);
+        let samples = kept.iter().flat_map(|event| match event {
+            Event::Audio(Sound::Pcm16 { samples, .. }) => samples.clone(),
+            _ => Vec::new(),
+        });
+        assert!(samples.eq((0..1_000).flat_map(|piece| [piece; 80])), "in order");
     }
 }

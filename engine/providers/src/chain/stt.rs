@@ -511,10 +511,11 @@ impl Stream {
             let Some(pass) = health.pass(&self.setup.organisation, Kind::Stt, name) else { continue };
             // A single failure is enough this time: who speaks now has to wait for it.
             self.candidates[index].strikes = 1;
+            let from = self.candidates[self.current].name();
             self.leave();
             self.pass = None;
             match self.begin(index, pass) {
-                Ok(()) => tracing::debug!(provider = name, "a better transcriber listens again"),
+                Ok(()) => (self.setup.notes)(Note::WentBack { kind: Kind::Stt, from, to: name }),
                 Err(_) => self.replace(None),
             }
             return;

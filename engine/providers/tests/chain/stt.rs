@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use parlance_providers::audio::{Audio, AudioFormat, Convert, OwnedAudio};
 use parlance_providers::chain::{self, Budgets, Health, Listening, Setup, State};
 use parlance_providers::notes::Note;
+use parlance_providers::registry::Kind;
 use parlance_providers::stt::{
     Capabilities, Control, Event, Expectation, Listener, Settings, Sink, SpeechToText, Transcript, Word,
 };
@@ -251,6 +252,8 @@ async fn the_first_provider_listens_again_at_the_next_turn_once_it_may_be_asked(
     assert_eq!(*first.opened.lock().unwrap(), 2);
     call.listener.control(Control::NextTurn(Expectation::default()));
     assert_eq!(*first.opened.lock().unwrap(), 3, "two failures leave its breaker closed");
+    let back = Note::WentBack { kind: Kind::Stt, from: "second", to: "first" };
+    assert_eq!(call.notes.lock().unwrap().iter().filter(|note| **note == back).count(), 1);
     call.say(5..=8).await;
     call.hears(1..=8).await;
 }

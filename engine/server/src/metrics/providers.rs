@@ -49,7 +49,7 @@ impl Providers {
                     labels(&[("kind", &word(kind)), ("provider", provider), ("error", &word(&error.kind))]);
                 *counts.failures.entry(of).or_default() += 1;
             }
-            Note::Switched { kind, from, to, .. } => {
+            Note::Switched { kind, from, to, .. } | Note::WentBack { kind, from, to } => {
                 let of = labels(&[("kind", &word(kind)), ("from", from), ("to", to)]);
                 *counts.switches.entry(of).or_default() += 1;
             }

@@ -55,11 +55,12 @@ impl Providers {
             Mode::Script => Self::local(&Choice::Script(Script::default()))?,
         };
         let parts = (config.providers == Mode::Auto).then(|| (engine_wide.this_machine(), vendors));
+        let health = Arc::<Health>::default();
         Ok(Self {
             engine_wide: Arc::new(engine_wide),
-            own_keys: OwnKeys::new(vault),
+            own_keys: OwnKeys::new(vault, health.clone()),
             parts,
-            health: Arc::default(),
+            health,
             converters: converters::of_media(),
             why,
         })

@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use parlance_providers::account::{Account, Secret};
+use parlance_providers::chain::Health;
+use parlance_providers::registry::services;
 use parlance_store::provider_keys::{self, NewProviderKey, ProviderKey};
 use parlance_store::{OrganisationId, ProviderKeyId, Result, Scope};
 use tokio::time::Instant;
@@ -26,8 +28,11 @@ const HINT_FROM: usize = 16;
 /// shall not be served on somebody else's account.
 pub type Accounts = HashMap<String, Account>;
 
+/// Which key there is of which vendor.
+type Rows = HashMap<String, ProviderKeyId>;
+
 struct Kept {
-    rows: Vec<ProviderKeyId>,
+    rows: Rows,
     services: Option<Arc<Services>>,
     looked: Instant,
 }
@@ -35,13 +40,14 @@ struct Kept {
 /// The keys of all organisations.
 pub struct OwnKeys {
     vault: Arc<Vault>,
+    health: Arc<Health>,
     kept: Mutex<HashMap<OrganisationId, Kept>>,
 }
 
 impl OwnKeys {
-    /// Kept in this vault.
-    pub fn new(vault: Arc<Vault>) -> Self {
-        Self { vault, kept: Mutex::default() }
+    /// Kept in this vault. How a key's vendor has done is forgotten in `health` with the key.
+    pub fn new(vault: Arc<Vault>, health: Arc<Health>) -> Self {
+        Self { vault, health, kept: Mutex::default() }
     }
 
     /// Whether keys can be kept at all.
@@ -64,14 +70,17 @@ impl OwnKeys {
             return Ok(kept.services.clone());
         }
         let rows = provider_keys::list(scope).await?;
-        let ids: Vec<ProviderKeyId> = rows.iter().map(|row| row.id).collect();
-        let same = self.lock().get_mut(&organisation).filter(|kept| kept.rows == ids).map(|kept| {
-            kept.looked = Instant::now();
-            kept.services.clone()
-        });
-        if let Some(services) = same {
-            return Ok(services);
-        }
+        let ids: Rows = rows.iter().map(|row| (row.vendor.clone(), row.id)).collect();
+        let changed = match self.lock().get_mut(&organisation) {
+            Some(kept) if kept.rows == ids => {
+                kept.looked = Instant::now();
+                return Ok(kept.services.clone());
+            }
+            Some(kept) => changed(&kept.rows, &ids),
+            None => Vec::new(),
+        };
+        // Another engine has set or deleted them.
+        changed.iter().for_each(|vendor| self.forget_health(organisation, vendor));
         let services = match rows.is_empty() {
             true => None,
             false => Some(Arc::new(open(self.accounts(scope, &rows).await))),
@@ -103,7 +112,7 @@ impl OwnKeys {
             hint: hint(key.reveal()),
         };
         let row = provider_keys::set(scope, new).await?;
-        self.forget(scope.organisation());
+        self.forget(scope.organisation(), vendor);
         Ok(Some(row))
     }
 
@@ -113,7 +122,7 @@ impl OwnKeys {
     /// As [`provider_keys::delete`].
     pub async fn delete(&self, scope: &Scope, vendor: &str) -> Result<bool> {
         let was_there = provider_keys::delete(scope, vendor).await?;
-        self.forget(scope.organisation());
+        self.forget(scope.organisation(), vendor);
         Ok(was_there)
     }
 
@@ -131,8 +140,16 @@ impl OwnKeys {
         accounts
     }
 
-    fn forget(&self, organisation: OrganisationId) {
+    fn forget(&self, organisation: OrganisationId, vendor: &str) {
         self.lock().remove(&organisation);
+        self.forget_health(organisation, vendor);
+    }
+
+    /// A key that was blocked says nothing of the next one.
+    fn forget_health(&self, organisation: OrganisationId, vendor: &str) {
+        let names: Vec<&str> =
+            services().filter(|service| service.vendor == vendor).map(|service| service.name).collect();
+        self.health.forget(&organisation.to_string(), &names);
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<OrganisationId, Kept>> {
@@ -140,8 +157,84 @@ impl OwnKeys {
     }
 }
 
+/// The vendors whose keys are not the same.
+fn changed(before: &Rows, now: &Rows) -> Vec<String> {
+    let vendors = before.keys().chain(now.keys());
+    vendors.filter(|vendor| before.get(*vendor) != now.get(*vendor)).cloned().collect()
+}
+
 /// The last four characters, where they give nothing away.
 fn hint(key: &str) -> String {
     let start = key.len().saturating_sub(4);
     if key.len() < HINT_FROM { String::new() } else { key.get(start..).unwrap_or_default().to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use parlance_providers::chain::{self, Budgets, Setup, State, Thinking};
+    use parlance_providers::llm::{LanguageModel, Request, Response, Sink};
+    use parlance_providers::{Error, ErrorKind};
+
+    use super::*;
+
+    /// A model whose key is blocked.
+    struct Blocked(&'static str);
+
+    impl LanguageModel for Blocked {
+        fn name(&self) -> &'static str {
+            self.0
+        }
+
+        fn respond(&self, _: Request, _: Sink) -> std::result::Result<Response, Error> {
+            Err(Error::new(self.0, ErrorKind::Unauthorized, "the key is blocked"))
+        }
+    }
+
+    fn model_of(vendor: &str) -> &'static str {
+        let model = |service: &&parlance_providers::registry::Service| {
+            service.vendor == vendor && service.kind() == parlance_providers::registry::Kind::Llm
+        };
+        services().find(model).expect("it has a model").name
+    }
+
+    #[tokio::test]
+    async fn a_vendor_that_refused_an_organisations_key_is_asked_again_when_the_key_is_another() {
+        let health = Arc::<Health>::default();
+        let keys = OwnKeys::new(Arc::default(), health.clone());
+        let (ours, theirs) = (OrganisationId::new(), OrganisationId::new());
+        let states = |of: OrganisationId| -> Vec<State> {
+            health.look(&of.to_string()).iter().map(|look| look.state).collect()
+        };
+        let mut answers = Vec::new();
+        for organisation in [ours, theirs].map(|id| id.to_string()) {
+            let (notes, budgets) = (parlance_providers::notes::nobody(), Budgets::default());
+            let setup = Setup { organisation, health: health.clone(), notes, budgets };
+            let provider: Arc<dyn LanguageModel> = Arc::new(Blocked(model_of("openai")));
+            let line = chain::llm(vec![Thinking { provider, model: None }], setup).expect("it has one");
+            answers.push(line.respond(Request::default(), Arc::new(drop)));
+        }
+        let began = Instant::now();
+        while [ours, theirs].iter().any(|of| states(*of) != [State::Open]) {
+            assert!(began.elapsed() < Duration::from_secs(20), "{:?} {:?}", states(ours), states(theirs));
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        keys.forget(ours, "anthropic");
+        assert_eq!(states(ours), [State::Open], "another vendor's key");
+        keys.forget(ours, "openai");
+        assert_eq!((states(ours), states(theirs)), (vec![State::Well], vec![State::Open]));
+    }
+
+    #[test]
+    fn a_key_that_was_set_replaced_or_deleted_elsewhere_is_noticed() {
+        let [same, old, new] = [(); 3].map(|()| ProviderKeyId::new());
+        let rows = |rows: &[(&str, ProviderKeyId)]| -> Rows {
+            rows.iter().map(|(vendor, id)| ((*vendor).to_owned(), *id)).collect()
+        };
+        let before = rows(&[("deepgram", same), ("openai", old), ("cartesia", old)]);
+        let now = rows(&[("deepgram", same), ("openai", new), ("anthropic", new)]);
+        let mut changed = changed(&before, &now);
+        changed.sort();
+        changed.dedup();
+        assert_eq!(changed, ["anthropic", "cartesia", "openai"]);
+    }
 }

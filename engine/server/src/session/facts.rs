@@ -5,7 +5,7 @@ use parlance_conversation::{
     CallTime, Input, ProviderKind, ReplyId, ToolRequest, Transcript, TranscriptKind, TurnSignal, WordTime,
 };
 use parlance_providers::registry::Kind;
-use parlance_providers::{Error, llm, stt, tts};
+use parlance_providers::{llm, stt, tts};
 
 /// A transcriber's event, if it is one for the conversation. Its times count samples of the call's audio from
 /// `audio_start`.
@@ -46,13 +46,13 @@ pub fn modelled(reply: ReplyId, event: llm::Event) -> Input {
 }
 
 /// Another provider goes on.
-pub fn switched(kind: Kind, from: &str, to: &str, error: &Error) -> Input {
+pub fn switched(kind: Kind, from: &str, to: &str, reason: String) -> Input {
     let kind = match kind {
         Kind::Stt => ProviderKind::SpeechToText,
         Kind::Llm => ProviderKind::LanguageModel,
         Kind::Tts => ProviderKind::TextToSpeech,
     };
-    Input::ProviderSwitched { kind, from: from.to_owned(), to: to.to_owned(), reason: error.to_string() }
+    Input::ProviderSwitched { kind, from: from.to_owned(), to: to.to_owned(), reason }
 }
 
 /// Word times of a segment, in the segment's own audio time.

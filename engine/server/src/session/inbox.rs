@@ -120,6 +120,15 @@ impl Inbox {
         }
     }
 
+    /// The next of the notes that are there; everything before it is thrown away.
+    pub fn note(&mut self) -> Option<Note> {
+        loop {
+            if let Posted::Provider(note) = self.receiver.try_recv().ok()? {
+                return Some(note);
+            }
+        }
+    }
+
     /// Whether something that changes state did not fit.
     pub fn overflowed(&self) -> bool {
         self.overflowed.load(Ordering::Relaxed)

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use parlance_conversation::{CallTime, ReplyId, SegmentId};
 use parlance_media::format::AudioFormat;
 use parlance_media::pacer::Pacer;
+use parlance_media::resample::UnsupportedRate;
 use parlance_media::{samples_to_us, us_to_samples};
 use parlance_proto::v1::voice_session_response::Response;
 use parlance_proto::v1::{AgentAudio, ClearAudio, PlaybackMark};
@@ -104,17 +105,27 @@ impl Playout {
     }
 
     /// Adds audio of a segment; gives the segment's length so far. Segments of a reply come in order.
-    pub fn collect(&mut self, reply: ReplyId, segment: SegmentId, samples: &[i16], rate_hz: u32) -> Duration {
+    ///
+    /// # Errors
+    /// [`UnsupportedRate`] for a rate no resampler takes: nothing is added.
+    pub fn collect(
+        &mut self,
+        reply: ReplyId,
+        segment: SegmentId,
+        samples: &[i16],
+        rate_hz: u32,
+    ) -> Result<Duration, UnsupportedRate> {
         let to = self.rate_hz;
         let audio = self.entry(reply);
         audio.drained_told = false;
         audio.begin_segment(segment);
         if rate_hz == to {
             audio.samples.extend_from_slice(samples);
-        } else if let Some(resampler) = audio.resampler_for(segment, rate_hz, to) {
-            resampler.0.process(samples, resampler.1);
+        } else {
+            let (resampler, all) = audio.resampler_for(segment, rate_hz, to)?;
+            resampler.process(samples, all);
         }
-        self.segment_length(reply)
+        Ok(self.segment_length(reply))
     }
 
     /// How much audio of the segment there is.
@@ -440,7 +451,7 @@ mod tests {
         let (sender, _receiver) = mpsc::channel(100);
         let (mut playout, mut far_end) = (Playout::new(format, true), FarEnd::new(sender));
         let (reply, segment) = (ReplyId(1), SegmentId(1));
-        playout.collect(reply, segment, &[7; 3_200], 16_000);
+        playout.collect(reply, segment, &[7; 3_200], 16_000).expect("16 kHz is taken");
         playout.finish_segment(reply, segment);
         playout.release(reply);
         while playout.pump(at(0), &mut far_end).is_some() {}
@@ -457,7 +468,7 @@ mod tests {
         let format = AudioFormat::new(Encoding::Pcm16Le, 16_000).expect("16 kHz PCM is spoken");
         let (sender, receiver) = mpsc::channel(1_000);
         let mut playout = Playout::new(format, reports);
-        playout.collect(ReplyId(1), SegmentId(0), &[7; 16_000], 16_000);
+        playout.collect(ReplyId(1), SegmentId(0), &[7; 16_000], 16_000).expect("16 kHz is taken");
         playout.finish_segment(ReplyId(1), SegmentId(0));
         playout.release(ReplyId(1));
         (playout, FarEnd::new(sender), receiver)
@@ -536,5 +547,14 @@ mod tests {
         playout.hold(at(300), ReplyId(1), &mut far_end);
         while playout.progress(at(700), false).is_some() {}
         assert_eq!(playout.next_wake(at(700)), None);
+    }
+    #[test]
+    fn audio_at_a_rate_nobody_can_convert_is_refused_and_the_next_segment_is_played() {
+        let format = AudioFormat::new(Encoding::Pcm16Le, 16_000).expect("16 kHz PCM is spoken");
+        let mut playout = Playout::new(format, false);
+        let refused = playout.collect(ReplyId(1), SegmentId(0), &[7; 882], 44_100);
+        assert_eq!(refused, Err(UnsupportedRate { from_hz: 44_100, to_hz: 16_000 }));
+        let length = playout.collect(ReplyId(1), SegmentId(1), &[7; 480], 24_000);
+        assert_eq!(length, Ok(Duration::from_millis(20)));
     }
 }

@@ -1,7 +1,7 @@
 //! The audio of one reply: collected segment by segment at the output rate, and how much of it was sent.
 
 use parlance_conversation::{ReplyId, SegmentId};
-use parlance_media::resample::Resampler;
+use parlance_media::resample::{Resampler, UnsupportedRate};
 use parlance_media::us_to_samples;
 
 /// What was made of a reply so far.
@@ -46,18 +46,21 @@ impl ReplyAudio {
         }
     }
 
-    /// The segment's resampler and where its output goes. `None` for a rate it can't convert.
+    /// The segment's resampler and where its output goes.
+    ///
+    /// # Errors
+    /// [`UnsupportedRate`] for a rate it can't convert.
     pub(super) fn resampler_for(
         &mut self,
         segment: SegmentId,
         from: u32,
         to: u32,
-    ) -> Option<(&mut Resampler, &mut Vec<i16>)> {
-        if self.resampler.is_none() {
-            self.resampler = Resampler::new(from, to).ok().map(|resampler| (segment, resampler));
-        }
-        let (_, resampler) = self.resampler.as_mut()?;
-        Some((resampler, &mut self.samples))
+    ) -> Result<(&mut Resampler, &mut Vec<i16>), UnsupportedRate> {
+        let resampler = match self.resampler.take() {
+            Some(resampler) => resampler,
+            None => (segment, Resampler::new(from, to)?),
+        };
+        Ok((&mut self.resampler.insert(resampler).1, &mut self.samples))
     }
 
     /// Pushes silence through, so that the last samples come out.

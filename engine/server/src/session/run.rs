@@ -318,12 +318,18 @@ impl Session {
         if let Note::ThrownAway { usage, .. } = &note {
             self.metrics.threw_away(*usage);
         }
-        self.tally.noted(&note);
+        self.tally.noted(&note, self.caller_audio.listened_us());
         if let Some(trace) = &mut self.trace {
             trace.noted(self.clock.now(), &note);
         }
-        if let Note::Switched { kind, from, to, error } = note {
-            self.feed(facts::switched(kind, from, to, &error));
+        match note {
+            Note::Switched { kind, from, to, error } => {
+                self.feed(facts::switched(kind, from, to, error.to_string()));
+            }
+            Note::WentBack { kind, from, to } => {
+                self.feed(facts::switched(kind, from, to, "it may be asked again".to_owned()));
+            }
+            _ => {}
         }
     }
 
@@ -336,8 +342,14 @@ impl Session {
             tts::Event::Audio(sound) => {
                 let (mut samples, rate_hz) = decoded(sound);
                 self.voice.raise(&mut samples);
-                let length = self.playout.collect(reply, segment, &samples, rate_hz);
-                self.feed(ready(length, Vec::new(), false));
+                match self.playout.collect(reply, segment, &samples, rate_hz) {
+                    Ok(length) => self.feed(ready(length, Vec::new(), false)),
+                    Err(error) => {
+                        tracing::error!(%error, "a voice's audio can't be played");
+                        // Said again it would be the same: nobody else is asked.
+                        self.voice_broke(format!("the voice's audio can't be played: {error}"), false);
+                    }
+                }
             }
             tts::Event::Words(words) => {
                 let length = self.playout.length_of(reply, segment);
@@ -349,12 +361,14 @@ impl Session {
                 self.voice_failed(failure);
                 self.feed(ready(length, Vec::new(), true));
             }
-            tts::Event::Failed(error) => {
-                let failure = self.voice.failed(error.to_string());
-                if let Some(failure) = failure {
-                    self.feed(super::carry_out::no_voice(failure));
-                }
-            }
+            tts::Event::Failed(error) => self.voice_broke(error.to_string(), true),
+        }
+    }
+
+    fn voice_broke(&mut self, message: String, another_may: bool) {
+        if let Some(mut failure) = self.voice.failed(message) {
+            failure.fallback_left &= another_may;
+            self.feed(super::carry_out::no_voice(failure));
         }
     }
 
@@ -518,6 +532,9 @@ impl Session {
             Some(recording) => recording.finish().await,
             None => None,
         };
+        while let Some(note) = self.inbox.note() {
+            self.tally.noted(&note, self.caller_audio.listened_us());
+        }
         let used = self.used();
         let (journal, key) = self.journal.into_parts();
         self.metrics.call_ended(reason);

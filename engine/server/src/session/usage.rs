@@ -1,8 +1,8 @@
 //! What a call uses, counted where it happens and put together at its end.
 //!
 //! The pipes count their own samples and characters; here are the rest and the sum. Who was paid for what is told by
-//! the providers' notes; where a provider notes nothing, its kind's first one is taken to have done it all. Enter at
-//! [`Session::used`].
+//! the providers' notes; where a model notes nothing, the first one is taken to have done it all. Who listened is told
+//! by the notes of who takes over. Enter at [`Session::used`].
 
 use std::collections::BTreeMap;
 
@@ -43,7 +43,9 @@ pub struct Tally {
     noted: BTreeMap<(&'static str, Unit), u64>,
     /// The last complete answer.
     last: Option<(ReplyId, llm::Usage)>,
-    /// Who listens now, where it is not the first any more.
+    /// Who listened until how much had been listened to in all, microseconds; in order. `None` is the first one.
+    listened: Vec<(Option<&'static str>, u64)>,
+    /// Who listens now.
     transcriber: Option<&'static str>,
 }
 
@@ -60,8 +62,9 @@ impl Tally {
         self.last.filter(|(of, _)| *of == reply).map(|(_, usage)| usage)
     }
 
-    /// A provider has noted something. What was paid for counts, whether or not it was used.
-    pub fn noted(&mut self, note: &Note) {
+    /// A provider has noted something, when so much had been listened to, microseconds. What was paid for counts,
+    /// whether or not it was used.
+    pub fn noted(&mut self, note: &Note, listened_us: u64) {
         match note {
             Note::Used { kind, provider, usage, characters, .. }
             | Note::ThrownAway { kind, provider, usage, characters } => {
@@ -79,9 +82,29 @@ impl Tally {
                     Kind::Stt => {}
                 }
             }
-            Note::Switched { kind: Kind::Stt, to, .. } => self.transcriber = Some(to),
-            Note::Switched { .. } | Note::Took { .. } | Note::Failed { .. } | Note::Hedged { .. } => {}
+            Note::Switched { kind: Kind::Stt, to, .. } | Note::WentBack { kind: Kind::Stt, to, .. } => {
+                self.listened.push((self.transcriber.replace(to), listened_us));
+            }
+            Note::Switched { .. }
+            | Note::WentBack { .. }
+            | Note::Took { .. }
+            | Note::Failed { .. }
+            | Note::Hedged { .. } => {}
         }
+    }
+
+    /// Who has listened how long of so much in all, microseconds; `first` is the one that is tried first.
+    fn listened(&self, first: &str, all_us: u64) -> Vec<Quantity> {
+        let mut by_provider: BTreeMap<&str, u64> = BTreeMap::new();
+        let mut before = 0;
+        for (provider, until) in self.listened.iter().copied().chain([(self.transcriber, all_us)]) {
+            *by_provider.entry(provider.unwrap_or(first)).or_default() += until.saturating_sub(before);
+            before = until;
+        }
+        let unit = Unit::SpeechToText;
+        let quantity =
+            |(provider, quantity): (&str, u64)| Quantity { provider: provider.to_owned(), unit, quantity };
+        by_provider.into_iter().map(quantity).collect()
     }
 
     /// How much of a unit was noted, by provider; `None` if nobody noted any.
@@ -116,7 +139,8 @@ impl Session {
         let usage = Usage {
             audio_in_us: self.caller_audio.received_us(),
             speech_to_text_us: self.caller_audio.listened_us(),
-            text_to_speech_characters: sum(Unit::TextToSpeech).unwrap_or(self.voice.spoken()),
+            // Voices always note what they take; a call spoken from kept phrases took nothing.
+            text_to_speech_characters: sum(Unit::TextToSpeech).unwrap_or(0),
             language_model_input_tokens: sum(Unit::LanguageModelInput).or(self.tally.input_tokens),
             language_model_output_tokens: sum(Unit::LanguageModelOutput).or(self.tally.output_tokens),
             tool_runs: self.tally.tool_runs,
@@ -135,10 +159,9 @@ impl Session {
             self.tally.of(unit).unwrap_or_else(|| vec![one])
         };
         let names = self.names;
-        let transcriber = self.tally.transcriber.unwrap_or(names.transcriber);
         let (input, output) = (usage.language_model_input_tokens, usage.language_model_output_tokens);
-        let mut all = noted(Unit::SpeechToText, transcriber, usage.speech_to_text_us);
-        all.extend(noted(Unit::TextToSpeech, names.voice, usage.text_to_speech_characters));
+        let mut all = self.tally.listened(names.transcriber, usage.speech_to_text_us);
+        all.extend(self.tally.of(Unit::TextToSpeech).unwrap_or_default());
         all.extend(noted(Unit::LanguageModelInput, names.model, input.unwrap_or(0)));
         all.extend(noted(Unit::LanguageModelOutput, names.model, output.unwrap_or(0)));
         all.retain(|used| used.quantity > 0);
@@ -178,11 +201,27 @@ mod tests {
             characters: 5,
         };
         for note in [used("one", 10), used("two", 7), away] {
-            tally.noted(&note);
+            tally.noted(&note, 0);
         }
         let of = tally.of(Unit::TextToSpeech).expect("it was noted");
         let of: Vec<(&str, u64)> = of.iter().map(|one| (one.provider.as_str(), one.quantity)).collect();
         assert_eq!(of, [("one", 15), ("two", 7)]);
         assert_eq!(tally.of(Unit::LanguageModelInput), None, "nobody noted any");
+    }
+    #[test]
+    fn each_transcriber_is_paid_for_the_time_it_listened() {
+        let error = parlance_providers::Error::new("one", parlance_providers::ErrorKind::TimedOut, "mute");
+        let switched = Note::Switched { kind: Kind::Stt, from: "one", to: "two", error };
+        let went_back = Note::WentBack { kind: Kind::Stt, from: "two", to: "one" };
+        let mut tally = Tally::default();
+        let paid = |tally: &Tally| -> Vec<(String, u64)> {
+            let listened = tally.listened("one", 90_000);
+            listened.into_iter().map(|one| (one.provider, one.quantity)).collect()
+        };
+        assert_eq!(paid(&tally), [("one".to_owned(), 90_000)]);
+        tally.noted(&switched, 20_000);
+        assert_eq!(paid(&tally), [("one".to_owned(), 20_000), ("two".to_owned(), 70_000)]);
+        tally.noted(&went_back, 80_000);
+        assert_eq!(paid(&tally), [("one".to_owned(), 30_000), ("two".to_owned(), 60_000)]);
     }
 }

@@ -32,25 +32,18 @@ pub struct Voice {
     post: Post,
     queue: VecDeque<Waiting>,
     current: Option<Current>,
-    /// Characters given to the speaker.
-    spoken: u64,
 }
 
 impl Voice {
     /// Speaks with `speaker`, in this manner.
     pub fn new(speaker: Box<dyn Speaker>, manner: Manner, post: Post) -> Self {
-        Self { speaker, manner, post, queue: VecDeque::new(), current: None, spoken: 0 }
+        Self { speaker, manner, post, queue: VecDeque::new(), current: None }
     }
 
     /// Whether this segment is the one being spoken.
     pub fn speaks(&self, reply: ReplyId, segment: SegmentId) -> bool {
         let current = self.current.as_ref().map(|current| &current.waiting);
         current.is_some_and(|waiting| (waiting.reply, waiting.segment) == (reply, segment))
-    }
-
-    /// How many characters it was given to speak.
-    pub fn spoken(&self) -> u64 {
-        self.spoken
     }
 
     /// Makes audio of the segment being spoken as loud as it shall be.
@@ -96,7 +89,6 @@ impl Voice {
         let sink = self.sink(waiting.reply, waiting.segment);
         match self.speaker.speak(&text, sink) {
             Ok(speech) => {
-                self.spoken += waiting.text.chars().count() as u64;
                 self.current = Some(Current { waiting, _speech: speech });
                 None
             }

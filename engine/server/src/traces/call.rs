@@ -125,7 +125,7 @@ impl CallTrace {
                 );
                 (format!("{} {}", word(kind), word(stage)), (*provider).to_owned(), from)
             }
-            Note::Switched { kind, from, to, .. } => {
+            Note::Switched { kind, from, to, .. } | Note::WentBack { kind, from, to } => {
                 (format!("{} switched", word(kind)), format!("{from} to {to}"), now)
             }
             _ => return,
