@@ -130,6 +130,15 @@ impl Candidate {
     }
 }
 
+/// A stream that was mute, or found nothing, while somebody or something was heard.
+struct Suspect {
+    index: usize,
+    pass: Pass,
+    error: Error,
+    /// How far it had listened.
+    heard_until_us: u64,
+}
+
 struct Stream {
     candidates: Vec<Candidate>,
     converters: Converters,
@@ -152,7 +161,7 @@ struct Stream {
     asked_another: bool,
     /// Who was mute while somebody spoke. If others are too, there was nothing to be heard but noise; only words of
     /// another stream show that one was broken.
-    suspects: Vec<(usize, Pass, Error)>,
+    suspects: Vec<Suspect>,
     /// Whether muteness means anything at present.
     is_watched: bool,
     /// By how much more is waited for words after mere noise.
@@ -232,6 +241,7 @@ impl Stream {
             shared.since = now;
             shared.is_open = false;
             (shared.heard_from, shared.has_words, shared.answered) = (false, false, false);
+            shared.words_from_us = None;
             (shared.failed, shared.finalized) = (None, None);
             (shared.connected, shared.first_output) = (None, None);
             shared.waiting_since = None;
@@ -302,7 +312,7 @@ impl Stream {
         let mute = self.mute_after();
         let interims = self.candidates[self.current].capabilities.interims;
         let deaf;
-        let (failed, is_mute, heard_from, has_words, is_open, connected, first_output) = {
+        let (failed, is_mute, heard_from, words, is_open, connected, first_output) = {
             let mut shared = locked(&self.shared);
             deaf = self.is_deaf(&shared);
             if deaf.is_none() && self.is_believed(&shared) {
@@ -318,7 +328,7 @@ impl Stream {
                 shared.failed.take(),
                 shared.waiting_since.is_some_and(|since| now - since > mute),
                 shared.heard_from,
-                shared.has_words,
+                shared.has_words.then_some(shared.words_from_us),
                 shared.is_open,
                 shared.connected.take(),
                 shared.first_output.take(),
@@ -330,8 +340,8 @@ impl Stream {
         if let Some(time) = first_output {
             self.took(Stage::FirstOutput, time, true);
         }
-        if has_words {
-            self.words_came();
+        if let Some(from_us) = words {
+            self.words_came(from_us);
         }
         let is_sound = now - self.opened > SOUND;
         // A vendor that has taken the stream and keeps it is there, though nobody speaks.
@@ -370,12 +380,16 @@ impl Stream {
         shared.has_words || self.asked_another || !self.replay.has_unsettled_voice()
     }
 
-    /// There was something to be heard: who did not hear it was broken.
-    fn words_came(&mut self) {
+    /// There was something to be heard: who did not hear it was broken. Who heard only what was before it was not.
+    fn words_came(&mut self, from_us: Option<u64>) {
         (self.is_watched, self.patience) = (true, 1);
-        for (index, mut pass, error) in std::mem::take(&mut self.suspects) {
-            self.candidates[index].failed_late = Some(Instant::now());
-            self.note_failure(index, &mut pass, &error);
+        for Suspect { index, mut pass, error, heard_until_us } in std::mem::take(&mut self.suspects) {
+            // Without times only one that told nothing at all is blamed.
+            let missed_them = from_us.map_or(error.kind != ErrorKind::Empty, |from| from < heard_until_us);
+            if missed_them {
+                self.candidates[index].failed_late = Some(Instant::now());
+                self.note_failure(index, &mut pass, &error);
+            }
         }
     }
 
@@ -395,8 +409,9 @@ impl Stream {
             .pass
             .take()
             .unwrap_or_else(|| self.setup.health.pass_anyway(&self.setup.organisation, Kind::Stt, name));
-        self.suspects.push((from, pass, error.clone()));
-        let suspected = |index: &usize| self.suspects.iter().any(|(suspect, ..)| suspect == index);
+        let heard_until_us = self.replay.voiced_until_us();
+        self.suspects.push(Suspect { index: from, pass, error: error.clone(), heard_until_us });
+        let suspected = |index: &usize| self.suspects.iter().any(|suspect| suspect.index == *index);
         let all = 0..self.candidates.len();
         let others = all.filter(|index| !suspected(index) && !self.candidates[*index].given_up);
         let mut waiting: VecDeque<usize> = others.collect();

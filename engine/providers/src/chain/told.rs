@@ -27,6 +27,8 @@ pub(super) struct Shared {
     pub(super) heard_from: bool,
     /// Whether it has told words.
     pub(super) has_words: bool,
+    /// Where the first of them begins; `None` where it tells no times.
+    pub(super) words_from_us: Option<u64>,
     /// It has listened so far.
     pub(super) covered_us: u64,
     /// Whether it has told what it was asked for last.
@@ -73,6 +75,7 @@ impl Shared {
             is_open: false,
             heard_from: false,
             has_words: false,
+            words_from_us: None,
             covered_us: 0,
             answered: false,
             turn: Turn::default(),
@@ -134,7 +137,10 @@ impl Shared {
 
     pub(super) fn heard(&mut self, transcript: &Transcript) {
         self.heard_from = true;
-        self.has_words |= !transcript.text.trim().is_empty();
+        if !self.has_words && !transcript.text.trim().is_empty() {
+            self.has_words = true;
+            self.words_from_us = transcript.words.first().map(|word| word.start_us);
+        }
         self.covered_us = self.covered_us.max(transcript.covers_until_us.unwrap_or(0));
         self.waiting_since = None;
     }

@@ -2,6 +2,7 @@
 //!
 //! Models served without a parser for their thoughts write them in the text. The tags come in pieces like any other
 //! text, so a piece that could be the beginning of one is held until it is known. A block that never ends was no answer.
+//! The end of one that never began (some servers open it in the prompt) is left out too.
 
 /// What opens and what closes a block of thoughts.
 const BLOCKS: [(&str, &str); 2] = [("<think>", "</think>"), ("<thinking>", "</thinking>")];
@@ -55,7 +56,11 @@ impl Filter {
             self.until = Some(close);
             return true;
         }
-        if BLOCKS.iter().any(|(open, _)| open.starts_with(&self.held)) {
+        if let Some((_, close)) = BLOCKS.iter().find(|(_, close)| self.held.starts_with(close)) {
+            self.held.drain(..close.len());
+            return true;
+        }
+        if BLOCKS.iter().any(|(open, close)| open.starts_with(&self.held) || close.starts_with(&self.held)) {
             return false;
         }
         out.extend(self.held.drain(..1));
@@ -85,6 +90,15 @@ mod tests {
         }
         let letters: Vec<_> = text.chars().map(String::from).collect();
         assert_eq!(filtered(&letters.iter().map(String::as_str).collect::<Vec<_>>()), bare);
+    }
+
+    #[test]
+    fn the_end_of_a_block_that_never_began_is_not_said() {
+        let text = "Hello.</think> So </b>it</thinking> is.";
+        for (at, _) in text.char_indices() {
+            assert_eq!(filtered(&[&text[..at], &text[at..]]), "Hello. So </b>it is.", "cut at {at}");
+        }
+        assert_eq!(filtered(&["so </thi"]), "so </thi");
     }
 
     #[test]

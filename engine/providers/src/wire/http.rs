@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Method, Response};
 
@@ -60,12 +61,22 @@ impl Refused {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
-    /// The wait in `retry-after-ms` or `retry-after` (seconds only).
+    /// The wait in `retry-after-ms` or `retry-after`, which has seconds or a date.
     pub fn retry_after(&self) -> Option<Duration> {
         let number =
             |name: &str| self.header(name)?.trim().parse::<f64>().ok().filter(|n| (0.0..1e7).contains(n));
         let seconds = || number(RETRY_AFTER.as_str()).map(Duration::from_secs_f64);
-        number("retry-after-ms").map(|ms| Duration::from_secs_f64(ms / 1_000.0)).or_else(seconds)
+        number("retry-after-ms")
+            .map(|ms| Duration::from_secs_f64(ms / 1_000.0))
+            .or_else(seconds)
+            .or_else(|| self.until_date())
+    }
+
+    fn until_date(&self) -> Option<Duration> {
+        let date = jiff::fmt::rfc2822::parse(self.header(RETRY_AFTER.as_str())?.trim()).ok()?;
+        let wait = date.timestamp().duration_since(Timestamp::now());
+        // A date that has passed asks for no wait.
+        Some(Duration::try_from(wait).unwrap_or_default()).filter(|wait| wait.as_secs_f64() < 1e7)
     }
 }
 
@@ -256,6 +267,25 @@ mod tests {
         });
         let response = Http::new("a vendor", &[]).unwrap().get(&url, CONNECT_WITHIN).await.unwrap();
         json("a vendor", response).await
+    }
+
+    #[test]
+    fn a_wait_is_asked_for_in_seconds_milliseconds_or_by_a_date() {
+        let wait = |name: &'static str, value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, HeaderValue::from_str(value).unwrap());
+            Refused { status: 429, headers, body: String::new() }.retry_after()
+        };
+        assert_eq!(wait("retry-after", "7"), Some(Duration::from_secs(7)));
+        assert_eq!(wait("retry-after-ms", "250"), Some(Duration::from_millis(250)));
+        assert_eq!(wait("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT"), Some(Duration::ZERO));
+        let date = Timestamp::now() + Duration::from_secs(1_000);
+        let date = date.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        let seconds = wait("retry-after", &date).unwrap().as_secs();
+        assert!((1..=1_000).contains(&seconds), "{seconds}");
+        for value in ["soon", "1e300", "-1", "Sun, 06 Nov 9994 08:49:37 GMT"] {
+            assert_eq!(wait("retry-after", value), None, "{value}");
+        }
     }
 
     #[tokio::test]

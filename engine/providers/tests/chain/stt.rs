@@ -16,6 +16,8 @@ use parlance_providers::{Error, ErrorKind};
 use crate::puppets::{setup, short, switches};
 
 const FRAME_US: u64 = 20_000;
+/// Frames of it hold no word.
+const NOISE: i16 = -1;
 
 /// What becomes of a stream after so many words.
 #[derive(Clone, Copy)]
@@ -98,6 +100,12 @@ impl Listener for Stream {
                 Fate::Mute(after) if self.heard >= after => continue,
                 Fate::Breaks(after) if self.heard >= after => {
                     (self.sink)(Event::Failed(Error::new(self.name, ErrorKind::Unavailable, "as told")));
+                    continue;
+                }
+                _ if frame[0] == NOISE => {
+                    let (text, words) = (String::new(), Vec::new());
+                    let covers_until_us = Some(self.at_us);
+                    (self.sink)(Event::Interim(Transcript { text, words, covers_until_us }));
                     continue;
                 }
                 _ => {}
@@ -343,6 +351,24 @@ async fn a_mute_transcriber_is_blamed_when_another_hears_words_in_the_same_voice
     call.frame(0);
     let looks = call.health.look("");
     assert_eq!(looks.iter().map(|look| look.state).collect::<Vec<_>>(), [State::Shaky, State::Well]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn noise_before_words_is_no_fault_of_who_found_none_in_it() {
+    for (fate, sample) in [(Fate::Deaf, NOISE), (Fate::Mute(0), NOISE), (Fate::Deaf, 1)] {
+        let first = Counting::new("first", &[fate]);
+        let mut call = Call::open(&[first, Counting::new("second", &[Fate::Well])]);
+        // Long enough for the first to be suspected; then words come, in the same turn.
+        voiced(&mut call, sample, 5_000).await;
+        call.say(2..=5).await;
+        for _ in 0..50 {
+            call.frame(0);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert!(call.settled().ends_with(&["4".to_owned(), "5".to_owned()]), "{:?}", call.settled());
+        let state = call.health.look("").iter().find(|look| look.provider == "first").unwrap().state;
+        assert_eq!(state, if sample == NOISE { State::Well } else { State::Shaky });
+    }
 }
 
 #[tokio::test(start_paused = true)]

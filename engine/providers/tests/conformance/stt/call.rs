@@ -50,6 +50,8 @@ pub struct Told {
     /// Events behind a failure.
     pub late: u32,
     pub turns_ended: u32,
+    /// Streams that took over; only a chain has some.
+    pub replaced: u32,
 }
 
 impl Told {
@@ -57,7 +59,7 @@ impl Told {
         self.late += u32::from(!self.failures.is_empty());
         match event {
             Event::Opened => self.opened += 1,
-            Event::Replaced { .. } => panic!("only a chain tells that"),
+            Event::Replaced { .. } => self.replaced += 1,
             Event::Interim(interim) => self.interims.push(interim),
             Event::Slice(slice) => self.slices.push(slice),
             Event::Turn(parlance_providers::stt::TurnSignal::End) => self.turns_ended += 1,

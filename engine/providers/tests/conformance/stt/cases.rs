@@ -88,7 +88,7 @@ pub async fn silence_in_mid_stream_brings_at_most_one_failure(row: &Row) {
     let mut call = Call::open(row, &fakes);
     call.say(&ALL);
     let told = call.until_within(Duration::from_secs(2), |_| false).await;
-    assert!(told.failures.len() <= 1 && told.late == 0, "{told:?}");
+    assert!(told.failures.len() <= 1 && told.late == 0 && told.replaced == 0, "{told:?}");
     assert!(told.text().len() < ALL.len(), "{told:?}");
 }
 

@@ -94,6 +94,7 @@ async fn hears_all_the_same(row: &Row, fault: Fault) {
     }
     call.told_so_far(&mut told);
     assert_eq!(told.failures, [], "{}, {fault:?}", row.name);
+    assert!(told.replaced > 0, "{}, {fault:?}: it was told that another stream listens", row.name);
     assert_eq!(told.text(), names(&SAID), "{}, {fault:?}: {told:?}", row.name);
     let opened = fakes.seen(row.stand_in).iter().filter(|seen| seen.what == "open").count();
     assert!(opened >= 2, "{}, {fault:?}: the fault never struck", row.name);
