@@ -6,10 +6,11 @@ use std::{env, error::Error, fmt::Write, fs, path::PathBuf};
 use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor, Value};
 
 /// Messages with a secret: `src/secrets.rs` shows them without it.
-const SECRETS: [&str; 3] = [
+const SECRETS: [&str; 4] = [
     ".parlance.v1.CreateApiKeyResponse",
     ".parlance.v1.CreateOrganisationResponse",
     ".parlance.v1.SetProviderKeyRequest",
+    ".parlance.v1.SetToolSecretRequest",
 ];
 
 const FILES: &[&str] = &[
@@ -22,6 +23,7 @@ const FILES: &[&str] = &[
     "parlance/v1/phone_number_service.proto",
     "parlance/v1/provider_service.proto",
     "parlance/v1/resource_service.proto",
+    "parlance/v1/tool_secret_service.proto",
     "parlance/v1/voice_service.proto",
 ];
 

@@ -2,7 +2,9 @@
 
 use std::fmt::{Debug, Formatter, Result};
 
-use crate::v1::{CreateApiKeyResponse, CreateOrganisationResponse, SetProviderKeyRequest};
+use crate::v1::{
+    CreateApiKeyResponse, CreateOrganisationResponse, SetProviderKeyRequest, SetToolSecretRequest,
+};
 
 impl Debug for CreateApiKeyResponse {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
@@ -26,6 +28,14 @@ impl Debug for SetProviderKeyRequest {
     }
 }
 
+impl Debug for SetToolSecretRequest {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        let mut shown = f.debug_struct("SetToolSecretRequest");
+        shown.field("name", &self.name).field("request_id", &self.request_id);
+        shown.finish_non_exhaustive()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -35,7 +45,8 @@ mod tests {
         let secret = "pk_secret".to_owned();
         let key = CreateApiKeyResponse { api_key: None, secret: secret.clone() };
         let organisation = CreateOrganisationResponse { secret: secret.clone(), ..Default::default() };
-        let vendors = SetProviderKeyRequest { key: secret, ..Default::default() };
-        assert!(!format!("{key:?} {organisation:?} {vendors:?}").contains("pk_secret"));
+        let vendors = SetProviderKeyRequest { key: secret.clone(), ..Default::default() };
+        let tools = SetToolSecretRequest { value: secret, ..Default::default() };
+        assert!(!format!("{key:?} {organisation:?} {vendors:?} {tools:?}").contains("pk_secret"));
     }
 }

@@ -129,7 +129,16 @@ impl House {
     /// # Panics
     /// When the engine does not start.
     pub async fn second_node(&self) -> Self {
-        let node = Self::on(&self.database_url, &["--providers", "script"], None).await;
+        self.second_node_with(&[]).await
+    }
+
+    /// Another node like that with more flags.
+    ///
+    /// # Panics
+    /// When the engine does not start.
+    pub async fn second_node_with(&self, flags: &[&str]) -> Self {
+        let flags = [&["--providers", "script"], flags].concat();
+        let node = Self::on(&self.database_url, &flags, None).await;
         let scope = node.running.engine.store.scope(self.scope.organisation());
         let client = client(&node.url(), &self.key).await;
         Self { scope, key: self.key.clone(), client, ..node }

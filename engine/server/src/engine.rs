@@ -22,7 +22,6 @@ use crate::leases::{self, Keeper};
 use crate::metrics::{Backlog, Metrics};
 use crate::prices::Prices;
 use crate::providers::Providers;
-use crate::providers::vault::{self, Vault};
 use crate::rpc::agent::TestPlaces;
 use crate::rpc::known_keys::KnownKeys;
 use crate::session::journal::{CLOSE_WAIT, CallKey, Closing, Journal, Unwritten};
@@ -30,11 +29,12 @@ use crate::session::live::LiveCalls;
 use crate::session::ownership::Ownership;
 use crate::session::record::Recorder;
 use crate::status::Refusal;
-use crate::tools::Reach;
 use crate::tools::addresses::Addresses;
 use crate::tools::booking_backend::{self, BookingBackend};
+use crate::tools::{OwnSecrets, Reach};
 use crate::traces::export::{Collector, Traces};
 use crate::unjoined;
+use crate::vault::{self, Vault};
 
 /// How long the last calls may take to let go when the engine closes: their recordings, ends and last messages.
 const CALLS_WAIT: Duration = Duration::from_secs(15);
@@ -124,6 +124,8 @@ pub struct Engine {
     pub tools: TaskTracker,
     /// What tools need beside the call.
     pub reach: Reach,
+    /// Organisations' secrets that tools name.
+    pub tool_secrets: Arc<OwnSecrets>,
     /// What became of the first key.
     pub first_key: FirstKey,
     leases: Keeper,
@@ -135,11 +137,12 @@ impl Engine {
     /// Opens the store, the providers and the data folder.
     pub async fn open(config: &Config) -> Result<Self, Error> {
         let data_dir = data_dir(&config.data_dir)?;
-        let providers = Providers::open(config, Vault::open(&config.master_keys)?)?;
+        let vault = Arc::new(Vault::open(&config.master_keys)?);
+        let providers = Providers::open(config, vault.clone())?;
         let booking = config.booking_base_url.as_deref().map(BookingBackend::open).transpose()?;
         let addresses = Addresses::new(config.tools.private_addresses.clone(), config.tools.plain_http);
-        let secrets = Arc::new(config.tools.secrets.clone());
-        let reach = Reach::open(booking, addresses, secrets).map_err(Error::Tools)?;
+        let tool_secrets = Arc::new(OwnSecrets::new(vault, config.tools.secrets.clone()));
+        let reach = Reach::open(booking, addresses, tool_secrets.clone()).map_err(Error::Tools)?;
         let store = Store::open(StoreConfig::new(database(config)?)).await?;
         let first_key = first_key(&store, &config.key_file()).await?;
         let recordings = data_dir.join("recordings");
@@ -187,6 +190,7 @@ impl Engine {
             calls,
             tools,
             reach,
+            tool_secrets,
             first_key,
             leases,
             refusing,

@@ -31,3 +31,4 @@ pub mod tls;
 pub mod tools;
 pub mod traces;
 mod unjoined;
+pub mod vault;

@@ -23,6 +23,7 @@ use parlance_proto::v1::organisation_service_server::OrganisationServiceServer;
 use parlance_proto::v1::phone_number_service_server::PhoneNumberServiceServer;
 use parlance_proto::v1::provider_service_server::ProviderServiceServer;
 use parlance_proto::v1::resource_service_server::ResourceServiceServer;
+use parlance_proto::v1::tool_secret_service_server::ToolSecretServiceServer;
 use parlance_proto::v1::voice_service_server::VoiceServiceServer;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -36,7 +37,8 @@ use crate::config::Config;
 use crate::engine::{self, Engine};
 use crate::http;
 use crate::rpc::{
-    agent, api_key, appointment, audit, auth, call, organisation, phone_number, provider, resource, voice,
+    agent, api_key, appointment, audit, auth, call, organisation, phone_number, provider, resource,
+    tool_secret, voice,
 };
 use crate::session::journal::Unwritten;
 use crate::tls::{self, Tls};
@@ -156,6 +158,7 @@ async fn routes(engine: &Arc<Engine>) -> Result<(axum::Router, HealthReporter), 
     health.set_serving::<AuditServiceServer<audit::Audit>>().await;
     health.set_serving::<ResourceServiceServer<resource::Resources>>().await;
     health.set_serving::<ProviderServiceServer<provider::Providers>>().await;
+    health.set_serving::<ToolSecretServiceServer<tool_secret::ToolSecrets>>().await;
     let describe = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(parlance_proto::DESCRIPTOR_SET)
@@ -183,6 +186,7 @@ async fn routes(engine: &Arc<Engine>) -> Result<(axum::Router, HealthReporter), 
         .add_service(AuditServiceServer::new(audit::Audit::new(engine.clone())))
         .add_service(ResourceServiceServer::new(resource::Resources::new(engine.clone())))
         .add_service(ProviderServiceServer::new(provider::Providers::new(engine.clone())))
+        .add_service(ToolSecretServiceServer::new(tool_secret::ToolSecrets::new(engine.clone())))
         .add_service(health_service)
         .add_service(describe().build_v1()?)
         .add_service(describe().build_v1alpha()?);

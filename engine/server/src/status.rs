@@ -82,6 +82,18 @@ pub enum Refusal {
     Internal,
 }
 
+impl Refusal {
+    /// There is nothing to encrypt a key or a secret with.
+    pub fn master_key_missing() -> Self {
+        Self::WrongState {
+            reason: ErrorReason::MasterKeyMissing,
+            message: "the engine has nothing to encrypt keys with: set PARLANCE_MASTER_KEY to the output of \
+                      `openssl rand -base64 32` and start it again"
+                .to_owned(),
+        }
+    }
+}
+
 /// Fields that are wrong, each with why.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Violations(Vec<(String, String)>);

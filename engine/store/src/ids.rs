@@ -91,6 +91,10 @@ uuid_id!(
     ProviderKeyId
 );
 uuid_id!(
+    /// An organisation's secret that tools name.
+    ToolSecretId
+);
+uuid_id!(
     /// An entry of the audit log.
     AuditEntryId
 );

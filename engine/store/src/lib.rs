@@ -4,7 +4,7 @@
 //! refused. It knows nothing of the wire, of live calls or of providers. Enter at [`Store::open`]; take a
 //! [`Scope`] for an organisation with [`Store::scope`] and hand it to the functions of an aggregate:
 //! [`organisations`], [`keys`], [`agents`], [`calls`], [`journal`], [`transcripts`], [`invocations`],
-//! [`appointments`], [`phone_numbers`], [`requests`], [`resources`], [`provider_keys`],
+//! [`appointments`], [`phone_numbers`], [`requests`], [`resources`], [`provider_keys`], [`tool_secrets`],
 //! [`audit_log`], [`commands`]. Which node holds a
 //! live call is [`ownership`]'s business, how much an organisation may use that of [`quotas`]; what other nodes did is
 //! heard by [`Store::listen`]. Without a scope there are no rows:
@@ -28,6 +28,7 @@ pub mod provider_keys;
 pub mod quotas;
 pub mod requests;
 pub mod resources;
+pub mod tool_secrets;
 pub mod transcripts;
 
 mod audit;
@@ -53,7 +54,7 @@ pub use connect::DatabaseUrl;
 pub use error::Error;
 pub use ids::{
     AgentId, AppointmentId, AuditEntryId, CallId, CommandId, InvocationId, KeyId, NodeId, OrganisationId,
-    PhoneNumberId, ProviderKeyId, ResourceId,
+    PhoneNumberId, ProviderKeyId, ResourceId, ToolSecretId,
 };
 pub use lists::Range;
 pub use migrate::Migrated;

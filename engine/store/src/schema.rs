@@ -184,6 +184,18 @@ diesel::table! {
 }
 
 diesel::table! {
+    tool_secrets (id) {
+        id -> Uuid,
+        organisation_id -> Uuid,
+        name -> Text,
+        sealed -> Bytea,
+        master_key -> Text,
+        create_time -> Timestamptz,
+        update_time -> Timestamptz,
+    }
+}
+
+diesel::table! {
     resources (id) {
         id -> Uuid,
         organisation_id -> Uuid,

@@ -38,6 +38,7 @@ mod taken;
 mod templates;
 mod tidy;
 mod tls;
+mod tool_secrets;
 mod tools_built_in;
 mod tools_client;
 mod tools_http;

@@ -1,7 +1,7 @@
 //! Organisations' own keys of vendors: used at once, kept encrypted, and shown by nobody.
 
 use std::io::Write;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use parlance_proto::v1::{
     self, DeleteProviderKeyRequest, ListProviderKeysRequest, ListProvidersRequest, ListVoicesRequest,
@@ -11,8 +11,8 @@ use parlance_tests::details::{assert_bad_fields, assert_refused};
 use parlance_tests::{House, database};
 use tonic::Code;
 
-const ONE: &str = "MTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTE=";
-const TWO: &str = "MjIyMjIyMjIyMjIyMjIyMjIyMjIyMjIyMjIyMjIyMjI=";
+pub const ONE: &str = "MTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTE=";
+pub const TWO: &str = "MjIyMjIyMjIyMjIyMjIyMjIyMjIyMjIyMjIyMjIyMjI=";
 const KEY: &str = "sk-geheim-0123456789-wxyz";
 
 async fn set(house: &House, vendor: &str, key: &str) -> Result<v1::ProviderKey, tonic::Status> {
@@ -29,7 +29,7 @@ async fn accounts(house: &House, vendor: &str) -> Vec<ProviderAccount> {
 }
 
 /// One text of the database, as its owner sees it.
-async fn asked(house: &House, query: &str) -> String {
+pub async fn asked(house: &House, query: &str) -> String {
     let (client, connection) = database::connect(&house.database_url).await;
     let row = client.query_one(query, &[]).await.unwrap_or_else(|error| panic!("{query}: {error}"));
     drop(client);
@@ -70,35 +70,55 @@ async fn a_key_is_used_at_once_by_its_organisation_alone_and_until_it_is_deleted
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_is_in_no_row_no_answer_and_no_line_of_the_log() {
-    let log = Log::default();
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter("debug,parlance=trace,parlance_store=trace")
-        .with_ansi(false);
-    // Another test of this process may have set one: then that one has the lines, and this test is about rows.
-    lines.with_writer(log.clone()).try_init().ok();
+    let log = Log::begin();
     let house = House::with_master_keys(ONE, None).await;
     let made = set(&house, "deepgram", KEY).await.expect("it is a key");
     let again = set(&house, "deepgram", KEY).await.expect("the same request is answered the same");
     assert_eq!(made, again);
     let listed = house.client.providers().list_provider_keys(ListProviderKeysRequest {}).await;
     assert!(!format!("{listed:?}{made:?}").contains("geheim"));
-    let tables = "SELECT string_agg(c.relname, ' ') FROM pg_class c JOIN pg_namespace n \
-                  ON n.oid = c.relnamespace WHERE n.nspname = 'parlance' AND c.relkind = 'r'";
-    let tables = asked(&house, tables).await;
-    let hex: String = KEY.bytes().map(|byte| format!("{byte:02x}")).collect();
-    for table in tables.split(' ') {
-        let rows = asked(&house, &format!("SELECT string_agg(t::text, ' ') FROM parlance.{table} t")).await;
-        assert!(!rows.contains("geheim") && !rows.contains(&hex), "{table} holds the key");
-        let must = ["provider_keys", "audit_log", "request_answers"].contains(&table);
-        assert!(!must || !rows.is_empty(), "{table} could not be looked at");
-    }
-    assert!(tables.contains("provider_keys") && tables.contains("request_answers"), "{tables}");
-    let told = String::from_utf8(log.0.lock().expect("nobody panicked").clone()).expect("lines are UTF-8");
-    assert!(!told.contains("geheim"), "the log has it");
+    assert_in_no_row(&house, KEY, &["provider_keys", "audit_log", "request_answers"]).await;
+    assert!(!log.text().contains("geheim"), "the log has it");
 }
 
+/// Looks for a secret in every table, as text and as bytes; these tables have rows to look at.
+pub async fn assert_in_no_row(house: &House, secret: &str, seen: &[&str]) {
+    let tables = "SELECT string_agg(c.relname, ' ') FROM pg_class c JOIN pg_namespace n \
+                  ON n.oid = c.relnamespace WHERE n.nspname = 'parlance' AND c.relkind = 'r'";
+    let tables = asked(house, tables).await;
+    let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+    for table in tables.split(' ') {
+        let rows = asked(house, &format!("SELECT string_agg(t::text, ' ') FROM parlance.{table} t")).await;
+        assert!(!rows.contains(secret) && !rows.contains(&hex), "{table} holds the secret");
+        assert!(!seen.contains(&table) || !rows.is_empty(), "{table} could not be looked at");
+    }
+    let missing = seen.iter().find(|table| !tables.split(' ').any(|known| known == **table));
+    assert_eq!(missing, None, "{tables}");
+}
+
+/// Every line that this process logs from now on.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+pub struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    pub fn begin() -> Self {
+        static LOG: OnceLock<Log> = OnceLock::new();
+        let begin = || {
+            let log = Self::default();
+            let lines = tracing_subscriber::fmt()
+                .with_env_filter("debug,parlance=trace,parlance_store=trace")
+                .with_ansi(false);
+            // Another test of this process may have set one: then that one has the lines, and these tests are about rows.
+            lines.with_writer(log.clone()).try_init().ok();
+            log
+        };
+        LOG.get_or_init(begin).clone()
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8(self.0.lock().expect("nobody panicked").clone()).expect("lines are UTF-8")
+    }
+}
 
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {

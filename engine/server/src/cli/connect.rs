@@ -185,6 +185,15 @@ impl Engine {
         )
     }
 
+    /// The keeper of tools' secrets.
+    #[must_use]
+    pub fn tool_secrets(&self) -> v1::tool_secret_service_client::ToolSecretServiceClient<Authorised> {
+        v1::tool_secret_service_client::ToolSecretServiceClient::with_interceptor(
+            self.channel.clone(),
+            self.bearer.clone(),
+        )
+    }
+
     /// The keeper of the audit log.
     #[must_use]
     pub fn audit(&self) -> v1::audit_service_client::AuditServiceClient<Authorised> {

@@ -23,6 +23,7 @@ mod message_json;
 pub mod providers;
 #[cfg(test)]
 mod scripted;
+pub mod secrets;
 mod spending;
 pub mod talk;
 mod terminal;
@@ -53,6 +54,9 @@ pub enum Command {
     /// List providers, their health and voices; set your organisation's own keys of vendors.
     #[command(subcommand)]
     Providers(providers::ProvidersCommand),
+    /// Set, list and delete the secrets that your organisation's tools name.
+    #[command(subcommand)]
+    Secrets(secrets::SecretsCommand),
     /// Say what is missing on this machine, and the command that brings it.
     Doctor(doctor::DoctorArgs),
     /// Ask a running engine how it is; the exit code says whether well. For probes.
@@ -72,6 +76,7 @@ pub async fn run(command: Command) -> Result<ExitCode, Error> {
         Command::Agents(command) => agents::run(command).await,
         Command::Keys(command) => keys::run(command).await,
         Command::Providers(command) => providers::run(command).await,
+        Command::Secrets(command) => secrets::run(command).await,
         Command::Doctor(args) => doctor::run(args).await,
         Command::Health(args) => health::run(args).await,
     }

@@ -2,7 +2,6 @@
 //!
 //! A key is read from standard input, so that it stands neither in the shell's history nor in the list of processes.
 
-use std::io::Read;
 use std::process::ExitCode;
 
 use parlance_proto::v1::{
@@ -73,10 +72,7 @@ pub async fn run(command: ProvidersCommand) -> Result<ExitCode, Error> {
             }
         }
         ProvidersCommand::SetKey(args) => {
-            let mut key = String::new();
-            std::io::stdin()
-                .read_to_string(&mut key)
-                .map_err(|source| Error::File { path: "standard input".into(), source })?;
+            let key = super::secrets::from_standard_input()?;
             let client = connect(&args.connect).await?;
             let request = SetProviderKeyRequest {
                 vendor: args.vendor.clone(),

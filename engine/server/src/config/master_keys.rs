@@ -11,7 +11,7 @@ use parlance_providers::account::Secret;
 /// Settings about master keys.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct MasterKeys {
-    /// Encrypts organisations' keys of vendors in the database: 32 random bytes in base64 (openssl rand -base64 32).
+    /// Encrypts organisations' keys of vendors and tools' secrets in the database: 32 random bytes in base64 (openssl rand -base64 32).
     #[arg(long, env = "PARLANCE_MASTER_KEY", hide_env_values = true, value_name = "KEY")]
     pub master_key: Option<HiddenText>,
     /// A file that holds it.

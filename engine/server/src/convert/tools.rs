@@ -275,7 +275,7 @@ fn http(field: &str, wire: &v1::HttpTool, schema: &Value, bad: &mut Violations) 
     }
     bad.longest(at("body"), &wire.body, BODY_MAX);
     if !wire.signing_secret.is_empty() && !secrets::is_name(&wire.signing_secret) {
-        bad.add(at("signing_secret"), "must match [A-Za-z0-9_]{1,64}");
+        bad.add(at("signing_secret"), format!("must match {}", secrets::NAMES));
     }
     most(&at("result_fields"), wire.result_fields.len(), FIELDS_MAX, bad);
     for (index, pointer) in wire.result_fields.iter().enumerate() {
@@ -343,7 +343,7 @@ fn address(field: &str, text: &str, addresses: &Addresses, bad: &mut Violations)
 
 fn named_secrets(field: &str, text: &str, bad: &mut Violations) {
     for name in template::secrets(text).filter(|name| !secrets::is_name(name)) {
-        bad.add(field, format!("`{name}` is no name of a secret: it must match [A-Za-z0-9_]{{1,64}}"));
+        bad.add(field, format!("`{name}` is no name of a secret: it must match {}", secrets::NAMES));
     }
 }
 

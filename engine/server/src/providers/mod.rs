@@ -10,7 +10,6 @@ mod line_up;
 mod nobody;
 pub mod own_keys;
 mod services;
-pub mod vault;
 mod voices;
 
 use std::sync::Arc;
@@ -24,12 +23,12 @@ use crate::config::Config;
 use crate::config::Providers as Mode;
 use crate::config::vendors::Vendors;
 use crate::status::Refusal;
+use crate::vault::Vault;
 
 pub use for_call::{ForCall, Settings, asking};
 pub use line_up::{LineUp, transcriber};
 use own_keys::{Accounts, OwnKeys};
 pub use services::{Opened, Services};
-use vault::Vault;
 pub use voices::Voices;
 
 /// Everything about providers that calls share.
@@ -48,7 +47,7 @@ impl Providers {
     ///
     /// # Errors
     /// When nobody is left to listen or to speak; the message holds the command that brings somebody.
-    pub fn open(config: &Config, vault: Vault) -> Result<Self, parlance_providers::Error> {
+    pub fn open(config: &Config, vault: Arc<Vault>) -> Result<Self, parlance_providers::Error> {
         let vendors = Arc::new(config.vendors.clone());
         let (engine_wide, why) = match config.providers {
             Mode::Auto => Self::auto(vendors.clone())?,

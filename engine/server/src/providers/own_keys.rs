@@ -15,7 +15,7 @@ use parlance_store::{OrganisationId, ProviderKeyId, Result, Scope};
 use tokio::time::Instant;
 
 use super::services::Services;
-use super::vault::{Belongs, Sealed, Vault};
+use crate::vault::{Belongs, Sealed, Vault};
 
 /// How long the keys of an organisation are taken to be as they were.
 const FRESH: Duration = Duration::from_secs(5);
@@ -39,14 +39,14 @@ struct Kept {
 
 /// The keys of all organisations.
 pub struct OwnKeys {
-    vault: Vault,
+    vault: Arc<Vault>,
     health: Arc<Health>,
     kept: Mutex<HashMap<OrganisationId, Kept>>,
 }
 
 impl OwnKeys {
     /// Kept in this vault. How a key's vendor has done is forgotten in `health` with the key.
-    pub fn new(vault: Vault, health: Arc<Health>) -> Self {
+    pub fn new(vault: Arc<Vault>, health: Arc<Health>) -> Self {
         Self { vault, health, kept: Mutex::default() }
     }
 
@@ -102,7 +102,7 @@ impl OwnKeys {
     /// As [`provider_keys::set`].
     pub async fn set(&self, scope: &Scope, vendor: &str, key: &Secret) -> Result<Option<ProviderKey>> {
         let id = ProviderKeyId::new();
-        let belongs = Belongs { organisation: scope.organisation(), vendor, id };
+        let belongs = Belongs { organisation: scope.organisation(), whose: vendor, id: id.0 };
         let Some(sealed) = self.vault.seal(key, belongs) else { return Ok(None) };
         let new = NewProviderKey {
             id,
@@ -129,29 +129,15 @@ impl OwnKeys {
     async fn accounts(&self, scope: &Scope, rows: &[ProviderKey]) -> Accounts {
         let mut accounts = Accounts::new();
         for row in rows {
-            let belongs = Belongs { organisation: scope.organisation(), vendor: &row.vendor, id: row.id };
+            let belongs = Belongs { organisation: scope.organisation(), whose: &row.vendor, id: row.id.0 };
             let sealed = Sealed { bytes: row.sealed.clone(), master_key: row.master_key.clone() };
-            let key = self.vault.unseal(&sealed, belongs);
-            match &key {
-                Some(key) if self.vault.is_old(&sealed) => self.seal_anew(scope, key, belongs).await,
-                Some(_) => {}
-                None => tracing::error!(
-                    vendor = row.vendor,
-                    organisation = %belongs.organisation,
-                    "an organisation's key can't be decrypted: is its master key in PARLANCE_OLD_MASTER_KEYS?"
-                ),
-            }
+            let keep = |anew: Sealed| async move {
+                provider_keys::reseal(scope, row.id, &anew.bytes, &anew.master_key).await
+            };
+            let key = self.vault.read(&sealed, belongs, keep).await;
             accounts.insert(row.vendor.clone(), Account { key: key.unwrap_or_default(), base_url: None });
         }
         accounts
-    }
-
-    async fn seal_anew(&self, scope: &Scope, key: &Secret, belongs: Belongs<'_>) {
-        let Some(sealed) = self.vault.seal(key, belongs) else { return };
-        let stored = provider_keys::reseal(scope, belongs.id, &sealed.bytes, &sealed.master_key).await;
-        if let Err(error) = stored {
-            tracing::warn!(%error, "a key stays sealed with an old master key for now");
-        }
     }
 
     fn forget(&self, organisation: OrganisationId, vendor: &str) {
@@ -214,7 +200,7 @@ mod tests {
     #[tokio::test]
     async fn a_vendor_that_refused_an_organisations_key_is_asked_again_when_the_key_is_another() {
         let health = Arc::<Health>::default();
-        let keys = OwnKeys::new(Vault::default(), health.clone());
+        let keys = OwnKeys::new(Arc::default(), health.clone());
         let (ours, theirs) = (OrganisationId::new(), OrganisationId::new());
         let states = |of: OrganisationId| -> Vec<State> {
             health.look(&of.to_string()).iter().map(|look| look.state).collect()

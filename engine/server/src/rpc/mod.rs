@@ -18,5 +18,6 @@ pub mod perform;
 pub mod phone_number;
 pub mod provider;
 pub mod resource;
+pub mod tool_secret;
 pub mod voice;
 pub mod watch;

@@ -62,6 +62,8 @@ mutations!(
     DeleteResourceRequest,
     SetProviderKeyRequest,
     DeleteProviderKeyRequest,
+    SetToolSecretRequest,
+    DeleteToolSecretRequest,
 );
 
 /// What came of a request.

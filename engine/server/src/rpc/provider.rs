@@ -127,12 +127,7 @@ async fn set(
         return Err(Violations::one("key", why).into());
     }
     let kept = engine.providers.own_keys().set(scope, vendor.name, &Secret::new(request.key)).await?;
-    let row = kept.ok_or_else(|| Refusal::WrongState {
-        reason: v1::ErrorReason::MasterKeyMissing,
-        message: "the engine has nothing to encrypt keys with: set PARLANCE_MASTER_KEY to the output of \
-                  `openssl rand -base64 32` and start it again"
-            .to_owned(),
-    })?;
+    let row = kept.ok_or_else(Refusal::master_key_missing)?;
     let answer = v1::SetProviderKeyResponse { provider_key: Some(convert::provider_key(&row)) };
     Ok(Done::new(resource(vendor), answer))
 }

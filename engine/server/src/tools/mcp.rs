@@ -99,6 +99,11 @@ impl Servers {
         Self { http, addresses, secrets, kept: Arc::default() }
     }
 
+    /// Lets go of an organisation's servers, whose connections may hold secrets of before. Runs under way go on.
+    pub fn forget(&self, organisation: OrganisationId) {
+        self.lock().retain(|(whose, ..), _| *whose != organisation);
+    }
+
     /// The tools of all these servers that answer, within three seconds.
     pub async fn tools(&self, scope: &Scope, servers: &[Server]) -> Vec<Tool> {
         let asked = servers.iter().map(|server| async move {

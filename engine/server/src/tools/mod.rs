@@ -11,6 +11,7 @@ pub mod client;
 mod current_time;
 pub mod http;
 pub mod mcp;
+mod own_secrets;
 mod run;
 pub mod schema;
 pub mod secrets;
@@ -20,6 +21,7 @@ mod toolbox;
 
 use std::sync::Arc;
 
+pub use own_secrets::OwnSecrets;
 pub use run::{TestRuns, Worker};
 pub use set::{Kind, Tool, ToolSet};
 pub use toolbox::Toolbox;

@@ -12,16 +12,25 @@ use super::template::Values;
 /// What stands in place of a secret's value.
 const HIDDEN: &str = "[secret]";
 /// Shorter values would be found in every text.
-const SHORTEST: usize = 4;
+pub const SHORTEST: usize = 4;
+/// What a secret can be called.
+pub const NAMES: &str = "[A-Za-z0-9_-]{1,64}";
+
+/// Why a secret can't be had. Completes "could not …".
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] parlance_store::Error),
+    /// It is there, and no master key opens it.
+    #[error("decrypt it with the master keys that are set")]
+    Sealed,
+}
 
 /// Where secrets are kept.
 pub trait Secrets: Send + Sync {
     /// The value of the organisation's secret of that name; none if it has none.
-    fn find<'a>(
-        &'a self,
-        scope: &'a Scope,
-        name: &'a str,
-    ) -> BoxFuture<'a, Result<Option<String>, parlance_store::Error>>;
+    fn find<'a>(&'a self, scope: &'a Scope, name: &'a str) -> BoxFuture<'a, Result<Option<String>, Error>>;
 }
 
 /// Secrets by name that the operator has set for his own organisation: `NAME=value`, a line or a comma each.
@@ -44,8 +53,7 @@ impl std::str::FromStr for OperatorSecrets {
         let mut secrets = BTreeMap::new();
         for (index, entry) in entries.enumerate() {
             // The entry may be the secret, so it is not shown.
-            let why =
-                || format!("entry {} must be NAME=value, with a NAME of [A-Za-z0-9_]{{1,64}}", index + 1);
+            let why = || format!("entry {} must be NAME=value, with a NAME of {NAMES}", index + 1);
             let (name, value) = entry.split_once('=').ok_or_else(why)?;
             if !is_name(name) || value.is_empty() {
                 return Err(why());
@@ -57,11 +65,7 @@ impl std::str::FromStr for OperatorSecrets {
 }
 
 impl Secrets for OperatorSecrets {
-    fn find<'a>(
-        &'a self,
-        scope: &'a Scope,
-        name: &'a str,
-    ) -> BoxFuture<'a, Result<Option<String>, parlance_store::Error>> {
+    fn find<'a>(&'a self, scope: &'a Scope, name: &'a str) -> BoxFuture<'a, Result<Option<String>, Error>> {
         let own = scope.organisation() == OrganisationId::DEFAULT;
         Box::pin(std::future::ready(Ok(self.0.get(name).filter(|_| own).cloned())))
     }
@@ -69,7 +73,8 @@ impl Secrets for OperatorSecrets {
 
 /// Whether a secret can be called so.
 pub fn is_name(name: &str) -> bool {
-    (1..=64).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    (1..=64).contains(&name.len()) && name.bytes().all(fits)
 }
 
 /// The values of all these secrets.

@@ -22,6 +22,7 @@ mod resources;
 mod setup;
 mod tenancy;
 mod tls;
+mod tool_secrets;
 mod tools;
 mod transcripts;
 mod views;

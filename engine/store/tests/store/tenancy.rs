@@ -48,6 +48,7 @@ pub async fn full_organisation(store: &Store) -> Scope {
     crate::phone_numbers::new_number(&scope, "493012345678").await;
     crate::resources::new_resource(&scope, "Anna").await;
     crate::provider_keys::new_key(&scope, "deepgram").await;
+    crate::tool_secrets::new_secret(&scope, "CRM").await;
     crate::requests::one_of_each(&scope).await;
     crate::commands::ask(&scope, call).await;
     scope

@@ -130,6 +130,14 @@ impl World {
         self.made_by("CreateResource", "resource").await
     }
 
+    async fn tool_secret(&self) -> String {
+        let name = format!("SECRET-{}", self.number());
+        let value = "contract-0123456789".to_owned();
+        let request = v1::SetToolSecretRequest { name: name.clone(), value, ..Default::default() };
+        self.client.tool_secrets().set_tool_secret(request).await.expect("it is valid");
+        name
+    }
+
     /// Books that time until there is no room left.
     async fn fill(&self, start: Timestamp) {
         for number in 0..100 {
@@ -240,6 +248,8 @@ pub async fn good(world: &World, rpc: &str) -> Option<Vec<Value>> {
             world.admin.call(set, &[key]).await.expect("it is valid");
             json!({ "vendor": "cartesia" })
         }
+        "SetToolSecret" => json!({ "name": "CRM", "value": "contract-0123456789" }),
+        "DeleteToolSecret" => json!({ "name": world.tool_secret().await }),
         "VoiceSession" => json!({ "start": { "agent": world.agent, "textOnly": true } }),
         _ => return None,
     };
@@ -261,6 +271,7 @@ pub async fn one_more(world: &World, list: &str) {
         // As many as the engine knows.
         "ListProviders" => {}
         "ListResources" => drop(world.resource().await),
+        "ListToolSecrets" => drop(world.tool_secret().await),
         "ListOrganisations" => drop(world.made_by("CreateOrganisation", "organisation").await),
         other => panic!("{other} has no items: add a case to contract/cases.rs"),
     }
@@ -326,6 +337,8 @@ async fn special(world: &World, rpc: &str, reason: ErrorReason) -> Option<Value>
         }
         ("SetProviderKey" | "DeleteProviderKey", ErrorReason::InvalidField) => json!({ "vendor": "nobody" }),
         ("DeleteProviderKey", ErrorReason::NotFound) => json!({ "vendor": "gemini" }),
+        ("SetToolSecret" | "DeleteToolSecret", ErrorReason::InvalidField) => json!({ "name": "no name" }),
+        ("DeleteToolSecret", ErrorReason::NotFound) => json!({ "name": "NOBODY" }),
         ("CreateResource", ErrorReason::InvalidField) => json!({ "resource": {} }),
         ("DeleteResource", ErrorReason::ResourceInUse) => {
             world.resource().await;
@@ -418,6 +431,10 @@ pub fn elsewhere(rpc: &str, reason: ErrorReason) -> Elsewhere {
         ("SetProviderKey", ErrorReason::MasterKeyMissing) => {
             ("tests/door/provider_keys.rs", "without_a_master_key_no_key_is_taken")
         }
+        ("SetToolSecret", ErrorReason::MasterKeyMissing) => (
+            "tests/door/tool_secrets.rs",
+            "without_a_master_key_no_secret_is_taken_and_what_is_none_is_refused_without_it",
+        ),
         ("VoiceSession", ErrorReason::ProviderMissing) => (
             "tests/door/providers.rs",
             "an_agent_may_name_a_provider_before_there_is_a_key_but_not_call_with_nobody",

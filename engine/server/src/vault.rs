@@ -1,16 +1,17 @@
-//! The vault: organisations' keys of vendors, encrypted for the database.
+//! The vault: organisations' secrets, their keys of vendors among them, encrypted for the database.
 //!
-//! ChaCha20-Poly1305 with a random nonce, bound to the organisation, the vendor and the row's id, so that a row that is
-//! copied elsewhere opens nothing. What an older master key has sealed is opened and sealed anew. Enter at
+//! ChaCha20-Poly1305 with a random nonce, bound to the organisation, to whose secret it is and to the row's id, so that a row
+//! that is copied elsewhere opens nothing. What an older master key has sealed is opened and sealed anew. Enter at
 //! [`Vault::open`].
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use parlance_providers::account::Secret;
-use parlance_store::{OrganisationId, ProviderKeyId};
+use parlance_store::OrganisationId;
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::rand::{SecureRandom, SystemRandom};
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use crate::config::master_keys::MasterKeys;
 
@@ -44,10 +45,10 @@ pub enum Error {
 pub struct Belongs<'a> {
     /// The organisation.
     pub organisation: OrganisationId,
-    /// The vendor's name.
-    pub vendor: &'a str,
+    /// The vendor's name, or what else tells it from other secrets of the organisation.
+    pub whose: &'a str,
     /// The row's id.
-    pub id: ProviderKeyId,
+    pub id: Uuid,
 }
 
 /// A sealed key.
@@ -124,8 +125,37 @@ impl Vault {
         String::from_utf8(plain.to_vec()).ok().map(Secret::new)
     }
 
+    /// Opens what a row holds; `None` if no master key here does. What an older one has sealed is sealed anew, for `keep` to
+    /// store. Both failures are logged.
+    pub async fn read<F>(
+        &self,
+        sealed: &Sealed,
+        belongs: Belongs<'_>,
+        keep: impl FnOnce(Sealed) -> F,
+    ) -> Option<Secret>
+    where
+        F: Future<Output = parlance_store::Result<bool>>,
+    {
+        let Belongs { organisation, whose, .. } = belongs;
+        let Some(secret) = self.unseal(sealed, belongs) else {
+            tracing::error!(
+                whose,
+                %organisation,
+                "an organisation's key can't be decrypted: is its master key in PARLANCE_OLD_MASTER_KEYS?"
+            );
+            return None;
+        };
+        let anew = self.is_old(sealed).then(|| self.seal(&secret, belongs)).flatten();
+        if let Some(anew) = anew
+            && let Err(error) = keep(anew).await
+        {
+            tracing::warn!(%error, whose, "a key stays sealed with an old master key for now");
+        }
+        Some(secret)
+    }
+
     /// Whether it was sealed with a master key of before.
-    pub fn is_old(&self, sealed: &Sealed) -> bool {
+    fn is_old(&self, sealed: &Sealed) -> bool {
         self.masters.first().is_some_and(|current| current.name != sealed.master_key)
     }
 }
@@ -141,8 +171,8 @@ fn master(text: &str, name: &'static str) -> Result<Master, Error> {
 
 /// The parts can't run into one another: the ids have a fixed length.
 fn bound(belongs: Belongs<'_>) -> Vec<u8> {
-    let Belongs { organisation, vendor, id } = belongs;
-    [organisation.0.as_bytes().as_slice(), id.0.as_bytes(), vendor.as_bytes()].concat()
+    let Belongs { organisation, whose, id } = belongs;
+    [organisation.0.as_bytes().as_slice(), id.as_bytes(), whose.as_bytes()].concat()
 }
 
 #[cfg(test)]
@@ -165,13 +195,13 @@ mod tests {
     fn a_sealed_key_opens_for_its_own_row_and_for_no_other() {
         let vault = vault(ONE, "");
         let secret = Secret::new("sk-geheim");
-        let own = Belongs { organisation: OrganisationId::new(), vendor: "openai", id: ProviderKeyId::new() };
+        let own = Belongs { organisation: OrganisationId::new(), whose: "openai", id: Uuid::now_v7() };
         let sealed = vault.seal(&secret, own).unwrap();
         assert_eq!(vault.unseal(&sealed, own), Some(secret.clone()));
         for other in [
             Belongs { organisation: OrganisationId::new(), ..own },
-            Belongs { vendor: "deepgram", ..own },
-            Belongs { id: ProviderKeyId::new(), ..own },
+            Belongs { whose: "deepgram", ..own },
+            Belongs { id: Uuid::now_v7(), ..own },
         ] {
             assert_eq!(vault.unseal(&sealed, other), None, "{other:?}");
         }
@@ -185,7 +215,7 @@ mod tests {
 
     #[test]
     fn what_an_old_master_key_sealed_is_opened_and_known_as_old_and_a_stranger_opens_nothing() {
-        let own = Belongs { organisation: OrganisationId::new(), vendor: "openai", id: ProviderKeyId::new() };
+        let own = Belongs { organisation: OrganisationId::new(), whose: "openai", id: Uuid::now_v7() };
         let sealed = vault(ONE, "").seal(&Secret::new("sk-geheim"), own).unwrap();
         let rotated = vault(TWO, ONE);
         assert!(rotated.is_old(&sealed));
