@@ -331,7 +331,7 @@ impl Drop for Rewarm {
     fn drop(&mut self) {
         if let (true, Ok(runtime)) = (self.is_due, Handle::try_current()) {
             let (http, url) = (self.http.clone(), std::mem::take(&mut self.url));
-            runtime.spawn(async move { http.warm(&url).await });
+            runtime.spawn(async move { http.warm_again(&url).await });
         }
     }
 }

@@ -12,6 +12,8 @@ use crate::{Error, ErrorKind};
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// An idle connection is kept so long, so that a turn after a long silence makes no handshake.
 const IDLE_KEPT: Duration = Duration::from_secs(300);
+/// A connection that was opened for a call is kept from others for so long.
+const OWN_FOR: Duration = Duration::from_secs(1);
 /// An error's body is read so far, bytes.
 const ERROR_BODY_MAX: usize = 16_384;
 /// What is shorter is no key, and may stand in a refusal for other reasons.
@@ -148,12 +150,26 @@ impl Http {
         .await
     }
 
-    /// Opens a connection that a later request finds warm: whatever is answered counts for nothing.
+    /// Opens a connection that a call's later requests find warm: whatever is answered counts for nothing. Over HTTP/1.1 it
+    /// is kept from others for a second, so that calls that begin together don't count on the same one; an HTTP/2
+    /// connection serves them all.
     pub async fn warm(&self, url: &str) {
+        self.open_one(url, OWN_FOR).await;
+    }
+
+    /// Opens a connection in the place of one that was cut, for the next request that comes.
+    pub async fn warm_again(&self, url: &str) {
+        self.open_one(url, Duration::ZERO).await;
+    }
+
+    async fn open_one(&self, url: &str, own_for: Duration) {
         if let Ok(Ok(response)) =
             tokio::time::timeout(CONNECT_WITHIN, self.client.get(url).headers(self.headers.clone()).send())
                 .await
         {
+            if response.version() < reqwest::Version::HTTP_2 {
+                tokio::time::sleep(own_for).await;
+            }
             // Read to its end: only then the connection goes back to the pool.
             drop(tokio::time::timeout(ERROR_BODY_WITHIN, whole(self.provider, response)).await);
         }

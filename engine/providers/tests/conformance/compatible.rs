@@ -276,6 +276,25 @@ async fn a_warm_connection_is_the_one_the_answers_use() {
 }
 
 #[tokio::test]
+async fn calls_that_begin_together_get_a_connection_each() {
+    let models = answer(200, "application/json", "{\"data\": []}");
+    let server = Server::of(&vec![models; 3]).await;
+    let model = server.model("openai", "/v1", "");
+    for wanted in 1..=3 {
+        model.warm();
+        let warmed = timeout(PATIENCE, async {
+            while server.came().len() < wanted {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        });
+        warmed.await.expect("a connection is opened");
+    }
+    let mut connections: Vec<_> = server.came().iter().map(|came| came.connection).collect();
+    connections.sort_unstable();
+    assert_eq!(connections, [0, 1, 2]);
+}
+
+#[tokio::test]
 async fn a_connection_is_used_again_after_an_answer() {
     let server = Server::of(&vec![hello(); 1_000]).await;
     let model = server.model("openai", "/v1", "");
