@@ -1,6 +1,8 @@
 //! HTTP to a vendor: one pool of warm connections an account, bounded waits, and errors that hold no key.
 
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
@@ -12,8 +14,10 @@ use crate::{Error, ErrorKind};
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// An idle connection is kept so long, so that a turn after a long silence makes no handshake.
 const IDLE_KEPT: Duration = Duration::from_secs(300);
-/// A connection that was opened for a call is kept from others for so long.
-const OWN_FOR: Duration = Duration::from_secs(1);
+/// Calls that begin within this time begin together.
+const TOGETHER: Duration = Duration::from_secs(2);
+/// So many connections are opened for one call that begins together with others, at most.
+const TOGETHER_MAX: usize = 32;
 /// An error's body is read so far, bytes.
 const ERROR_BODY_MAX: usize = 16_384;
 /// What is shorter is no key, and may stand in a refusal for other reasons.
@@ -29,6 +33,26 @@ pub struct Http {
     provider: &'static str,
     client: Client,
     headers: HeaderMap,
+    warmth: Arc<Warmth>,
+}
+
+/// How many connections calls that begin now need.
+#[derive(Debug, Default)]
+struct Warmth {
+    /// The vendor speaks HTTP/1.1, where a connection carries one request at a time. Until it has answered it is taken for
+    /// one that carries all.
+    one_at_a_time: AtomicBool,
+    begun: Mutex<Vec<Instant>>,
+}
+
+impl Warmth {
+    /// A call begins: so many connections must be opened at once that there is one for each that began with it.
+    fn calls_together(&self) -> usize {
+        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        begun.retain(|at| at.elapsed() < TOGETHER);
+        begun.push(Instant::now());
+        if self.one_at_a_time.load(Ordering::Relaxed) { begun.len().min(TOGETHER_MAX) } else { 1 }
+    }
 }
 
 /// What a vendor answered instead of what was asked.
@@ -117,7 +141,7 @@ impl Http {
             .map_err(|error| {
                 Error::new(provider, ErrorKind::Invalid, format!("make a client: {}", plain(&error)))
             })?;
-        Ok(Self { provider, client, headers: all })
+        Ok(Self { provider, client, headers: all, warmth: Arc::default() })
     }
 
     /// Sends JSON; the response's head comes within `within`.
@@ -150,26 +174,24 @@ impl Http {
         .await
     }
 
-    /// Opens a connection that a call's later requests find warm: whatever is answered counts for nothing. Over HTTP/1.1 it
-    /// is kept from others for a second, so that calls that begin together don't count on the same one; an HTTP/2
-    /// connection serves them all.
+    /// Opens a connection that a call's later requests find warm: whatever is answered counts for nothing. Over HTTP/1.1
+    /// calls that begin together get one each; an HTTP/2 connection serves them all.
     pub async fn warm(&self, url: &str) {
-        self.open_one(url, OWN_FOR).await;
+        let together = self.warmth.calls_together();
+        futures_util::future::join_all((0..together).map(|_| self.open_one(url))).await;
     }
 
     /// Opens a connection in the place of one that was cut, for the next request that comes.
     pub async fn warm_again(&self, url: &str) {
-        self.open_one(url, Duration::ZERO).await;
+        self.open_one(url).await;
     }
 
-    async fn open_one(&self, url: &str, own_for: Duration) {
+    async fn open_one(&self, url: &str) {
         if let Ok(Ok(response)) =
             tokio::time::timeout(CONNECT_WITHIN, self.client.get(url).headers(self.headers.clone()).send())
                 .await
         {
-            if response.version() < reqwest::Version::HTTP_2 {
-                tokio::time::sleep(own_for).await;
-            }
+            self.warmth.one_at_a_time.store(response.version() < reqwest::Version::HTTP_2, Ordering::Relaxed);
             // Read to its end: only then the connection goes back to the pool.
             drop(tokio::time::timeout(ERROR_BODY_WITHIN, whole(self.provider, response)).await);
         }

@@ -1,6 +1,7 @@
 //! What servers compatible with a vendor do that the vendor does not: parameters refused by name, answers that come
 //! whole, streams without an end, connections that are kept or not. Each is a server of fixed answers.
 
+use std::collections::BTreeSet;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -278,20 +279,21 @@ async fn a_warm_connection_is_the_one_the_answers_use() {
 #[tokio::test]
 async fn calls_that_begin_together_get_a_connection_each() {
     let models = answer(200, "application/json", "{\"data\": []}");
-    let server = Server::of(&vec![models; 3]).await;
+    let server = Server::of(&vec![models; 6]).await;
     let model = server.model("openai", "/v1", "");
-    for wanted in 1..=3 {
+    // One request for the first call, which tells that a connection carries one at a time; two and three for the others.
+    for wanted in [1, 3, 6] {
         model.warm();
         let warmed = timeout(PATIENCE, async {
             while server.came().len() < wanted {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         });
-        warmed.await.expect("a connection is opened");
+        warmed.await.expect("connections are opened");
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    let mut connections: Vec<_> = server.came().iter().map(|came| came.connection).collect();
-    connections.sort_unstable();
-    assert_eq!(connections, [0, 1, 2]);
+    let connections: BTreeSet<_> = server.came().iter().map(|came| came.connection).collect();
+    assert!(connections.len() >= 3, "{connections:?}");
 }
 
 #[tokio::test]
