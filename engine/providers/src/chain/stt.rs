@@ -386,8 +386,11 @@ impl Stream {
         for Suspect { index, mut pass, error, heard_until_us } in std::mem::take(&mut self.suspects) {
             // Without times only one that told nothing at all is blamed.
             let missed_them = from_us.map_or(error.kind != ErrorKind::Empty, |from| from < heard_until_us);
-            if missed_them {
+            // Whoever heard words where it heard none is stayed with in this call.
+            if missed_them || from_us.is_none() {
                 self.candidates[index].failed_late = Some(Instant::now());
+            }
+            if missed_them {
                 self.note_failure(index, &mut pass, &error);
             }
         }
