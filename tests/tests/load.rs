@@ -27,7 +27,7 @@ fn five_calls_take_turns_for_five_seconds_and_every_figure_is_there() {
 }
 
 #[test]
-fn against_stand_ins_answers_begun_early_are_kept_and_no_provider_fails() {
+fn against_stand_ins_answers_begun_early_are_kept_and_nobody_waits_for_a_handshake() {
     let load = Path::new(env!("CARGO_BIN_EXE_load"));
     parlance_tests::program::path();
     let run = Command::new(load)
@@ -41,8 +41,7 @@ fn against_stand_ins_answers_begun_early_are_kept_and_no_provider_fails() {
     for run in ["off", "on"] {
         let run = &pair[run];
         assert_eq!(run["errors"], serde_json::json!({}), "{run}");
-        assert_eq!(run["provider_failures"], 0, "{run}");
-        assert!(run["handshakes_in_turn"].is_number(), "they are counted: {run}");
+        assert_eq!((&run["handshakes_in_turn"], &run["provider_failures"]), (&0.into(), &0.into()), "{run}");
         assert!(run["total_ms"]["count"].as_u64() >= Some(3), "each caller has a turn: {run}");
     }
     assert_eq!(pair["off"]["speculations"]["started"], 0, "{pair}");

@@ -6,9 +6,9 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use parlance_proto::v1::{Agent, LanguageModel, Listening, ProviderChoice, TurnTaking, Voice};
+use parlance_proto::v1::{Agent, CallHandling, LanguageModel, Listening, ProviderChoice, TurnTaking, Voice};
 
 use crate::Arguments;
 use crate::call::{Outcome, Plan};
@@ -21,6 +21,8 @@ use crate::path::{self, PROVIDERS, Path, Tag};
 use crate::sentences::sounds;
 use crate::stand_ins::{DELAYS, StandIns, http_get};
 
+/// The stand-ins take 150 ms to open a socket.
+const GREETING_DELAY: Duration = Duration::from_millis(500);
 /// Calls at once where nobody says how many.
 const CALLS: u32 = 20;
 
@@ -83,9 +85,11 @@ async fn measure(
     Ok(latency(&outcomes, &paths, unnoted, &counters, complaints))
 }
 
-/// The agent of a call: every service is shown whose call it is.
+/// The agent of a call: every service is shown whose call it is. It greets when its sockets are open: a greeting said at
+/// once waits for its voice's, and is no turn.
 fn caller(call: usize, turn_taking: TurnTaking) -> Agent {
     let Tag { key_term, prompt, voice } = Tag::of(call);
+    let agent = agent();
     let choice =
         |provider: &str| vec![ProviderChoice { provider: provider.to_owned(), model: String::new() }];
     Agent {
@@ -101,7 +105,11 @@ fn caller(call: usize, turn_taking: TurnTaking) -> Agent {
         }),
         voice: Some(Voice { voice_id: format!("elevenlabs/{voice}"), ..Voice::default() }),
         turn_taking: Some(turn_taking),
-        ..agent()
+        call_handling: agent.call_handling.map(|handling| CallHandling {
+            begin_delay: GREETING_DELAY.try_into().ok(),
+            ..handling
+        }),
+        ..agent
     }
 }
 
