@@ -105,10 +105,9 @@ fn caller(call: usize, turn_taking: TurnTaking) -> Agent {
         }),
         voice: Some(Voice { voice_id: format!("elevenlabs/{voice}"), ..Voice::default() }),
         turn_taking: Some(turn_taking),
-        call_handling: agent.call_handling.map(|handling| CallHandling {
-            begin_delay: GREETING_DELAY.try_into().ok(),
-            ..handling
-        }),
+        call_handling: agent
+            .call_handling
+            .map(|handling| CallHandling { begin_delay: GREETING_DELAY.try_into().ok(), ..handling }),
         ..agent
     }
 }
