@@ -31,6 +31,10 @@ use crate::{Error, ErrorKind};
 const WAITING_MAX: usize = 4_096;
 /// From the upgrade to the vendor's word that it takes the stream. A refused option can be answered with silence.
 const ACCEPTED_WITHIN: Duration = Duration::from_secs(5);
+/// While the caller's voice is on, a stream on which nothing comes is left alone at least so long. The rest of a word
+/// may be on its way through a bad network: silence put into the middle of it would cost the word. A session stands in
+/// for audio that is missing longer itself.
+const SILENT_IN_VOICE: Duration = Duration::from_secs(2);
 
 /// Something to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,7 +98,8 @@ pub(super) trait Dialect: Send + 'static {
     /// What the vendor said.
     fn message(&mut self, message: &Value, out: &mut Out) -> Result<(), Error>;
 
-    /// Nothing has been sent for so long; [`Self::silence`] is called then, again and again.
+    /// Nothing has been sent for so long; [`Self::silence`] is called then, again and again. While the caller's voice is
+    /// on it is called no sooner than after [`SILENT_IN_VOICE`].
     fn silent_after(&self) -> Option<Duration> {
         None
     }
@@ -177,6 +182,7 @@ pub(super) fn listen<D: Dialect>(
         chunk,
         pending: Vec::new(),
         opened: false,
+        is_voiced: false,
     };
     runtime.spawn(stream.run());
     Ok(Box::new(Feed { orders, overfull: Some(overfull), dropped }))
@@ -234,6 +240,8 @@ struct Stream<D> {
     chunk: usize,
     pending: Vec<u8>,
     opened: bool,
+    /// Whether the caller's voice is on in what was taken so far.
+    is_voiced: bool,
 }
 
 /// Why a socket is given up.
@@ -312,10 +320,10 @@ impl<D: Dialect> Stream<D> {
                 return Err(Over::Stale);
             }
             let accepted = self.dialect.is_accepted();
-            let due = match (accepted, self.dialect.silent_after()) {
-                (false, _) => Some(began + ACCEPTED_WITHIN),
-                (true, Some(after)) => Some(last_sent + after),
-                (true, None) => None,
+            let due = if accepted {
+                self.silent_after().map(|after| last_sent + after)
+            } else {
+                Some(began + ACCEPTED_WITHIN)
             };
             tokio::select! {
                 biased;
@@ -328,6 +336,12 @@ impl<D: Dialect> Stream<D> {
                 () = until(due) => self.waited(accepted, &mut out)?,
             }
         }
+    }
+
+    /// When something is due on a stream on which nothing comes.
+    fn silent_after(&self) -> Option<Duration> {
+        let after = self.dialect.silent_after()?;
+        Some(if self.is_voiced { after.max(SILENT_IN_VOICE) } else { after })
     }
 
     fn end(&self, dropped: bool) -> Over {
@@ -376,6 +390,11 @@ impl<D: Dialect> Stream<D> {
             Order::Hear(OwnedAudio::Pcm16(samples)) => self.pending.extend(little_endian(&samples)),
             Order::Hear(OwnedAudio::MuLaw(bytes)) => self.pending.extend(bytes),
             Order::Control(control) => {
+                match control {
+                    Control::VoiceStarted(_) => self.is_voiced = true,
+                    Control::VoiceEnded(_) => self.is_voiced = false,
+                    Control::Finalize | Control::NextTurn(_) => {}
+                }
                 self.hand_over(out);
                 return self.dialect.control(control, out);
             }

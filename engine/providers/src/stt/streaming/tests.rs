@@ -19,6 +19,7 @@ struct Plain {
     address: String,
     accepted: bool,
     stale: bool,
+    silent_after: Option<Duration>,
 }
 
 impl Dialect for Plain {
@@ -71,6 +72,10 @@ impl Dialect for Plain {
     fn is_stale(&self, _age: Duration) -> bool {
         self.stale
     }
+
+    fn silent_after(&self) -> Option<Duration> {
+        self.silent_after
+    }
 }
 
 /// A peer that tells what it is sent, by connection, and says these things at once on every connection.
@@ -109,7 +114,7 @@ async fn peer(says: &'static [&'static str]) -> (String, UnboundedReceiver<(u32,
 fn open(address: String) -> (Box<dyn Listener>, UnboundedReceiver<Event>) {
     let (told, events) = unbounded_channel();
     let sink: Sink = Arc::new(move |event| drop(told.send(event)));
-    let dialect = Plain { address, accepted: false, stale: false };
+    let dialect = Plain { address, accepted: false, stale: false, silent_after: None };
     (listen(dialect, AudioFormat::PCM_16K, sink).unwrap(), events)
 }
 
@@ -183,4 +188,32 @@ async fn audio_comes_before_what_is_asked_behind_it_and_after_the_stream_was_acc
     drop(listener);
     assert_eq!(next(&mut came).await.1, "bye");
     assert_eq!(next(&mut came).await.1, "close");
+}
+
+#[test]
+fn nothing_is_put_into_a_callers_voice_while_its_audio_may_still_be_on_its_way() {
+    let (_orders, waiting) = mpsc::channel(1);
+    let (_overfull, ended) = oneshot::channel();
+    let silent_after = Some(Duration::from_millis(500));
+    let dialect = Plain { address: String::new(), accepted: true, stale: false, silent_after };
+    let (sink, dropped): (Sink, _) = (Arc::new(drop), Arc::default());
+    let mut stream = Stream {
+        dialect,
+        waiting,
+        ended,
+        sink,
+        dropped,
+        chunk: 0,
+        pending: vec![],
+        opened: true,
+        is_voiced: false,
+    };
+    let mut told = |control| {
+        stream.obey(Order::Control(control), &mut Out::default());
+        stream.silent_after().expect("it wants something").as_millis()
+    };
+    assert_eq!(told(Control::NextTurn(Default::default())), 500);
+    assert_eq!(told(Control::VoiceStarted(0)), 2_000);
+    assert_eq!(told(Control::NextTurn(Default::default())), 2_000, "who speaks on is in mid-word still");
+    assert_eq!(told(Control::VoiceEnded(1)), 500);
 }

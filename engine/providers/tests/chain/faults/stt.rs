@@ -100,9 +100,10 @@ async fn hear(case: &Case, stalled: &AtomicBool) -> Result<(), String> {
     let mut fed = Instant::now();
     for index in 0.. {
         clock.tick().await;
+        listener.hear(Audio::Pcm16(audio.chunks(FRAME).nth(index).unwrap_or(&silence)));
+        // Behind it: this thread may have been made to wait since the tick.
         stalled.fetch_or(fed.elapsed() > STALLED, Ordering::Relaxed);
         fed = Instant::now();
-        listener.hear(Audio::Pcm16(audio.chunks(FRAME).nth(index).unwrap_or(&silence)));
         if index == onset {
             listener.control(Control::VoiceStarted(ms(lead)));
         }
