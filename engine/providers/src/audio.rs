@@ -1,5 +1,8 @@
 //! Audio as it goes to a provider and comes from it: two encodings, no containers.
 
+/// Rates of PCM that can be played to a caller, in hertz: those the engine converts between.
+pub const PLAYABLE_HZ: [u32; 5] = [8_000, 16_000, 22_050, 24_000, 48_000];
+
 /// How audio is encoded, mono.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -3,6 +3,7 @@
 //! Decides who works next and when the one before has had its chance (A3); the vendors' files know nothing of it. Enter
 //! at [`stt`], [`llm`] and [`tts`].
 
+mod form;
 mod health;
 mod joint;
 mod llm;

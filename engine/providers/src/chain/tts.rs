@@ -2,7 +2,8 @@
 //!
 //! Before any audio came another voice takes a sentence over unnoticed. One that breaks in the middle is told as failed:
 //! only the conversation knows which words are missing, and asks for them as a sentence of their own, which the next
-//! voice speaks. With hedging a second voice starts beside one that is slower than it usually is.
+//! voice speaks. Audio that can't be played is such a break too. With hedging a second voice starts beside one that is
+//! slower than it usually is.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,6 +12,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, sleep_until};
 
+use super::form::Form;
 use super::health::Pass;
 use super::phrases::Key;
 use super::{Setup, Speaking};
@@ -329,7 +331,12 @@ impl Sentence {
                     let (number, event) = told?;
                     let Some(index) = self.running.iter().position(|attempt| attempt.number == number) else { continue };
                     match event {
-                        Event::Audio(sound) if sound.length_us() > 0 => {
+                        Event::Audio(sound) if !sound.is_empty() => {
+                            let name = self.shared.name(self.running[index].candidate);
+                            if let Err(error) = Form::of(&sound, name) {
+                                self.broke(index, error);
+                                continue;
+                            }
                             self.choose(index);
                             return Some(Event::Audio(sound));
                         }
@@ -416,11 +423,15 @@ impl Sentence {
         let mut keeps = phrases.shall_keep(&key);
         let (began, mut last) = (Instant::now(), Instant::now());
         let mut length = Duration::ZERO;
+        let mut form = None;
         let mut event = first;
         let stalled = self.shared.setup.budgets.stalled_audio;
         loop {
             if let Event::Audio(sound) = &event {
                 length += Duration::from_micros(sound.length_us());
+                if let Err(error) = Form::of(sound, name).and_then(|of| of.follows(&mut form, name)) {
+                    event = Event::Failed(error);
+                }
             }
             match event {
                 Event::Failed(error) => {

@@ -197,6 +197,14 @@ impl Sound {
         samples as u64 * 1_000_000 / u64::from(rate.max(1))
     }
 
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Self::Pcm16 { samples, .. } => samples.is_empty(),
+            Self::MuLaw(bytes) => bytes.is_empty(),
+        }
+    }
+
     /// PCM at this rate.
     pub fn pcm16(sample_rate_hz: u32, samples: impl Into<Vec<i16>>) -> Self {
         Self::Pcm16 { sample_rate_hz, samples: samples.into() }

@@ -20,7 +20,7 @@ use super::requested::{self, Requested};
 use super::sentence::{BETWEEN, FIRST_AUDIO, Sentence, check, speed};
 use super::{Settings, Sink, Speaker, Speech, TextToSpeech, VoiceInfo, voices};
 use crate::account::Account;
-use crate::audio::AudioFormat;
+use crate::audio::{AudioFormat, PLAYABLE_HZ};
 use crate::openai_server::Endpoint;
 use crate::registry::{Kind, Open, Service};
 use crate::running::Running;
@@ -31,9 +31,6 @@ use crate::{Error, ErrorKind, models};
 const NAME: &str = "openai";
 /// What `pcm` is.
 const RATE_HZ: u32 = 24_000;
-/// Rates that the engine can resample. Audio at another is refused before any of it sounds, so that another voice can
-/// say the sentence.
-const RATES_HZ: [u32; 5] = [8_000, 16_000, 22_050, 24_000, 48_000];
 /// Characters of one request.
 const TEXT_MAX: usize = 4_096;
 /// The vendor's range of `speed`.
@@ -168,12 +165,12 @@ impl Body {
     }
 }
 
-/// A rate that can be played.
+/// A rate that can be played. Audio at another is refused before any of it sounds.
 fn known(sample_rate_hz: u32) -> Result<u32, Error> {
-    if RATES_HZ.contains(&sample_rate_hz) {
+    if PLAYABLE_HZ.contains(&sample_rate_hz) {
         return Ok(sample_rate_hz);
     }
-    let message = format!("its audio has {sample_rate_hz} Hz; set the server to one of {RATES_HZ:?}");
+    let message = format!("its audio has {sample_rate_hz} Hz; set the server to one of {PLAYABLE_HZ:?}");
     Err(Error::new(NAME, ErrorKind::Protocol, message))
 }
 

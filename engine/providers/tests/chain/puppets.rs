@@ -18,6 +18,8 @@ pub enum Step {
     Wait(u64),
     /// A model: these words. A voice: so many milliseconds of audio, one for each letter.
     Say(&'static str),
+    /// A voice: the same, at so many hertz.
+    SayAt(u32, &'static str),
     /// A model asks for this tool.
     Call(&'static str),
     /// It fails.
@@ -76,6 +78,7 @@ impl LanguageModel for Puppet {
                 match step {
                     Step::Wait(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
                     Step::Say(words) => sink(llm::Event::Text(words.to_owned())),
+                    Step::SayAt(..) => {}
                     Step::Call(tool) => {
                         let (id, name, arguments) = ("1".to_owned(), tool.to_owned(), serde_json::json!({}));
                         let call = llm::ToolCall { id, name, arguments, signature: None };
@@ -115,12 +118,8 @@ impl Speaker for PuppetSpeaker {
             for step in script {
                 match step {
                     Step::Wait(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
-                    // The first letter is the sample, so that a test knows whose audio it is.
-                    Step::Say(letters) => {
-                        let sample = i16::from(letters.as_bytes()[0]);
-                        let samples = vec![sample; letters.len() * 16];
-                        sink(tts::Event::Audio(Sound::pcm16(16_000, samples)));
-                    }
+                    Step::Say(letters) => sink(tts::Event::Audio(sung(letters, 16_000))),
+                    Step::SayAt(rate_hz, letters) => sink(tts::Event::Audio(sung(letters, rate_hz))),
                     Step::Call(_) => {}
                     Step::Fail(kind) => return sink(tts::Event::Failed(Error::new(name, kind, "as told"))),
                     Step::End => return sink(tts::Event::Finished),
@@ -129,6 +128,12 @@ impl Speaker for PuppetSpeaker {
             std::future::pending::<()>().await;
         }))))
     }
+}
+
+/// The first letter is the sample, so that a test knows whose audio it is.
+fn sung(letters: &str, rate_hz: u32) -> Sound {
+    let samples = letters.len() * rate_hz as usize / 1_000;
+    Sound::pcm16(rate_hz, vec![i16::from(letters.as_bytes()[0]); samples])
 }
 
 /// A setup with these budgets and the notes that were taken.

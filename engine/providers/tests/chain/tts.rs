@@ -10,7 +10,7 @@ use parlance_providers::tts::{Event, Settings, Sound, Speaker};
 use tokio::sync::mpsc::unbounded_channel;
 
 use crate::puppets::{Puppet, Step, setup, short, switches};
-use Step::{End, Fail, Say, Wait};
+use Step::{End, Fail, Say, SayAt, Wait};
 
 type Notes = Arc<Mutex<Vec<Note>>>;
 
@@ -64,6 +64,29 @@ async fn a_voice_that_breaks_in_mid_sentence_is_told_and_the_next_sentence_is_an
         assert!(chain.has_another());
         assert_eq!(spoken(chain.as_mut(), "the rest").await, ("bb".into(), Ok(())), "{first:?}");
     }
+}
+
+#[tokio::test]
+async fn audio_that_can_not_be_played_is_its_voices_failure_and_the_next_voice_speaks() {
+    for rate_hz in [11_025, 32_000, 44_100, 192_000] {
+        let first = Puppet::new("first", &[&[SayAt(rate_hz, "aaaaaaaa"), End]]);
+        let (mut chain, notes) = chain_of(short(), &[first, well()]);
+        assert_eq!(spoken(chain.as_mut(), "hello").await, ("bb".into(), Ok(())), "{rate_hz}");
+        let failed = notes.lock().unwrap().iter().find_map(|note| match note {
+            Note::Failed { provider, error, .. } => Some((*provider, error.kind)),
+            _ => None,
+        });
+        assert_eq!(failed, Some(("first", ErrorKind::Protocol)), "{rate_hz}");
+        // Nobody else is there: the sentence has no voice, and says why.
+        let only = Puppet::new("only", &[&[SayAt(rate_hz, "aaaaaaaa"), End]]);
+        let (mut chain, _) = chain_of(short(), &[only]);
+        assert_eq!(spoken(chain.as_mut(), "hello").await, ("".into(), Err(ErrorKind::Protocol)), "{rate_hz}");
+    }
+    // One that changes its mind in mid-sentence: what came stands, the rest is another's.
+    let first = Puppet::new("first", &[&[Say("aaaa"), SayAt(24_000, "aaaa"), End]]);
+    let (mut chain, _) = chain_of(short(), &[first, well()]);
+    assert_eq!(spoken(chain.as_mut(), "hello").await, ("a".into(), Err(ErrorKind::Protocol)));
+    assert_eq!(spoken(chain.as_mut(), "the rest").await, ("bb".into(), Ok(())));
 }
 
 #[tokio::test]

@@ -77,6 +77,11 @@ mod tests {
     }
 
     #[test]
+    fn voices_are_played_at_just_the_rates_of_the_media_room() {
+        assert_eq!(parlance_providers::audio::PLAYABLE_HZ, parlance_media::resample::RATES_HZ);
+    }
+
+    #[test]
     fn a_tone_at_16_khz_is_the_same_tone_as_mu_law() {
         let tone = |rate: f64, count: usize| -> Vec<i16> {
             let sample = |at: usize| (at as f64 * 440.0 * std::f64::consts::TAU / rate).sin() * 8_000.0;

@@ -346,7 +346,7 @@ impl Session {
                     Ok(length) => self.feed(ready(length, Vec::new(), false)),
                     Err(error) => {
                         tracing::error!(%error, "a voice's audio can't be played");
-                        // Said again it would be the same: nobody else is asked.
+                        // The chain lets no such audio pass. Said again it would be the same: nobody else is asked.
                         self.voice_broke(format!("the voice's audio can't be played: {error}"), false);
                     }
                 }
