@@ -1,6 +1,7 @@
 //! How the engine is known at a vendor: a key, and where the vendor is found.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// Something that must never be shown: it has no `Display`, and `Debug` hides it.
 #[derive(Clone, PartialEq, Eq, Default)]
@@ -26,6 +27,26 @@ impl Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(if self.0.is_empty() { "Secret(none)" } else { "Secret(…)" })
+    }
+}
+
+/// Which account something was done on, without anything of its key: the engine's own, or one with an id. An account
+/// whose key is set anew is another one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct AccountId(Option<Arc<str>>);
+
+impl AccountId {
+    /// The engine's own account with a vendor, which all organisations share.
+    pub const ENGINE: Self = Self(None);
+
+    /// An organisation's own account. `id` is no secret and never used again for another key.
+    pub fn own(id: impl fmt::Display) -> Self {
+        Self(Some(id.to_string().into()))
+    }
+
+    /// Whether it is an organisation's.
+    pub fn is_own(&self) -> bool {
+        self.0.is_some()
     }
 }
 

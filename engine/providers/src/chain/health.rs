@@ -2,8 +2,9 @@
 //!
 //! A breaker opens at once after a failure that only a person can mend, and after three others in a row; then the
 //! provider is left alone for a while that doubles from time to time, and one request at a time tries whether it is
-//! back. By organisation, because a key of one can be blocked while another's works. Who asks holds a [`Pass`]; what
-//! becomes of a request that began before the breaker opened neither closes it nor opens it longer.
+//! back. By account, because one key can be blocked while another works, and what was measured on one says little of
+//! another. Who asks holds a [`Pass`]; what becomes of a request that began before the breaker opened neither closes it
+//! nor opens it longer.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,6 +13,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::phrases::Phrases;
+use crate::account::AccountId;
 use crate::notes::Stage;
 use crate::registry::Kind;
 use crate::{Error, ErrorKind};
@@ -28,22 +30,35 @@ const CLOSED_FOR_PERMANENT: Duration = Duration::from_secs(300);
 const TRIAL_MAX: Duration = Duration::from_secs(30);
 /// So many of the last times are kept.
 const TIMES: usize = 256;
+/// Accounts that are remembered as gone: what a call still does on one of them is not kept.
+const GONE_MAX: usize = 1_000;
 /// With fewer times nothing is learnt.
 const TIMES_MIN: usize = 8;
 
-/// How all providers have done lately, by organisation.
+/// How all providers have done lately, by account.
 #[derive(Debug, Default)]
 pub struct Health {
-    records: Mutex<HashMap<Key, Record>>,
+    records: Mutex<Records>,
     phrases: Phrases,
 }
 
-type Key = (String, Kind, &'static str);
+#[derive(Debug, Default)]
+struct Records {
+    of: HashMap<Used, Record>,
+    /// Accounts that nobody begins a call on any more, oldest first.
+    gone: VecDeque<AccountId>,
+}
+
+/// A provider as it is used: on whose account, what for, and its registered name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Used {
+    pub account: AccountId,
+    pub kind: Kind,
+    pub provider: &'static str,
+}
 
 #[derive(Debug, Default)]
 struct Record {
-    /// What was asked before does not count.
-    since: Option<Instant>,
     failures: u32,
     /// How often the breaker has opened without a success since.
     opened: u32,
@@ -96,29 +111,24 @@ pub struct Look {
 }
 
 impl Health {
-    /// Every provider that was used for this organisation (or, empty, on the engine's own accounts), by kind and name.
-    pub fn look(&self, organisation: &str) -> Vec<Look> {
+    /// Every provider that was used on this account, by kind and name.
+    pub fn look(&self, account: &AccountId) -> Vec<Look> {
         let now = Instant::now();
         let records = self.records();
-        let ours = records.iter().filter(|((of, ..), _)| of == organisation);
+        let ours = records.of.iter().filter(|(used, _)| used.account == *account);
         let mut looks: Vec<Look> =
-            ours.map(|((_, kind, provider), record)| record.look(*kind, provider, now)).collect();
+            ours.map(|(used, record)| record.look(used.kind, used.provider, now)).collect();
         looks.sort_by_key(|look| (look.kind, look.provider));
         looks
     }
 
     /// For a request that may go to it now. Where the breaker has been open long enough, it is the one trial.
-    pub(super) fn pass(
-        self: &Arc<Self>,
-        organisation: &str,
-        kind: Kind,
-        provider: &'static str,
-    ) -> Option<Pass> {
-        self.pass_at(Instant::now(), (organisation.to_owned(), kind, provider))
+    pub(super) fn pass(self: &Arc<Self>, used: Used) -> Option<Pass> {
+        self.pass_at(Instant::now(), used)
     }
 
-    fn pass_at(self: &Arc<Self>, now: Instant, key: Key) -> Option<Pass> {
-        let is_trial = self.with(&key, |record| {
+    fn pass_at(self: &Arc<Self>, now: Instant, used: Used) -> Option<Pass> {
+        let is_trial = self.with(&used, |record| {
             let is_free = record.is_free(now);
             let is_trial = is_free && record.open_until.is_some();
             if is_trial {
@@ -126,44 +136,26 @@ impl Health {
             }
             is_free.then_some(is_trial)
         })?;
-        Some(Pass { health: Arc::clone(self), key, began: now, is_trial })
+        Some(Pass { health: Arc::clone(self), used, began: now, is_trial })
     }
 
     /// For a request that goes to it whatever its breaker says, since nobody else is left.
-    pub(super) fn pass_anyway(
-        self: &Arc<Self>,
-        organisation: &str,
-        kind: Kind,
-        provider: &'static str,
-    ) -> Pass {
-        let key = (organisation.to_owned(), kind, provider);
-        Pass { health: Arc::clone(self), key, began: Instant::now(), is_trial: false }
+    pub(super) fn pass_anyway(self: &Arc<Self>, used: Used) -> Pass {
+        Pass { health: Arc::clone(self), used, began: Instant::now(), is_trial: false }
     }
 
     /// Whether a request may go to it now, without taking a trial.
-    pub(super) fn is_free(&self, organisation: &str, kind: Kind, provider: &'static str) -> bool {
-        self.with(&(organisation.to_owned(), kind, provider), |record| record.is_free(Instant::now()))
+    pub(super) fn is_free(&self, used: &Used) -> bool {
+        self.with(used, |record| record.is_free(Instant::now()))
     }
 
     /// Until when its breaker is open; `None` where it is not.
-    pub(super) fn open_until(
-        &self,
-        organisation: &str,
-        kind: Kind,
-        provider: &'static str,
-    ) -> Option<Instant> {
-        self.with(&(organisation.to_owned(), kind, provider), |record| record.open_until)
+    pub(super) fn open_until(&self, used: &Used) -> Option<Instant> {
+        self.with(used, |record| record.open_until)
     }
 
-    pub(super) fn took(
-        &self,
-        organisation: &str,
-        kind: Kind,
-        provider: &'static str,
-        stage: Stage,
-        time: Duration,
-    ) {
-        self.with(&(organisation.to_owned(), kind, provider), |record| {
+    pub(super) fn took(&self, used: &Used, stage: Stage, time: Duration) {
+        self.with(used, |record| {
             let times = record.times.entry(stage).or_default();
             if times.len() == TIMES {
                 times.pop_front();
@@ -173,14 +165,8 @@ impl Health {
     }
 
     /// The 95th percentile of a stage; `None` until enough were measured.
-    pub(super) fn usual(
-        &self,
-        organisation: &str,
-        kind: Kind,
-        provider: &'static str,
-        stage: Stage,
-    ) -> Option<Duration> {
-        self.with(&(organisation.to_owned(), kind, provider), |record| {
+    pub(super) fn usual(&self, used: &Used, stage: Stage) -> Option<Duration> {
+        self.with(used, |record| {
             let times = record.times.get(&stage).filter(|times| times.len() >= TIMES_MIN)?;
             Some(latency(stage, times).p95)
         })
@@ -191,29 +177,29 @@ impl Health {
         &self.phrases
     }
 
-    /// Forgets how these providers have done on the account of an organisation, because it has another key now. What
-    /// was asked before and fails later says nothing of the new one.
-    pub fn forget(&self, organisation: &str, providers: &[&str]) {
-        self.forget_at(Instant::now(), organisation, providers);
-    }
-
-    fn forget_at(&self, now: Instant, organisation: &str, providers: &[&str]) {
-        for ((of, _, provider), record) in self.records().iter_mut() {
-            if of == organisation && providers.contains(provider) {
-                *record = Record { since: Some(now), ..Record::default() };
-            }
-        }
-    }
-
-    fn with<T>(&self, key: &Key, work: impl FnOnce(&mut Record) -> T) -> T {
+    /// Forgets how providers have done on an organisation's account, because its key was replaced or deleted. What calls
+    /// that are under way still do on it is not kept.
+    pub fn forget(&self, account: &AccountId) {
         let mut records = self.records();
-        match records.get_mut(key) {
-            Some(record) => work(record),
-            None => work(records.entry(key.clone()).or_default()),
+        records.of.retain(|used, _| used.account != *account);
+        if records.gone.len() == GONE_MAX {
+            records.gone.pop_front();
         }
+        records.gone.push_back(account.clone());
     }
 
-    fn records(&self) -> MutexGuard<'_, HashMap<Key, Record>> {
+    fn with<T>(&self, used: &Used, work: impl FnOnce(&mut Record) -> T) -> T {
+        let mut records = self.records();
+        if let Some(record) = records.of.get_mut(used) {
+            return work(record);
+        }
+        if records.gone.contains(&used.account) {
+            return work(&mut Record::default());
+        }
+        work(records.of.entry(used.clone()).or_default())
+    }
+
+    fn records(&self) -> MutexGuard<'_, Records> {
         self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -223,7 +209,7 @@ impl Health {
 #[derive(Debug)]
 pub(super) struct Pass {
     health: Arc<Health>,
-    key: Key,
+    used: Used,
     began: Instant,
     is_trial: bool,
 }
@@ -232,12 +218,11 @@ impl Pass {
     /// It did what it was asked for.
     pub(super) fn worked(&mut self) {
         let (began, is_trial) = (self.began, std::mem::take(&mut self.is_trial));
-        self.health.with(&self.key, |record| {
+        self.health.with(&self.used, |record| {
             // Of a time before it broke.
             let counts = is_trial || record.opened_at.is_none_or(|at| began >= at);
-            if counts && record.counts(began) {
-                let (since, times) = (record.since, std::mem::take(&mut record.times));
-                *record = Record { since, times, ..Record::default() };
+            if counts {
+                *record = Record { times: std::mem::take(&mut record.times), ..Record::default() };
             }
         });
     }
@@ -248,19 +233,15 @@ impl Pass {
     }
 
     fn failed_at(&mut self, now: Instant, error: &Error) {
-        let (began, is_trial) = (self.began, std::mem::take(&mut self.is_trial));
-        self.health.with(&self.key, |record| {
-            if record.counts(began) {
-                record.failed(now, error, is_trial);
-            }
-        });
+        let is_trial = std::mem::take(&mut self.is_trial);
+        self.health.with(&self.used, |record| record.failed(now, error, is_trial));
     }
 }
 
 impl Drop for Pass {
     fn drop(&mut self) {
         if self.is_trial {
-            self.health.with(&self.key, |record| {
+            self.health.with(&self.used, |record| {
                 record.trial_since.take_if(|since| *since == self.began);
             });
         }
@@ -268,11 +249,6 @@ impl Drop for Pass {
 }
 
 impl Record {
-    /// Whether what was asked then is about the account as it is now.
-    fn counts(&self, asked: Instant) -> bool {
-        self.since.is_none_or(|since| asked >= since)
-    }
-
     fn is_free(&self, now: Instant) -> bool {
         let is_open = self.open_until.is_some_and(|until| now < until);
         let is_tried = self.trial_since.is_some_and(|since| now - since < TRIAL_MAX);
@@ -334,6 +310,10 @@ mod tests {
 
     struct Clock(Arc<Health>, Instant);
 
+    fn used(account: AccountId) -> Used {
+        Used { account, kind: Kind::Llm, provider: "a" }
+    }
+
     impl Clock {
         fn new() -> Self {
             Self(Arc::default(), Instant::now())
@@ -344,7 +324,7 @@ mod tests {
         }
 
         fn ask(&self) -> Option<Pass> {
-            self.0.pass_at(self.1, (String::new(), Kind::Llm, "a"))
+            self.0.pass_at(self.1, used(AccountId::ENGINE))
         }
 
         fn is_asked(&self) -> bool {
@@ -356,7 +336,7 @@ mod tests {
         }
 
         fn fails_with(&self, error: &Error) {
-            let anyway = || self.0.pass_anyway("", Kind::Llm, "a");
+            let anyway = || self.0.pass_anyway(used(AccountId::ENGINE));
             self.ask().unwrap_or_else(anyway).failed_at(self.1, error);
         }
     }
@@ -368,7 +348,7 @@ mod tests {
         clock.ask().unwrap().worked();
         (0..3).for_each(|_| clock.fails(ErrorKind::TimedOut));
         assert!(!clock.is_asked());
-        assert!(clock.0.pass_at(clock.1, ("another".to_owned(), Kind::Llm, "a")).is_some());
+        assert!(clock.0.pass_at(clock.1, used(AccountId::own("another"))).is_some());
         clock.pass(5_001);
         let trial = clock.ask();
         assert!(trial.is_some() && clock.ask().is_none(), "one trial");
@@ -377,7 +357,7 @@ mod tests {
         assert!(!clock.is_asked(), "now it is left alone for ten");
         clock.pass(5_000);
         clock.ask().unwrap().worked();
-        assert_eq!(clock.0.look("")[0].state, State::Well);
+        assert_eq!(clock.0.look(&AccountId::ENGINE)[0].state, State::Well);
     }
 
     #[test]
@@ -409,7 +389,7 @@ mod tests {
         old.worked();
         assert!(!clock.is_asked());
         clock.pass(1);
-        let mut last_resort = clock.0.pass_anyway("", Kind::Llm, "a");
+        let mut last_resort = clock.0.pass_anyway(used(AccountId::ENGINE));
         last_resort.began = clock.1;
         last_resort.worked();
         assert!(clock.is_asked(), "one that was asked since and works is back");
@@ -435,24 +415,23 @@ mod tests {
     }
 
     #[test]
-    fn another_key_is_tried_at_once_and_what_the_old_one_still_fails_is_not_held_against_it() {
-        let mut clock = Clock::new();
-        let mut old = clock.ask().unwrap();
-        clock.pass(1);
-        clock.fails(ErrorKind::OutOfCredit);
-        assert!(!clock.is_asked());
-        clock.pass(1);
-        clock.0.forget_at(clock.1, "another", &["a"]);
-        clock.0.forget_at(clock.1, "", &["b"]);
-        assert!(!clock.is_asked(), "neither its account nor its provider");
-        clock.0.forget_at(clock.1, "", &["a"]);
-        assert!(clock.is_asked());
-        clock.pass(1);
-        old.failed_at(clock.1, &Error::new("a", ErrorKind::OutOfCredit, "the old key"));
-        assert!(clock.is_asked());
-        assert_eq!(clock.0.look("")[0].last_error, None);
-        clock.fails(ErrorKind::OutOfCredit);
-        assert!(!clock.is_asked(), "the new key has failed itself");
+    fn accounts_of_the_same_vendor_are_told_apart_and_one_whose_key_is_gone_leaves_nothing_behind() {
+        let clock = Clock::new();
+        let [old, new] = ["the old row", "the new row"].map(AccountId::own);
+        let pass = |account: &AccountId| clock.0.pass_at(clock.1, used(account.clone()));
+        let refused = Error::new("a", ErrorKind::Unauthorized, "no");
+        let mut under_way = pass(&old).unwrap();
+        pass(&old).unwrap().failed_at(clock.1, &refused);
+        clock.0.took(&used(old.clone()), Stage::Whole, Duration::from_secs(1));
+        assert!(pass(&old).is_none(), "its breaker is open");
+        assert!(clock.is_asked() && pass(&new).is_some(), "neither the engine's nor the next one's");
+        assert!(clock.0.look(&new)[0].latencies.is_empty());
+        clock.0.forget(&old);
+        under_way.failed_at(clock.1, &refused);
+        clock.0.took(&used(old.clone()), Stage::Whole, Duration::from_secs(1));
+        assert!(clock.0.look(&old).is_empty(), "what a call still does on it is not kept");
+        assert!(pass(&new).is_some());
+        assert_eq!(clock.0.look(&new)[0].last_error, None);
     }
 
     #[test]

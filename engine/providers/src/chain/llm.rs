@@ -43,8 +43,8 @@ impl LanguageModel for Chain {
 
     fn warm(&self) {
         // The fallbacks too: their first turn is one that is late already.
-        for Thinking { provider, .. } in &self.candidates {
-            self.setup.watch(Kind::Llm, provider.name(), false).over(|| provider.warm());
+        for thinking in &self.candidates {
+            self.setup.watch(thinking.used(), false).over(|| thinking.provider.warm());
         }
     }
 
@@ -164,10 +164,10 @@ impl Answer {
     /// Asks the next candidate. `false` when none is left.
     async fn start(&mut self) -> bool {
         loop {
-            let name = |index: usize| self.candidates[index].provider.name();
-            let next = self.setup.next(Kind::Llm, &mut self.waiting, name);
+            let next = self.setup.next(&mut self.waiting, |index| self.candidates[index].used());
             let Some((candidate, mut pass)) = next else { return false };
-            let Thinking { provider, model } = self.candidates[candidate].clone();
+            let used = self.candidates[candidate].used();
+            let Thinking { provider, model, .. } = self.candidates[candidate].clone();
             if let Some((from, error)) = &self.failed {
                 let from = self.candidates[*from].provider.name();
                 let (kind, to, error) = (Kind::Llm, provider.name(), error.clone());
@@ -184,7 +184,7 @@ impl Answer {
             let (number, told) = (self.attempts, self.told.clone());
             let sink: Sink = Arc::new(move |event| drop(told.send((number, event))));
             let since = Instant::now();
-            let watch = self.setup.watch(Kind::Llm, provider.name(), true);
+            let watch = self.setup.watch(used, true);
             match watch.over(|| provider.respond(request, sink)) {
                 Ok(response) => {
                     let model = model.unwrap_or_default();
@@ -254,13 +254,12 @@ impl Answer {
     /// When a second one starts beside the first.
     fn hedge_at(&self) -> Option<Instant> {
         let attempt = self.running.first().filter(|_| self.setup.budgets.hedging && self.said.is_empty())?;
-        let name = |index: usize| self.candidates[index].provider.name();
-        if !self.setup.has_next(Kind::Llm, &self.waiting, name) {
+        if !self.setup.has_next(&self.waiting, |index| self.candidates[index].used()) {
             return None;
         }
-        let name = name(attempt.candidate);
         let half = self.setup.budgets.first_token / 2;
-        let usual = self.setup.health.usual(&self.setup.organisation, Kind::Llm, name, Stage::FirstOutput);
+        let used = self.candidates[attempt.candidate].used();
+        let usual = self.setup.health.usual(&used, Stage::FirstOutput);
         Some(attempt.since + usual.unwrap_or(half).clamp(HEDGE_MIN.min(half), half))
     }
 
@@ -289,11 +288,11 @@ impl Answer {
         for Attempt { candidate, since, .. } in self.running.drain(..) {
             let loser = self.candidates[candidate].provider.name();
             // It takes at least so long; without the slow ones it would seem ever quicker, and be hedged ever sooner.
-            let organisation = &self.setup.organisation;
-            self.setup.health.took(organisation, Kind::Llm, loser, Stage::FirstOutput, since.elapsed());
+            let used = self.candidates[candidate].used();
+            self.setup.health.took(&used, Stage::FirstOutput, since.elapsed());
             (self.setup.notes)(Note::Hedged { kind: Kind::Llm, winner, loser });
         }
-        self.took(winner, Stage::FirstOutput, chosen.since.elapsed());
+        self.took(chosen.candidate, Stage::FirstOutput, chosen.since.elapsed());
         self.running.push(chosen);
     }
 
@@ -363,7 +362,7 @@ impl Answer {
                 self.say_held();
                 if let Some(mut attempt) = self.running.pop() {
                     attempt.bill.used(usage);
-                    self.took(attempt.bill.provider, Stage::Whole, attempt.since.elapsed());
+                    self.took(attempt.candidate, Stage::Whole, attempt.since.elapsed());
                     attempt.pass.worked();
                 }
                 (self.sink)(Event::Finished { usage });
@@ -393,8 +392,8 @@ impl Answer {
         }
     }
 
-    fn took(&self, provider: &'static str, stage: Stage, time: Duration) {
-        self.setup.took(Kind::Llm, provider, stage, time, true);
+    fn took(&self, candidate: usize, stage: Stage, time: Duration) {
+        self.setup.took(&self.candidates[candidate].used(), stage, time, true);
     }
 
     async fn note_failure(&mut self, candidate: usize, pass: &mut Pass, error: Error) {
@@ -406,9 +405,7 @@ impl Answer {
         let worth_it = may_again && !error.kind.is_permanent() && wait <= WAIT_MAX;
         if self.waiting.is_empty() && self.running.is_empty() && worth_it && std::mem::take(&mut self.again) {
             tokio::time::sleep(wait).await;
-            let (health, of) = (&self.setup.health, &self.setup.organisation);
-            let is_free =
-                |index: &usize| health.is_free(of, Kind::Llm, self.candidates[*index].provider.name());
+            let is_free = |index: &usize| self.setup.health.is_free(&self.candidates[*index].used());
             let another = (0..self.candidates.len()).filter(|index| *index != candidate).find(is_free);
             self.waiting.push_back(another.unwrap_or(candidate));
         }

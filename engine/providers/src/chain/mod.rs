@@ -17,6 +17,7 @@ mod tts;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::account::AccountId;
 use crate::audio::Converters;
 use crate::llm::LanguageModel;
 use crate::notes::{Note, Notes, Stage};
@@ -26,6 +27,7 @@ use crate::tts::{Settings, Speaker, TextToSpeech};
 use crate::wire::handshakes::Watch;
 use crate::{Error, ErrorKind};
 
+use health::Used;
 pub use health::{Health, Latency, Look, State};
 
 /// How long each candidate may take before the next is asked (A3).
@@ -58,11 +60,9 @@ impl Default for Budgets {
     }
 }
 
-/// What the candidates of one call share.
+/// What all candidates of a call share.
 #[derive(Clone)]
 pub struct Setup {
-    /// Whose breakers are looked at: the organisation's id where it uses its own account, else empty.
-    pub organisation: String,
     /// How providers have done lately, in all calls.
     pub health: Arc<Health>,
     /// Where notes go.
@@ -78,6 +78,8 @@ pub struct Listening {
     pub provider: Arc<dyn SpeechToText>,
     /// With which model.
     pub model: Option<String>,
+    /// On which account: how it does is kept by it.
+    pub account: AccountId,
 }
 
 /// A language model to be tried.
@@ -87,6 +89,8 @@ pub struct Thinking {
     pub provider: Arc<dyn LanguageModel>,
     /// With which model.
     pub model: Option<String>,
+    /// On which account: how it does is kept by it.
+    pub account: AccountId,
 }
 
 /// A voice to be tried.
@@ -98,19 +102,40 @@ pub struct Speaking {
     pub voice: String,
     /// With which model.
     pub model: Option<String>,
+    /// On which account: how it does is kept by it.
+    pub account: AccountId,
 }
 
 impl Setup {
     /// A step took so long.
-    fn took(&self, kind: Kind, provider: &'static str, stage: Stage, time: Duration, in_turn: bool) {
-        self.health.took(&self.organisation, kind, provider, stage, time);
+    fn took(&self, used: &Used, stage: Stage, time: Duration, in_turn: bool) {
+        self.health.took(used, stage, time);
+        let Used { kind, provider, .. } = *used;
         (self.notes)(Note::Took { kind, provider, stage, time, in_turn });
     }
 
     /// Notes the handshakes of what is asked of this provider.
-    fn watch(&self, kind: Kind, provider: &'static str, in_turn: bool) -> Watch {
+    fn watch(&self, used: Used, in_turn: bool) -> Watch {
         let setup = self.clone();
-        Watch::new(move |time| setup.took(kind, provider, Stage::Connect, time, in_turn))
+        Watch::new(move |time| setup.took(&used, Stage::Connect, time, in_turn))
+    }
+}
+
+impl Listening {
+    fn used(&self) -> Used {
+        Used { account: self.account.clone(), kind: Kind::Stt, provider: self.provider.name() }
+    }
+}
+
+impl Thinking {
+    fn used(&self) -> Used {
+        Used { account: self.account.clone(), kind: Kind::Llm, provider: self.provider.name() }
+    }
+}
+
+impl Speaking {
+    fn used(&self) -> Used {
+        Used { account: self.account.clone(), kind: Kind::Tts, provider: self.provider.name() }
     }
 }
 

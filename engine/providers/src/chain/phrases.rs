@@ -1,12 +1,13 @@
 //! Sentences that are said again and again (greetings, fillers, reminders), kept as audio by what they say.
 //!
 //! A sentence is kept from its second time on, so that what a model makes up once never takes room. Bounded by bytes;
-//! what was not used for the longest time goes first. By organisation, because what its agents say is its own.
+//! what was not used for the longest time goes first. By account, because what it was spoken on is paid for by its owner.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::account::AccountId;
 use crate::tts::{Event, Settings, Sound};
 
 /// Audio kept, bytes: some three minutes at 16 kHz.
@@ -22,7 +23,7 @@ const ONCE_MAX: usize = 4_096;
 /// What makes two sentences sound the same.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Key {
-    pub organisation: String,
+    pub account: AccountId,
     pub provider: &'static str,
     pub voice: String,
     pub model: Option<String>,
@@ -31,10 +32,10 @@ pub(super) struct Key {
 }
 
 impl Key {
-    pub(super) fn new(organisation: &str, provider: &'static str, settings: &Settings, text: &str) -> Self {
+    pub(super) fn new(account: AccountId, provider: &'static str, settings: &Settings, text: &str) -> Self {
         let Settings { voice, model, language, format, speed_percent, style } = settings;
         Self {
-            organisation: organisation.to_owned(),
+            account,
             provider,
             voice: voice.clone(),
             model: model.clone(),
@@ -161,7 +162,7 @@ mod tests {
     use crate::tts::WordTime;
 
     fn key(text: &str) -> Key {
-        Key::new("", "a", &Settings::default(), text)
+        Key::new(AccountId::ENGINE, "a", &Settings::default(), text)
     }
 
     #[test]
@@ -176,7 +177,7 @@ mod tests {
         assert!(phrases.find(&key("1")).is_none() && phrases.find(&key("12")).is_some());
         phrases.keep(key("too long"), sound(SENTENCE_MAX + 1));
         assert!(phrases.find(&key("too long")).is_none());
-        assert!(phrases.find(&Key::new("other", "a", &Settings::default(), "0")).is_none());
+        assert!(phrases.find(&Key::new(AccountId::own("other"), "a", &Settings::default(), "0")).is_none());
     }
     #[test]
     fn a_kept_sentence_is_told_in_few_pieces_with_all_its_words_and_samples() {

@@ -210,7 +210,7 @@ impl Listener for Stream {
 impl Stream {
     /// Whom of these to ask.
     fn next(&self, waiting: &mut VecDeque<usize>) -> Option<(usize, Pass)> {
-        self.setup.next(Kind::Stt, waiting, |index| self.candidates[index].name())
+        self.setup.next(waiting, |index| self.candidates[index].listening.used())
     }
 
     /// Opens a stream of this candidate and feeds it what is not settled.
@@ -407,11 +407,8 @@ impl Stream {
             (self.is_watched, self.patience) = (false, (self.patience * 2).min(PATIENCE_MAX));
             return;
         }
-        let name = self.candidates[from].name();
-        let pass = self
-            .pass
-            .take()
-            .unwrap_or_else(|| self.setup.health.pass_anyway(&self.setup.organisation, Kind::Stt, name));
+        let used = self.candidates[from].listening.used();
+        let pass = self.pass.take().unwrap_or_else(|| self.setup.health.pass_anyway(used));
         let heard_until_us = self.replay.voiced_until_us();
         self.suspects.push(Suspect { index: from, pass, error: error.clone(), heard_until_us });
         let suspected = |index: &usize| self.suspects.iter().any(|suspect| suspect.index == *index);
@@ -464,12 +461,8 @@ impl Stream {
             if error.kind == ErrorKind::TimedOut {
                 candidate.failed_late = Some(Instant::now());
             }
-            let name = candidate.name();
-            let health = &self.setup.health;
-            let mut pass = self
-                .pass
-                .take()
-                .unwrap_or_else(|| health.pass_anyway(&self.setup.organisation, Kind::Stt, name));
+            let used = candidate.listening.used();
+            let mut pass = self.pass.take().unwrap_or_else(|| self.setup.health.pass_anyway(used));
             self.note_failure(from, &mut pass, error);
         }
         // Itself once more if it had been sound, then the others as listed.
@@ -526,7 +519,7 @@ impl Stream {
             if lately || self.candidates[index].given_up {
                 continue;
             }
-            let Some(pass) = health.pass(&self.setup.organisation, Kind::Stt, name) else { continue };
+            let Some(pass) = health.pass(self.candidates[index].listening.used()) else { continue };
             // A single failure is enough this time: who speaks now has to wait for it.
             self.candidates[index].strikes = 1;
             let from = self.candidates[self.current].name();
@@ -541,8 +534,7 @@ impl Stream {
     }
 
     fn took(&self, stage: Stage, time: Duration, in_turn: bool) {
-        let provider = self.candidates[self.current].name();
-        self.setup.took(Kind::Stt, provider, stage, time, in_turn);
+        self.setup.took(&self.candidates[self.current].listening.used(), stage, time, in_turn);
     }
 
     fn note_failure(&self, index: usize, pass: &mut Pass, error: &Error) {

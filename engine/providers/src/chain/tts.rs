@@ -13,7 +13,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, sleep_until};
 
 use super::form::Form;
-use super::health::Pass;
+use super::health::{Pass, Used};
 use super::phrases::Key;
 use super::{Setup, Speaking};
 use crate::llm::Usage;
@@ -69,9 +69,7 @@ impl Chain {
         let mut last = None;
         let mut waiting: VecDeque<usize> = (0..count).collect();
         // Opening is no trial of a breaker: only a sentence shows whether a voice is back.
-        while let Some((index, mut pass)) =
-            shared.setup.next(Kind::Tts, &mut waiting, |index| shared.name(index))
-        {
+        while let Some((index, mut pass)) = shared.setup.next(&mut waiting, |index| shared.used(index)) {
             match shared.ready(index) {
                 Ok(()) => return Ok(Self { shared }),
                 Err(error) => {
@@ -124,6 +122,10 @@ impl Shared {
         self.candidates[index].provider.name()
     }
 
+    fn used(&self, index: usize) -> Used {
+        self.candidates[index].used()
+    }
+
     fn settings_of(&self, index: usize) -> Settings {
         let Speaking { voice, model, .. } = &self.candidates[index];
         Settings { voice: voice.clone(), model: model.clone(), ..self.settings.clone() }
@@ -153,13 +155,13 @@ impl Shared {
     }
 
     fn opened(&self, index: usize) -> Result<Box<dyn Speaker>, Error> {
-        let watch = self.setup.watch(Kind::Tts, self.name(index), false);
+        let watch = self.setup.watch(self.used(index), false);
         watch.over(|| self.candidates[index].provider.open(self.settings_of(index)))
     }
 
     fn speak(&self, index: usize, text: &str, sink: Sink) -> Result<Speech, Error> {
         self.ready(index)?;
-        let watch = self.setup.watch(Kind::Tts, self.name(index), true);
+        let watch = self.setup.watch(self.used(index), true);
         match &mut self.states().speakers[index] {
             Some(speaker) => watch.over(|| speaker.speak(text, sink)),
             None => Err(super::nobody_left("voice")),
@@ -265,8 +267,8 @@ impl Sentence {
     }
 
     fn key(&self, candidate: usize) -> Key {
-        let (setup, name) = (&self.shared.setup, self.shared.name(candidate));
-        Key::new(&setup.organisation, name, &self.shared.settings_of(candidate), &self.text)
+        let Used { account, provider, .. } = self.shared.used(candidate);
+        Key::new(account, provider, &self.shared.settings_of(candidate), &self.text)
     }
 
     async fn say(mut self) {
@@ -286,7 +288,7 @@ impl Sentence {
     fn start(&mut self) -> bool {
         loop {
             let shared = &self.shared;
-            let next = shared.setup.next(Kind::Tts, &mut self.waiting, |index| shared.name(index));
+            let next = shared.setup.next(&mut self.waiting, |index| shared.used(index));
             let Some((candidate, mut pass)) = next else { return false };
             let provider = self.shared.name(candidate);
             if let Some((from, error)) = &self.failed {
@@ -373,12 +375,11 @@ impl Sentence {
     fn hedge_at(&self) -> Option<Instant> {
         let setup = &self.shared.setup;
         let attempt = self.running.first().filter(|_| setup.budgets.hedging)?;
-        if !setup.has_next(Kind::Tts, &self.waiting, |index| self.shared.name(index)) {
+        if !setup.has_next(&self.waiting, |index| self.shared.used(index)) {
             return None;
         }
-        let name = self.shared.name(attempt.candidate);
         let half = setup.budgets.first_audio / 2;
-        let usual = setup.health.usual(&setup.organisation, Kind::Tts, name, Stage::FirstOutput);
+        let usual = setup.health.usual(&self.shared.used(attempt.candidate), Stage::FirstOutput);
         Some(attempt.since + usual.unwrap_or(half).clamp(HEDGE_MIN.min(half), half))
     }
 
@@ -400,11 +401,11 @@ impl Sentence {
         for Attempt { candidate, since, .. } in self.running.drain(..) {
             let (kind, loser) = (Kind::Tts, self.shared.name(candidate));
             // It takes at least so long; without the slow ones it would seem ever quicker, and be hedged ever sooner.
-            setup.health.took(&setup.organisation, kind, loser, Stage::FirstOutput, since.elapsed());
+            setup.health.took(&self.shared.used(candidate), Stage::FirstOutput, since.elapsed());
             (setup.notes)(Note::Hedged { kind, winner, loser });
         }
         chosen.bill.used();
-        self.took(winner, Stage::FirstOutput, chosen.since.elapsed());
+        self.took(chosen.candidate, Stage::FirstOutput, chosen.since.elapsed());
         for early in std::mem::take(&mut chosen.early) {
             (self.sink)(early.clone());
             chosen.early.push(early);
@@ -444,7 +445,7 @@ impl Sentence {
                         spoken.push(Event::Finished);
                         phrases.keep(key, spoken);
                     }
-                    self.took(name, Stage::Whole, since.elapsed());
+                    self.took(candidate, Stage::Whole, since.elapsed());
                     attempt.pass.worked();
                     self.shared.spoke(candidate);
                     return (self.sink)(Event::Finished);
@@ -479,8 +480,8 @@ impl Sentence {
         }
     }
 
-    fn took(&self, provider: &'static str, stage: Stage, time: Duration) {
-        self.shared.setup.took(Kind::Tts, provider, stage, time, true);
+    fn took(&self, candidate: usize, stage: Stage, time: Duration) {
+        self.shared.setup.took(&self.shared.used(candidate), stage, time, true);
     }
 
     fn note_failure(&mut self, candidate: usize, pass: &mut Pass, error: Error) {

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use parlance_providers::ErrorKind;
+use parlance_providers::account::AccountId;
 use parlance_providers::chain::{self, Budgets, State, Thinking};
 use parlance_providers::llm::{Event, LanguageModel, Message, Request, Role};
 use parlance_providers::notes::Note;
@@ -20,7 +21,8 @@ struct Answered {
 
 async fn answer_with(budgets: Budgets, puppets: &[Arc<Puppet>]) -> Answered {
     let (setup, notes) = setup(budgets);
-    let thinking = |puppet: &Arc<Puppet>| Thinking { provider: puppet.clone(), model: None };
+    let thinking =
+        |puppet: &Arc<Puppet>| Thinking { provider: puppet.clone(), model: None, account: AccountId::ENGINE };
     let chain = chain::llm(puppets.iter().map(thinking).collect(), setup).unwrap();
     answer_of(chain.as_ref(), notes).await
 }
@@ -165,12 +167,16 @@ async fn a_cancelled_answer_is_paid_for_blames_nobody_and_leaves_the_trial_to_th
     let (fails, slow) = ([Fail(ErrorKind::RateLimited)], [Wait(10_000)]);
     let first = Puppet::new("first", &[&fails, &slow, &[Say("Back."), End]]);
     let providers: [Arc<Puppet>; 2] = [first.clone(), well()];
-    let thinking = providers.map(|provider| Thinking { provider, model: None });
+    let thinking = providers.map(|provider| Thinking { provider, model: None, account: AccountId::ENGINE });
     let chain = chain::llm(thinking.to_vec(), setup).unwrap();
     assert_eq!(answer_of(chain.as_ref(), notes.clone()).await.text, "Fine, thanks.");
     let began = std::time::Instant::now();
     // Until the breaker lets somebody try, which nothing tells.
-    while health.look("").iter().any(|look| look.closed_for.is_some_and(|left| !left.is_zero())) {
+    while health
+        .look(&AccountId::ENGINE)
+        .iter()
+        .any(|look| look.closed_for.is_some_and(|left| !left.is_zero()))
+    {
         assert!(began.elapsed() < Duration::from_secs(20));
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -187,7 +193,7 @@ async fn a_cancelled_answer_is_paid_for_blames_nobody_and_leaves_the_trial_to_th
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     assert_eq!(answer_of(chain.as_ref(), notes.clone()).await.text, "Back.");
-    assert_eq!(health.look("")[0].state, State::Well);
+    assert_eq!(health.look(&AccountId::ENGINE)[0].state, State::Well);
 }
 
 #[tokio::test]
@@ -212,7 +218,7 @@ async fn a_model_that_fails_three_times_is_left_alone_and_not_waited_for() {
     let (setup, notes) = setup(short());
     let first = Puppet::new("first", &[&[Fail(ErrorKind::Unavailable)]]);
     let providers: [Arc<Puppet>; 2] = [first.clone(), well()];
-    let thinking = providers.map(|provider| Thinking { provider, model: None });
+    let thinking = providers.map(|provider| Thinking { provider, model: None, account: AccountId::ENGINE });
     let chain = chain::llm(thinking.to_vec(), setup).unwrap();
     for _ in 0..5 {
         assert_eq!(answer_of(chain.as_ref(), notes.clone()).await.text, "Fine, thanks.");

@@ -141,7 +141,7 @@ pub fn setup(budgets: Budgets) -> (Setup, Arc<Mutex<Vec<Note>>>) {
     let notes = Arc::new(Mutex::new(Vec::new()));
     let taken = Arc::clone(&notes);
     let take = Arc::new(move |note| taken.lock().unwrap().push(note));
-    (Setup { organisation: String::new(), health: Arc::<Health>::default(), notes: take, budgets }, notes)
+    (Setup { health: Arc::<Health>::default(), notes: take, budgets }, notes)
 }
 
 /// Budgets short enough for a test and long enough for a slow machine's scheduler.

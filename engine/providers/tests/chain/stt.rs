@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use parlance_providers::account::AccountId;
 use parlance_providers::audio::{Audio, AudioFormat, Convert, OwnedAudio};
 use parlance_providers::chain::{self, Budgets, Health, Listening, Setup, State};
 use parlance_providers::notes::Note;
@@ -160,7 +161,11 @@ impl Call {
 
     fn open_in(providers: &[Arc<Counting>], setup: Setup, notes: Arc<Mutex<Vec<Note>>>) -> Self {
         let health = Arc::clone(&setup.health);
-        let listening = |provider: &Arc<Counting>| Listening { provider: provider.clone(), model: None };
+        let listening = |provider: &Arc<Counting>| Listening {
+            provider: provider.clone(),
+            model: None,
+            account: AccountId::ENGINE,
+        };
         let candidates = providers.iter().map(listening).collect();
         let chain = chain::stt(candidates, Arc::new(|_, _| Box::new(Same)), setup).unwrap();
         let told = Arc::new(Mutex::new(Vec::new()));
@@ -333,9 +338,9 @@ async fn noise_that_nobody_hears_words_in_is_no_fault_of_any_transcriber() {
         }
         assert!(!has_failed(&call), "the call goes on");
         assert!(
-            call.health.look("").iter().all(|look| look.state == State::Well),
+            call.health.look(&AccountId::ENGINE).iter().all(|look| look.state == State::Well),
             "{:?}",
-            call.health.look("")
+            call.health.look(&AccountId::ENGINE)
         );
         let opened: usize = all.iter().map(|provider| *provider.opened.lock().unwrap()).sum();
         assert!(opened <= 20, "{opened} streams in a minute of noise");
@@ -349,7 +354,7 @@ async fn a_mute_transcriber_is_blamed_when_another_hears_words_in_the_same_voice
     call.say(1..=4).await;
     call.hears(1..=4).await;
     call.frame(0);
-    let looks = call.health.look("");
+    let looks = call.health.look(&AccountId::ENGINE);
     assert_eq!(looks.iter().map(|look| look.state).collect::<Vec<_>>(), [State::Shaky, State::Well]);
 }
 
@@ -366,7 +371,8 @@ async fn noise_before_words_is_no_fault_of_who_found_none_in_it() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         assert!(call.settled().ends_with(&["4".to_owned(), "5".to_owned()]), "{:?}", call.settled());
-        let state = call.health.look("").iter().find(|look| look.provider == "first").unwrap().state;
+        let state =
+            call.health.look(&AccountId::ENGINE).iter().find(|look| look.provider == "first").unwrap().state;
         assert_eq!(state, if sample == NOISE { State::Well } else { State::Shaky });
     }
 }
@@ -390,7 +396,7 @@ async fn a_transcriber_that_hears_again_closes_its_breaker() {
         call.say(1..=4).await;
         call.hears(1..=4).await;
     }
-    assert_eq!(health.look("")[0].state, State::Open);
+    assert_eq!(health.look(&AccountId::ENGINE)[0].state, State::Open);
     tokio::time::sleep(Duration::from_secs(6)).await;
     let mut call = Call::open_in(&[first.clone(), second], setup, notes);
     call.say(1..=4).await;
@@ -399,7 +405,7 @@ async fn a_transcriber_that_hears_again_closes_its_breaker() {
         call.frame(0);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    assert_eq!(health.look("")[0].state, State::Well);
+    assert_eq!(health.look(&AccountId::ENGINE)[0].state, State::Well);
 }
 
 #[tokio::test(start_paused = true)]

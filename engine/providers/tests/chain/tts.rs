@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use parlance_providers::ErrorKind;
+use parlance_providers::account::AccountId;
 use parlance_providers::chain::{self, Budgets, Speaking};
 use parlance_providers::notes::Note;
 use parlance_providers::tts::{Event, Settings, Sound, Speaker};
@@ -16,8 +17,12 @@ type Notes = Arc<Mutex<Vec<Note>>>;
 
 fn chain_of(budgets: Budgets, puppets: &[Arc<Puppet>]) -> (Box<dyn Speaker>, Notes) {
     let (setup, notes) = setup(budgets);
-    let speaking =
-        |puppet: &Arc<Puppet>| Speaking { provider: puppet.clone(), voice: String::new(), model: None };
+    let speaking = |puppet: &Arc<Puppet>| Speaking {
+        provider: puppet.clone(),
+        voice: String::new(),
+        model: None,
+        account: AccountId::ENGINE,
+    };
     (chain::tts(puppets.iter().map(speaking).collect(), Settings::default(), setup).unwrap(), notes)
 }
 
@@ -183,8 +188,12 @@ async fn the_first_voice_speaks_again_as_soon_as_its_breaker_lets_it() {
 async fn opening_a_voice_is_no_trial_of_it() {
     let (setup, _) = setup(short());
     let limited = Puppet::new("first", &[&[Fail(ErrorKind::RateLimited)]]);
-    let speaking =
-        |puppet: &Arc<Puppet>| Speaking { provider: puppet.clone(), voice: String::new(), model: None };
+    let speaking = |puppet: &Arc<Puppet>| Speaking {
+        provider: puppet.clone(),
+        voice: String::new(),
+        model: None,
+        account: AccountId::ENGINE,
+    };
     let open = |first: &Arc<Puppet>| {
         chain::tts(vec![speaking(first), speaking(&well())], Settings::default(), setup.clone()).unwrap()
     };

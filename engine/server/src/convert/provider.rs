@@ -1,6 +1,7 @@
 //! Providers, voices and keys of vendors in the contract's words.
 
 use parlance_proto::v1;
+use parlance_providers::account::AccountId;
 use parlance_providers::chain::{Look, State};
 use parlance_providers::models;
 use parlance_providers::registry::{Kind, services};
@@ -10,12 +11,12 @@ use super::event::word;
 use super::{duration, timestamp};
 use crate::providers::{Opened, Services};
 
-/// All providers, those that can be used before those that can't, each kind in the order of preference.
-pub fn providers(opened: &Services, looks: &[Look]) -> Vec<v1::Provider> {
+/// All providers and how they do on the account they are opened with (`on`), those that can be used before those that can't, each kind in the order of preference.
+pub fn providers(opened: &Services, on: impl Fn(&AccountId) -> Vec<Look>) -> Vec<v1::Provider> {
     let mut all: Vec<v1::Provider> = Vec::new();
-    all.extend(opened.transcribers().iter().map(|it| provider(opened, it, Kind::Stt, looks)));
-    all.extend(opened.models().iter().map(|it| provider(opened, it, Kind::Llm, looks)));
-    all.extend(opened.voice_providers().iter().map(|it| provider(opened, it, Kind::Tts, looks)));
+    all.extend(opened.transcribers().iter().map(|it| provider(opened, it, Kind::Stt, &on)));
+    all.extend(opened.models().iter().map(|it| provider(opened, it, Kind::Llm, &on)));
+    all.extend(opened.voice_providers().iter().map(|it| provider(opened, it, Kind::Tts, &on)));
     for service in services() {
         let kind = wire_kind(service.kind());
         if !all.iter().any(|it| it.kind() == kind && it.provider == service.name) {
@@ -32,15 +33,19 @@ pub fn providers(opened: &Services, looks: &[Look]) -> Vec<v1::Provider> {
     all
 }
 
-fn provider<P: ?Sized>(services: &Services, it: &Opened<P>, kind: Kind, looks: &[Look]) -> v1::Provider {
-    let account = match (it.vendor, it.own) {
+fn provider<P: ?Sized>(
+    services: &Services,
+    it: &Opened<P>,
+    kind: Kind,
+    on: impl Fn(&AccountId) -> Vec<Look>,
+) -> v1::Provider {
+    let account = match (it.vendor, it.account.is_own()) {
         (None, _) => v1::ProviderAccount::Unspecified,
         (Some(_), false) => v1::ProviderAccount::Engine,
         (Some(_), true) => v1::ProviderAccount::Organisation,
     };
-    // The last one counts: the organisation's own account comes behind the engine's.
-    let look = looks.iter().rev().find(|look| look.kind == kind && look.provider == it.name);
-    let error = look.and_then(|look| look.last_error.as_ref());
+    let look = on(&it.account).into_iter().find(|look| look.kind == kind && look.provider == it.name);
+    let error = look.as_ref().and_then(|look| look.last_error.as_ref());
     v1::Provider {
         kind: wire_kind(kind).into(),
         provider: it.name.to_owned(),
@@ -48,11 +53,11 @@ fn provider<P: ?Sized>(services: &Services, it: &Opened<P>, kind: Kind, looks: &
         configured: true,
         account: account.into(),
         default_model: services.model_of(kind, it.name).to_owned(),
-        health: look.map_or(v1::ProviderHealth::Unspecified, |look| health(look.state)).into(),
+        health: look.as_ref().map_or(v1::ProviderHealth::Unspecified, |look| health(look.state)).into(),
         last_error: error.map(ToString::to_string).unwrap_or_default(),
         last_error_kind: error.map(|error| word(&error.kind)).unwrap_or_default(),
-        asked_again_in: look.and_then(|look| look.closed_for).map(duration),
-        latencies: look.into_iter().flat_map(|look| &look.latencies).map(latency).collect(),
+        asked_again_in: look.as_ref().and_then(|look| look.closed_for).map(duration),
+        latencies: look.iter().flat_map(|look| &look.latencies).map(latency).collect(),
     }
 }
 

@@ -54,20 +54,12 @@ impl Providers {
     /// # Errors
     /// PROVIDER_MISSING when a kind has nobody.
     pub fn for_call(&self, line_up: &LineUp, settings: Settings, notes: Notes) -> Result<ForCall, Refusal> {
-        let setup = Setup {
-            organisation: String::new(),
-            health: self.health().clone(),
-            notes,
-            budgets: budgets(&settings.agent),
-        };
-        let whose = |own: bool| if own { settings.organisation.to_string() } else { String::new() };
-        let [listens, _, speaks] = line_up.own.map(whose);
-        let transcriber =
-            chain::stt(line_up.listening.clone(), self.converters.clone(), hedged(&setup, listens, false))
-                .map_err(missing)?;
-        let model = self.model(line_up, settings.organisation, &settings.agent, setup.notes.clone())?;
+        let setup = Setup { health: self.health().clone(), notes, budgets: budgets(&settings.agent) };
+        let transcriber = chain::stt(line_up.listening.clone(), self.converters.clone(), setup.clone());
+        let transcriber = transcriber.map_err(missing)?;
+        let model = self.model(line_up, &settings.agent, setup.notes.clone())?;
         let hedging = settings.agent.voice.as_ref().is_some_and(|voice| voice.hedging);
-        let setup = hedged(&setup, speaks, hedging);
+        let setup = Setup { budgets: Budgets { hedging, ..setup.budgets }, ..setup };
         Ok(ForCall { transcriber, model, line_up: line_up.clone(), setup, settings })
     }
 
@@ -78,17 +70,15 @@ impl Providers {
     pub fn model(
         &self,
         line_up: &LineUp,
-        organisation: OrganisationId,
         agent: &v1::Agent,
         notes: Notes,
     ) -> Result<Option<Arc<dyn LanguageModel>>, Refusal> {
         if line_up.thinking.is_empty() {
             return Ok(None);
         }
-        let whose = if line_up.own[1] { organisation.to_string() } else { String::new() };
         let hedging = agent.language_model.as_ref().is_some_and(|model| model.hedging);
         let budgets = Budgets { hedging, ..budgets(agent) };
-        let setup = Setup { organisation: whose, health: self.health().clone(), notes, budgets };
+        let setup = Setup { health: self.health().clone(), notes, budgets };
         chain::llm(line_up.thinking.clone(), setup).map(Some).map_err(missing)
     }
 }
@@ -190,10 +180,6 @@ fn budgets(agent: &v1::Agent) -> Budgets {
         mute,
         hedging: false,
     }
-}
-
-fn hedged(setup: &Setup, organisation: String, hedging: bool) -> Setup {
-    Setup { organisation, budgets: Budgets { hedging, ..setup.budgets }, ..setup.clone() }
 }
 
 fn missing(error: parlance_providers::Error) -> Refusal {

@@ -25,8 +25,6 @@ pub struct LineUp {
     pub(super) listening: Vec<Listening>,
     pub(super) thinking: Vec<Thinking>,
     pub(super) speaking: Vec<Speaking>,
-    /// Whether one of them uses the organisation's own account: listening, thinking, speaking.
-    pub(super) own: [bool; 3],
     vendor_thinks: bool,
     offline: bool,
     flow: bool,
@@ -41,7 +39,7 @@ impl Services {
     pub fn line_up(&self, agent: &v1::Agent) -> Result<LineUp, Refusal> {
         let transcribers = self.transcribers_of(agent);
         let models = self.models_of(agent);
-        let (speaking, own_voice) = self.speakers_of(agent);
+        let speaking = self.speakers_of(agent);
         let named = |choices: &[v1::ProviderChoice]| {
             let names: Vec<&str> = choices.iter().map(|choice| choice.provider.as_str()).collect();
             names.join(", ")
@@ -60,14 +58,21 @@ impl Services {
         Ok(LineUp {
             offline: transcribers.first().is_some_and(|(first, _)| first.name == "pocketsphinx"),
             vendor_thinks: models.first().is_some_and(|(first, _)| first.vendor.is_some()),
-            own: [transcribers.iter().any(|(it, _)| it.own), models.iter().any(|(it, _)| it.own), own_voice],
             listening: transcribers
                 .into_iter()
-                .map(|(it, model)| Listening { provider: it.provider.clone(), model })
+                .map(|(it, model)| Listening {
+                    provider: it.provider.clone(),
+                    model,
+                    account: it.account.clone(),
+                })
                 .collect(),
             thinking: models
                 .into_iter()
-                .map(|(it, model)| Thinking { provider: it.provider.clone(), model })
+                .map(|(it, model)| Thinking {
+                    provider: it.provider.clone(),
+                    model,
+                    account: it.account.clone(),
+                })
                 .collect(),
             speaking,
             flow: agent.flow.is_some(),
@@ -132,8 +137,8 @@ impl Services {
     }
 
     /// Its own voice or the engine's default, then its fallbacks, then the defaults of the providers that are not
-    /// among them; and whether one of them uses the organisation's own account.
-    fn speakers_of(&self, agent: &v1::Agent) -> (Vec<Speaking>, bool) {
+    /// among them.
+    fn speakers_of(&self, agent: &v1::Agent) -> Vec<Speaking> {
         let voice = agent.voice.clone().unwrap_or_default();
         let voices = Voices::of(&self.tts);
         let named = |id: &String| match voices.resolve(id) {
@@ -154,16 +159,14 @@ impl Services {
                 wanted.push((opened.name, String::new(), None));
             }
         }
-        let mut own = false;
         let speaking = wanted.into_iter().filter_map(|(name, id, model)| {
             let opened = self.tts.iter().find(|it| it.name == name)?;
-            own |= opened.own;
             let set = || self.settings.model(Kind::Tts, name).map(str::to_owned);
             let voice = if id.is_empty() { self.default_voice(opened) } else { id };
-            Some(Speaking { provider: opened.provider.clone(), voice, model: model.or_else(set) })
+            let (provider, account) = (opened.provider.clone(), opened.account.clone());
+            Some(Speaking { provider, voice, model: model.or_else(set), account })
         });
-        let speaking = speaking.collect();
-        (speaking, own)
+        speaking.collect()
     }
 
     fn default_voice(&self, opened: &Opened<dyn parlance_providers::tts::TextToSpeech>) -> String {

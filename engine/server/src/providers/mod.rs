@@ -14,6 +14,7 @@ mod voices;
 
 use std::sync::Arc;
 
+use parlance_providers::account::AccountId;
 use parlance_providers::audio::Converters;
 use parlance_providers::chain::Health;
 use parlance_providers::registry::{Choice, Script, Stack};
@@ -75,7 +76,7 @@ impl Providers {
 
     fn auto(vendors: Arc<Vendors>) -> Result<(Services, Vec<String>), parlance_providers::Error> {
         let local = Stack::new(&Choice::Offline);
-        let account = |vendor: &str| (vendors.account(vendor), false);
+        let account = |vendor: &str| (vendors.account(vendor), AccountId::ENGINE);
         let services = Services::open(vendors.clone(), account, local.clone().ok());
         match local {
             Err(missing) if !services.can_hold_a_call() => Err(missing),
@@ -96,8 +97,8 @@ impl Providers {
         let Some((local, vendors)) = &self.parts else { return Ok(self.engine_wide.clone()) };
         let open = |own: Accounts| {
             let account = |vendor: &str| match own.get(vendor) {
-                Some(account) => (account.clone(), true),
-                None => (vendors.account(vendor), false),
+                Some(account) => account.clone(),
+                None => (vendors.account(vendor), AccountId::ENGINE),
             };
             Services::open(vendors.clone(), account, local.clone())
         };

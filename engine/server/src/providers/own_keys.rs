@@ -7,9 +7,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use parlance_providers::account::{Account, Secret};
+use parlance_providers::account::{Account, AccountId, Secret};
 use parlance_providers::chain::Health;
-use parlance_providers::registry::services;
 use parlance_store::provider_keys::{self, NewProviderKey, ProviderKey};
 use parlance_store::{OrganisationId, ProviderKeyId, Result, Scope};
 use tokio::time::Instant;
@@ -26,7 +25,7 @@ const HINT_FROM: usize = 16;
 
 /// The accounts of one organisation, by vendor. One whose key can't be opened is there without a key: its organisation
 /// shall not be served on somebody else's account.
-pub type Accounts = HashMap<String, Account>;
+pub type Accounts = HashMap<String, (Account, AccountId)>;
 
 /// Which key there is of which vendor.
 type Rows = HashMap<String, ProviderKeyId>;
@@ -45,7 +44,7 @@ pub struct OwnKeys {
 }
 
 impl OwnKeys {
-    /// Kept in this vault. How a key's vendor has done is forgotten in `health` with the key.
+    /// Kept in this vault. How its vendor has done on a key is forgotten in `health` with the key.
     pub fn new(vault: Arc<Vault>, health: Arc<Health>) -> Self {
         Self { vault, health, kept: Mutex::default() }
     }
@@ -71,16 +70,16 @@ impl OwnKeys {
         }
         let rows = provider_keys::list(scope).await?;
         let ids: Rows = rows.iter().map(|row| (row.vendor.clone(), row.id)).collect();
-        let changed = match self.lock().get_mut(&organisation) {
+        let replaced = match self.lock().get_mut(&organisation) {
             Some(kept) if kept.rows == ids => {
                 kept.looked = Instant::now();
                 return Ok(kept.services.clone());
             }
-            Some(kept) => changed(&kept.rows, &ids),
+            Some(kept) => gone(&kept.rows, &ids),
             None => Vec::new(),
         };
-        // Another engine has set or deleted them.
-        changed.iter().for_each(|vendor| self.forget_health(organisation, vendor));
+        // Another engine has replaced or deleted them.
+        replaced.into_iter().for_each(|id| self.health.forget(&account_id(id)));
         let services = match rows.is_empty() {
             true => None,
             false => Some(Arc::new(open(self.accounts(scope, &rows).await))),
@@ -135,21 +134,17 @@ impl OwnKeys {
                 provider_keys::reseal(scope, row.id, &anew.bytes, &anew.master_key).await
             };
             let key = self.vault.read(&sealed, belongs, keep).await;
-            accounts.insert(row.vendor.clone(), Account { key: key.unwrap_or_default(), base_url: None });
+            let account = Account { key: key.unwrap_or_default(), base_url: None };
+            accounts.insert(row.vendor.clone(), (account, account_id(row.id)));
         }
         accounts
     }
 
+    /// The rows are looked at anew, and how the vendor has done on the old key is forgotten.
     fn forget(&self, organisation: OrganisationId, vendor: &str) {
-        self.lock().remove(&organisation);
-        self.forget_health(organisation, vendor);
-    }
-
-    /// A key that was blocked says nothing of the next one.
-    fn forget_health(&self, organisation: OrganisationId, vendor: &str) {
-        let names: Vec<&str> =
-            services().filter(|service| service.vendor == vendor).map(|service| service.name).collect();
-        self.health.forget(&organisation.to_string(), &names);
+        let kept = self.lock().remove(&organisation);
+        let old = kept.and_then(|kept| kept.rows.get(vendor).copied());
+        old.into_iter().for_each(|id| self.health.forget(&account_id(id)));
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<OrganisationId, Kept>> {
@@ -157,10 +152,14 @@ impl OwnKeys {
     }
 }
 
-/// The vendors whose keys are not the same.
-fn changed(before: &Rows, now: &Rows) -> Vec<String> {
-    let vendors = before.keys().chain(now.keys());
-    vendors.filter(|vendor| before.get(*vendor) != now.get(*vendor)).cloned().collect()
+/// An account is known by its key's row: a key that is set again is another row, and a row says nothing of its key.
+fn account_id(row: ProviderKeyId) -> AccountId {
+    AccountId::own(row.0)
+}
+
+/// The keys that are not there any more.
+fn gone(before: &Rows, now: &Rows) -> Vec<ProviderKeyId> {
+    before.iter().filter(|(vendor, id)| now.get(*vendor) != Some(id)).map(|(_, id)| *id).collect()
 }
 
 /// The last four characters, where they give nothing away.
@@ -178,63 +177,64 @@ mod tests {
     use super::*;
 
     /// A model whose key is blocked.
-    struct Blocked(&'static str);
+    struct Blocked;
 
     impl LanguageModel for Blocked {
         fn name(&self) -> &'static str {
-            self.0
+            "openai"
         }
 
         fn respond(&self, _: Request, _: Sink) -> std::result::Result<Response, Error> {
-            Err(Error::new(self.0, ErrorKind::Unauthorized, "the key is blocked"))
+            Err(Error::new(self.name(), ErrorKind::Unauthorized, "the key is blocked"))
         }
     }
 
-    fn model_of(vendor: &str) -> &'static str {
-        let model = |service: &&parlance_providers::registry::Service| {
-            service.vendor == vendor && service.kind() == parlance_providers::registry::Kind::Llm
-        };
-        services().find(model).expect("it has a model").name
+    fn rows(rows: &[(&str, ProviderKeyId)]) -> Rows {
+        rows.iter().map(|(vendor, id)| ((*vendor).to_owned(), *id)).collect()
     }
 
     #[tokio::test]
-    async fn a_vendor_that_refused_an_organisations_key_is_asked_again_when_the_key_is_another() {
+    async fn how_a_vendor_did_on_one_key_is_held_against_no_other_and_forgotten_with_it() {
         let health = Arc::<Health>::default();
         let keys = OwnKeys::new(Arc::default(), health.clone());
-        let (ours, theirs) = (OrganisationId::new(), OrganisationId::new());
-        let states = |of: OrganisationId| -> Vec<State> {
-            health.look(&of.to_string()).iter().map(|look| look.state).collect()
+        let [old, theirs, new] = [(); 3].map(|()| ProviderKeyId::new());
+        let states = |id: ProviderKeyId| -> Vec<State> {
+            health.look(&account_id(id)).iter().map(|look| look.state).collect()
         };
         let mut answers = Vec::new();
-        for organisation in [ours, theirs].map(|id| id.to_string()) {
+        for account in [old, theirs].map(account_id) {
             let (notes, budgets) = (parlance_providers::notes::nobody(), Budgets::default());
-            let setup = Setup { organisation, health: health.clone(), notes, budgets };
-            let provider: Arc<dyn LanguageModel> = Arc::new(Blocked(model_of("openai")));
-            let line = chain::llm(vec![Thinking { provider, model: None }], setup).expect("it has one");
+            let setup = Setup { health: health.clone(), notes, budgets };
+            let thinking = Thinking { provider: Arc::new(Blocked), model: None, account };
+            let line = chain::llm(vec![thinking], setup).expect("it has one");
             answers.push(line.respond(Request::default(), Arc::new(drop)));
         }
         let began = Instant::now();
-        while [ours, theirs].iter().any(|of| states(*of) != [State::Open]) {
-            assert!(began.elapsed() < Duration::from_secs(20), "{:?} {:?}", states(ours), states(theirs));
+        while [old, theirs].iter().any(|id| states(*id) != [State::Open]) {
+            assert!(began.elapsed() < Duration::from_secs(20), "{:?} {:?}", states(old), states(theirs));
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        keys.forget(ours, "anthropic");
-        assert_eq!(states(ours), [State::Open], "another vendor's key");
-        keys.forget(ours, "openai");
-        assert_eq!((states(ours), states(theirs)), (vec![State::Well], vec![State::Open]));
+        assert!(states(new).is_empty() && health.look(&AccountId::ENGINE).is_empty());
+        let organisation = OrganisationId::new();
+        let rows = rows(&[("openai", old), ("anthropic", new)]);
+        let kept = || Kept { rows: rows.clone(), services: None, looked: Instant::now() };
+        keys.lock().insert(organisation, kept());
+        keys.forget(organisation, "anthropic");
+        assert_eq!(states(old), [State::Open], "another vendor's key");
+        keys.lock().insert(organisation, kept());
+        keys.forget(organisation, "openai");
+        assert_eq!((states(old), states(theirs)), (vec![], vec![State::Open]));
     }
 
     #[test]
-    fn a_key_that_was_set_replaced_or_deleted_elsewhere_is_noticed() {
-        let [same, old, new] = [(); 3].map(|()| ProviderKeyId::new());
-        let rows = |rows: &[(&str, ProviderKeyId)]| -> Rows {
-            rows.iter().map(|(vendor, id)| ((*vendor).to_owned(), *id)).collect()
-        };
-        let before = rows(&[("deepgram", same), ("openai", old), ("cartesia", old)]);
+    fn a_key_that_was_replaced_or_deleted_elsewhere_is_noticed() {
+        let [same, old, deleted, new] = [(); 4].map(|()| ProviderKeyId::new());
+        let before = rows(&[("deepgram", same), ("openai", old), ("cartesia", deleted)]);
         let now = rows(&[("deepgram", same), ("openai", new), ("anthropic", new)]);
-        let mut changed = changed(&before, &now);
-        changed.sort();
-        changed.dedup();
-        assert_eq!(changed, ["anthropic", "cartesia", "openai"]);
+        let mut gone = gone(&before, &now);
+        gone.sort_by_key(|id| id.0);
+        let mut expected = [old, deleted];
+        expected.sort_by_key(|id| id.0);
+        assert_eq!(gone, expected);
     }
 }

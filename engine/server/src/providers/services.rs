@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use parlance_providers::account::Account;
+use parlance_providers::account::{Account, AccountId};
 use parlance_providers::llm::LanguageModel;
 use parlance_providers::models;
 use parlance_providers::registry::{Kind, Open, Service, Stack, VENDORS, Vendor, services};
@@ -20,8 +20,8 @@ pub struct Opened<P: ?Sized> {
     pub name: &'static str,
     /// Whose account it uses; `None` on this machine.
     pub vendor: Option<&'static Vendor>,
-    /// The account is the organisation's own.
-    pub own: bool,
+    /// Which account: the engine's own, or one of the organisation's.
+    pub account: AccountId,
     /// The provider.
     pub provider: Arc<P>,
 }
@@ -42,20 +42,20 @@ impl Services {
         none
     }
 
-    /// The services of all vendors with which `account` has one (its own account or not), then those of this machine.
+    /// The services of all vendors with which `account` has one, then those of this machine.
     pub(super) fn open(
         settings: Arc<Vendors>,
-        account: impl Fn(&str) -> (Account, bool),
+        account: impl Fn(&str) -> (Account, AccountId),
         local: Option<Stack>,
     ) -> Self {
         let mut opened = Self { stt: vec![], llm: vec![], tts: vec![], settings };
         for vendor in VENDORS {
-            let (account, own) = account(vendor.name);
+            let (account, id) = account(vendor.name);
             if !vendor.can_work_with(&account) {
                 continue;
             }
             for service in services().filter(|service| service.vendor == vendor.name) {
-                if let Err(error) = opened.add(service, vendor, &account, own) {
+                if let Err(error) = opened.add(service, vendor, &account, &id) {
                     tracing::warn!(%error, provider = service.name, "a provider can't be used");
                 }
             }
@@ -68,14 +68,14 @@ impl Services {
         &mut self,
         service: &Service,
         vendor: &'static Vendor,
-        account: &Account,
-        own: bool,
+        with: &Account,
+        id: &AccountId,
     ) -> Result<(), parlance_providers::Error> {
-        let (name, vendor) = (service.name, Some(vendor));
+        let (name, vendor, account) = (service.name, Some(vendor), id.clone());
         match service.open {
-            Open::Stt(open) => self.stt.push(Opened { name, vendor, own, provider: open(account)? }),
-            Open::Llm(open) => self.llm.push(Opened { name, vendor, own, provider: open(account)? }),
-            Open::Tts(open) => self.tts.push(Opened { name, vendor, own, provider: open(account)? }),
+            Open::Stt(open) => self.stt.push(Opened { name, vendor, account, provider: open(with)? }),
+            Open::Llm(open) => self.llm.push(Opened { name, vendor, account, provider: open(with)? }),
+            Open::Tts(open) => self.tts.push(Opened { name, vendor, account, provider: open(with)? }),
         }
         Ok(())
     }
@@ -164,7 +164,7 @@ impl Services {
 }
 
 fn of_this_machine<P: ?Sized>(name: &'static str, provider: Arc<P>) -> Opened<P> {
-    Opened { name, vendor: None, own: false, provider }
+    Opened { name, vendor: None, account: AccountId::ENGINE, provider }
 }
 
 /// Who is used where an agent names nobody: the first service of each vendor, and what this machine has.

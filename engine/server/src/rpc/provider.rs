@@ -44,9 +44,7 @@ impl ProviderService for Providers {
         let wanted = page::request(request.page_size, request.page_token)?;
         let services = self.engine.providers.of(&scope).await?;
         let health = self.engine.providers.health();
-        let mut looks = health.look("");
-        looks.extend(health.look(&scope.organisation().to_string()).into_iter().rev());
-        let mut all = convert::providers(&services, &looks);
+        let mut all = convert::providers(&services, |account| health.look(account));
         all.retain(|provider| kind == v1::ProviderKind::Unspecified || provider.kind() == kind);
         let key = |provider: &v1::Provider| format!("{} {}", provider.kind, provider.provider);
         let page = wanted.cut(all, &format!("providers {kind:?}"), key).map_err(page::refused)?;

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use parlance_fakes::{Fakes, Plan, Service};
+use parlance_providers::account::AccountId;
 use parlance_providers::chain::{self, Setup, Speaking, Thinking};
 use parlance_providers::llm::{self, LanguageModel, Message, Request, Role};
 use parlance_providers::notes::{Note, Stage};
@@ -61,7 +62,11 @@ async fn an_answer_on_a_warm_connection_waits_for_no_handshake() {
         let fakes = Fakes::start().await.unwrap();
         let (Open::Llm(open), account) = open(row, &fakes) else { panic!("{} is no model", row.name) };
         let chain_of = |setup| {
-            chain::llm(vec![Thinking { provider: open(&account).unwrap(), model: None }], setup).unwrap()
+            chain::llm(
+                vec![Thinking { provider: open(&account).unwrap(), model: None, account: AccountId::ENGINE }],
+                setup,
+            )
+            .unwrap()
         };
         let (setup, cold) = noting();
         answer(chain_of(setup).as_ref()).await;
@@ -100,7 +105,8 @@ async fn a_sentence_on_an_open_socket_waits_for_no_handshake() {
         let speaker_of = |row: Row, setup| {
             let (Open::Tts(open), account) = open(row, &fakes) else { panic!("{} is no voice", row.name) };
             let provider = open(&account).unwrap();
-            let speaking = Speaking { provider, voice: String::new(), model: None };
+            let speaking =
+                Speaking { provider, voice: String::new(), model: None, account: AccountId::ENGINE };
             chain::tts(vec![speaking], Settings::default(), setup).unwrap()
         };
         let (setup, ready) = noting();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use parlance_fakes::{Fault, Plan, Service};
+use parlance_providers::account::AccountId;
 use parlance_providers::chain::{self, Budgets, Thinking};
 use parlance_providers::llm::{Event, Message, Request, Role};
 use parlance_providers::registry::Open;
@@ -29,7 +30,7 @@ async fn answer(case: Case) -> Result<(), String> {
     let fakes = case.fakes(&Plan { lines: vec![line.clone()], interval_ms: 5, ..Plan::default() }).await;
     let thinking = case.rows().map(|row| {
         let (Open::Llm(open), account) = open(row, &fakes) else { panic!("{} is no model", row.name) };
-        Thinking { provider: open(&account).unwrap(), model: None }
+        Thinking { provider: open(&account).unwrap(), model: None, account: AccountId::ENGINE }
     });
     let model = chain::llm(thinking.collect(), setup()).unwrap();
     let asked =

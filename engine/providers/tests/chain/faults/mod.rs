@@ -157,12 +157,7 @@ async fn each<F: Future<Output = Result<(), String>>>(
 }
 
 fn setup() -> Setup {
-    Setup {
-        organisation: String::new(),
-        health: Arc::<Health>::default(),
-        notes: notes::nobody(),
-        budgets: Budgets::default(),
-    }
+    Setup { health: Arc::<Health>::default(), notes: notes::nobody(), budgets: Budgets::default() }
 }
 
 fn open(row: Row, fakes: &Fakes) -> (Open, Account) {

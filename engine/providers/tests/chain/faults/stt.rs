@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use parlance_fakes::code::speech_with;
 use parlance_fakes::{Fault, Plan, Service};
+use parlance_providers::account::AccountId;
 use parlance_providers::audio::{Audio, AudioFormat, Convert, OwnedAudio};
 use parlance_providers::chain::{self, Budgets, Listening};
 use parlance_providers::registry::Open;
@@ -66,7 +67,7 @@ async fn hear(case: &Case, stalled: &AtomicBool) -> Result<(), String> {
     let fakes = case.fakes(&Plan { interval_ms: 5, words, ..Plan::default() }).await;
     let listening = case.rows().map(|row| {
         let (Open::Stt(open), account) = open(row, &fakes) else { panic!("{} is no transcriber", row.name) };
-        Listening { provider: open(&account).unwrap(), model: None }
+        Listening { provider: open(&account).unwrap(), model: None, account: AccountId::ENGINE }
     });
     let converters = Arc::new(|from: AudioFormat, to: AudioFormat| -> Box<dyn Convert> {
         Box::new(Straight { from_hz: from.sample_rate_hz(), to_hz: to.sample_rate_hz(), at: 0.0, last: 0 })

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use parlance_fakes::code::Decoder;
 use parlance_fakes::{Fault, Plan, Service};
+use parlance_providers::account::AccountId;
 use parlance_providers::chain::{self, Budgets, Speaking};
 use parlance_providers::registry::Open;
 use parlance_providers::tts::{Event, Settings, Sound};
@@ -43,7 +44,12 @@ async fn speak(case: Case) -> Result<(), String> {
     let fakes = case.fakes(&Plan { interval_ms: 10, ..Plan::default() }).await;
     let speaking = case.rows().map(|row| {
         let (Open::Tts(open), account) = open(row, &fakes) else { panic!("{} is no voice", row.name) };
-        Speaking { provider: open(&account).unwrap(), voice: String::new(), model: None }
+        Speaking {
+            provider: open(&account).unwrap(),
+            voice: String::new(),
+            model: None,
+            account: AccountId::ENGINE,
+        }
     });
     let mut speaker = chain::tts(speaking.collect(), Settings::default(), setup()).unwrap();
     let mut heard = Heard::default();

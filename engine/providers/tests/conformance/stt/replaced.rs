@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use parlance_fakes::code::tune;
 use parlance_fakes::{Fakes, Fault, Plan};
+use parlance_providers::account::AccountId;
 use parlance_providers::audio::{Audio, AudioFormat, Convert, Converters, OwnedAudio};
 use parlance_providers::chain::{self, Budgets, Health, Listening, Setup};
 use parlance_providers::notes;
@@ -50,9 +51,9 @@ async fn call(row: &Row, fakes: &Fakes) -> Call {
     let candidate = Listening {
         provider: service(row, super::call::KEY, fakes.base(row.vendor)),
         model: row.model.map(str::to_owned),
+        account: AccountId::ENGINE,
     };
     let setup = Setup {
-        organisation: String::new(),
         health: Arc::new(Health::default()),
         notes: notes::nobody(),
         budgets: Budgets { mute: Duration::from_millis(1_200), ..Budgets::default() },

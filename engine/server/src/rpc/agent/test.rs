@@ -120,7 +120,7 @@ pub async fn begin(
     let (outgoing, received) = mpsc::channel(CHANNEL);
     let metrics = engine.metrics.clone();
     let notes: Notes = Arc::new(move |note| metrics.providers.noted(&note));
-    let model = engine.providers.model(&line_up, organisation, &agent, notes)?;
+    let model = engine.providers.model(&line_up, &agent, notes)?;
     let asking = llm::Request { tools: set.specs(), ..providers::asking(&agent, None) };
     let rehearsal = Rehearsal::new(policy, request.messages, model, asking, runs, outgoing.clone());
     engine.calls.spawn(async move {
