@@ -2,6 +2,13 @@
 //! that no word is lost and none comes twice.
 //!
 //! Knows no provider. Times are microseconds of the call's audio; a stream's own begin at nought where it was opened.
+//!
+//! The join is a sample: the audio before it was another stream's, the audio from it on is the fresh one's. It lies where
+//! the last settled word ends, or behind it where the transcriber told that it had listened further. So it is as good as
+//! what was told: where a word's time is wrong by less than half of that word, a fragment is left on one side of the
+//! join, of which no transcriber makes a word; by more, the word may be lost or come twice. What is told neither with
+//! times nor as an answer to a finalize is not known to be settled and comes again. Nothing older than
+//! [`KEPT_MAX_US`] comes again.
 
 use std::collections::VecDeque;
 
@@ -14,6 +21,8 @@ const KEPT_MAX_US: u64 = 60_000_000;
 const KEPT_IN_SILENCE_US: u64 = 2_000_000;
 /// Before the onset of voice so much is kept: soft beginnings.
 const BEFORE_VOICE_US: u64 = 500_000;
+/// Voice that begins is told so late: what is heard at the moment a turn is decided may be the next one's beginning.
+const ONSET_US: u64 = 120_000;
 /// What is told answers a finalize if it covers the audio up to so little before it.
 pub(super) const ANSWER_SHORT_US: u64 = 200_000;
 /// A fresh stream is fed pieces of this length.
@@ -113,7 +122,13 @@ impl Replay {
             Control::Finalize => self.asked_for = !self.is_voiced(),
             // What was said is closed: only voice that goes on belongs to the next turn.
             Control::NextTurn(_) if self.is_voiced() => {}
-            Control::NextTurn(_) => self.settle(self.until_us()),
+            Control::NextTurn(_) => {
+                let last = self.voice_until_us.unwrap_or(0);
+                self.settle(last.max(self.until_us().saturating_sub(ONSET_US)));
+                (self.voice_from_us, self.voice_until_us, self.asked_for) = (None, None, false);
+                // A fresh stream is opened in the turn that begins now.
+                return self.controls.clear();
+            }
         }
         self.controls.push_back((self.until, control.clone()));
     }
@@ -272,6 +287,33 @@ mod tests {
     }
 
     #[test]
+    fn voice_that_had_begun_when_a_turn_was_decided_and_was_told_later_is_fed_from_its_beginning() {
+        let mut replay = Replay::new(AudioFormat::PCM_16K);
+        replay.control(&Control::VoiceStarted(0));
+        replay.hear(Audio::Pcm16(&[1; 16_000]));
+        replay.control(&Control::VoiceEnded(1_000_000));
+        replay.control(&Control::Finalize);
+        replay.hear(Audio::Pcm16(&[0; 16_000]));
+        replay.control(&Control::NextTurn(Expectation::default()));
+        replay.hear(Audio::Pcm16(&[2; 800]));
+        replay.control(&Control::VoiceStarted(1_960_000));
+        let fed = fed(&replay);
+        assert_eq!((replay.begin_us(), fed.0.len()), (1_880_000, 1_920 + 800));
+        assert_eq!(
+            fed.1,
+            [(2_720, Control::VoiceStarted(80_000))],
+            "and nothing that was told in the turn before"
+        );
+        // A turn that was decided in the middle of its last word's breath: none of that comes again.
+        let mut replay = Replay::new(AudioFormat::PCM_16K);
+        replay.control(&Control::VoiceStarted(0));
+        replay.hear(Audio::Pcm16(&[1; 16_000]));
+        replay.control(&Control::VoiceEnded(950_000));
+        replay.control(&Control::NextTurn(Expectation::default()));
+        assert_eq!((replay.begin_us(), replay.has_unsettled_voice()), (950_000, false));
+    }
+
+    #[test]
     fn controls_come_again_at_their_places_but_not_those_that_opened_the_stream() {
         let mut replay = Replay::new(AudioFormat::PCM_16K);
         replay.hear(Audio::Pcm16(&[0; 16_000]));
@@ -282,11 +324,11 @@ mod tests {
         replay.control(&Control::VoiceEnded(1_300_000));
         replay.control(&Control::Finalize);
         let fed = fed(&replay);
-        assert_eq!(fed.0.len(), 6_400);
+        assert_eq!(fed.0.len(), 1_920 + 6_400, "and what may have been the beginning of that voice");
         let expected = [
-            (3_200, Control::VoiceStarted(50_000)),
-            (6_400, Control::VoiceEnded(300_000)),
-            (6_400, Control::Finalize),
+            (5_120, Control::VoiceStarted(170_000)),
+            (8_320, Control::VoiceEnded(420_000)),
+            (8_320, Control::Finalize),
         ];
         assert_eq!(fed.1, expected);
         replay.settle(1_250_000);
