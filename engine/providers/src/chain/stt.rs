@@ -400,21 +400,25 @@ impl Stream {
     /// first: this one has cost the caller a wait.
     fn replace_suspect(&mut self, error: Error) {
         let from = self.current;
-        let usable = self.candidates.iter().filter(|candidate| !candidate.given_up).count();
-        if self.suspects.len() >= usable {
+        let suspected = |index: &usize| self.suspects.iter().any(|suspect| suspect.index == *index);
+        let usable = (0..self.candidates.len()).filter(|index| !self.candidates[*index].given_up);
+        if usable.clone().all(|index| suspected(&index)) {
             // All of them: nobody is to blame. Watched again when words came, and, with more patience, at the next turn.
             self.suspects.clear();
             (self.is_watched, self.patience) = (false, (self.patience * 2).min(PATIENCE_MAX));
             return;
         }
-        let used = self.candidates[from].listening.used();
-        let pass = self.pass.take().unwrap_or_else(|| self.setup.health.pass_anyway(used));
+        let others: Vec<usize> = usable.filter(|index| *index != from && !suspected(index)).collect();
         let heard_until_us = self.replay.voiced_until_us();
-        self.suspects.push(Suspect { index: from, pass, error: error.clone(), heard_until_us });
-        let suspected = |index: &usize| self.suspects.iter().any(|suspect| suspect.index == *index);
-        let all = 0..self.candidates.len();
-        let others = all.filter(|index| !suspected(index) && !self.candidates[*index].given_up);
-        let mut waiting: VecDeque<usize> = others.collect();
+        match self.suspects.iter_mut().find(|suspect| suspect.index == from) {
+            Some(again) => again.heard_until_us = heard_until_us,
+            None => {
+                let used = self.candidates[from].listening.used();
+                let pass = self.pass.take().unwrap_or_else(|| self.setup.health.pass_anyway(used));
+                self.suspects.push(Suspect { index: from, pass, error: error.clone(), heard_until_us });
+            }
+        }
+        let mut waiting = VecDeque::from(others);
         if waiting.is_empty() {
             waiting.push_back(from);
         }

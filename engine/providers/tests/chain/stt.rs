@@ -358,6 +358,16 @@ async fn a_mute_transcriber_is_blamed_when_another_hears_words_in_the_same_voice
     assert_eq!(looks.iter().map(|look| look.state).collect::<Vec<_>>(), [State::Shaky, State::Well]);
 }
 
+#[tokio::test]
+async fn one_that_is_mute_again_and_again_while_the_other_breaks_is_not_taken_for_noise() {
+    let broken = Fate::Breaks(0);
+    let second = Counting::new("second", &[broken, broken, broken, Fate::Well]);
+    let mut call = Call::open(&[Counting::new("first", &[Fate::Mute(0)]), second]);
+    call.say(1..=4).await;
+    call.hears(1..=4).await;
+    call.times_are_right(1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn noise_before_words_is_no_fault_of_who_found_none_in_it() {
     for (fate, sample) in [(Fate::Deaf, NOISE), (Fate::Mute(0), NOISE), (Fate::Deaf, 1)] {
