@@ -37,6 +37,11 @@ impl ErrorKind {
             Self::NotInstalled | Self::Invalid | Self::Unauthorized | Self::Blocked | Self::OutOfCredit
         )
     }
+
+    /// Whether every request fails, whatever is asked, until somebody changes something.
+    pub fn is_of_the_account(self) -> bool {
+        self.is_permanent() && self != Self::Invalid
+    }
 }
 
 /// A provider's failure. The message completes "failed to …" and names the fix where there is one.

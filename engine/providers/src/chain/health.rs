@@ -20,6 +20,8 @@ use crate::{Error, ErrorKind};
 
 /// Failures in a row that open the breaker.
 const FAILURES: u32 = 3;
+/// Times in a row that one was outrun by another that began later, without anything from it: as good as a failure.
+const OUTRUN: u32 = 5;
 /// How long an open breaker stays so at first; it doubles with every trial that fails.
 const CLOSED_FOR: Duration = Duration::from_secs(5);
 /// And at most so long.
@@ -60,6 +62,8 @@ pub(super) struct Used {
 #[derive(Debug, Default)]
 struct Record {
     failures: u32,
+    /// How often in a row it was outrun.
+    outrun: u32,
     /// How often the breaker has opened without a success since.
     opened: u32,
     opened_at: Option<Instant>,
@@ -223,6 +227,25 @@ impl Pass {
             let counts = is_trial || record.opened_at.is_none_or(|at| began >= at);
             if counts {
                 *record = Record { times: std::mem::take(&mut record.times), ..Record::default() };
+            }
+        });
+    }
+
+    /// Another that was asked later answered sooner, so that this one is not waited for. That is no failure: but one that
+    /// is always outrun and never heard from is slower than the others or mute, and every request waits for it first.
+    pub(super) fn was_outrun(&mut self) {
+        self.was_outrun_at(Instant::now());
+    }
+
+    fn was_outrun_at(&mut self, now: Instant) {
+        let provider = self.used.provider;
+        self.health.with(&self.used, |record| {
+            record.outrun += 1;
+            if record.outrun >= OUTRUN {
+                let message = format!("outrun by another {} times in a row", record.outrun);
+                record.outrun = 0;
+                record.failures = record.failures.max(FAILURES - 1);
+                record.failed(now, &Error::new(provider, ErrorKind::TimedOut, message), false);
             }
         });
     }
@@ -432,6 +455,22 @@ mod tests {
         assert!(clock.0.look(&old).is_empty(), "what a call still does on it is not kept");
         assert!(pass(&new).is_some());
         assert_eq!(clock.0.look(&new)[0].last_error, None);
+    }
+
+    #[test]
+    fn one_that_is_outrun_five_times_and_never_heard_from_is_left_alone() {
+        let mut clock = Clock::new();
+        let outrun = |clock: &Clock| clock.ask().unwrap().was_outrun_at(clock.1);
+        (0..4).for_each(|_| outrun(&clock));
+        assert_eq!(clock.0.look(&AccountId::ENGINE)[0].state, State::Well, "slow is not broken");
+        clock.ask().unwrap().worked();
+        (0..4).for_each(|_| outrun(&clock));
+        assert!(clock.is_asked());
+        outrun(&clock);
+        assert!(!clock.is_asked());
+        clock.pass(5_001);
+        outrun(&clock);
+        assert!(clock.is_asked(), "a trial that was outrun is free for the next request");
     }
 
     #[test]

@@ -2,9 +2,11 @@
 //!
 //! Before anything was said the next model simply answers instead. When an answer breaks after it has begun, the next
 //! one is told what was said and goes on from there. With hedging a second model starts beside one that is slower than
-//! it usually is; who says something first answers, the other is cancelled.
+//! it usually is; who says something first answers, the other is cancelled. One that fails with what only a person can
+//! mend is not asked again in this call; its breaker says when another call may.
 
-use std::sync::{Arc, Mutex};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -27,12 +29,17 @@ const WAIT_MAX: Duration = Duration::from_millis(500);
 pub(super) struct Chain {
     candidates: Vec<Thinking>,
     setup: Setup,
+    given_up: GivenUp,
 }
+
+/// Why candidates are not asked again in this call: only a person can mend what they have failed with.
+type GivenUp = Arc<Mutex<Vec<Option<Error>>>>;
 
 impl Chain {
     /// `candidates` is not empty.
     pub(super) fn new(candidates: Vec<Thinking>, setup: Setup) -> Self {
-        Self { candidates, setup }
+        let given_up = Arc::new(Mutex::new(vec![None; candidates.len()]));
+        Self { candidates, setup, given_up }
     }
 }
 
@@ -52,10 +59,19 @@ impl LanguageModel for Chain {
         let runtime = tokio::runtime::Handle::try_current()
             .map_err(|error| Error::new(self.name(), ErrorKind::Unavailable, error.to_string()))?;
         let (told, events) = unbounded_channel();
+        let (waiting, failed) = {
+            let given_up = given_up(&self.given_up);
+            let waiting: VecDeque<usize> =
+                (0..given_up.len()).filter(|index| given_up[*index].is_none()).collect();
+            let last = given_up.iter().cloned().enumerate().rev().find_map(|(of, why)| Some((of, why?)));
+            let failed = last.filter(|_| waiting.is_empty());
+            (waiting, failed)
+        };
         let answer = Answer {
             candidates: self.candidates.clone(),
             setup: self.setup.clone(),
-            waiting: (0..self.candidates.len()).collect(),
+            given_up: Arc::clone(&self.given_up),
+            waiting,
             running: Vec::new(),
             attempts: 0,
             again: true,
@@ -65,7 +81,7 @@ impl LanguageModel for Chain {
             events,
             sink,
             said: String::new(),
-            failed: None,
+            failed,
         };
         Ok(Box::new(Running(runtime.spawn(answer.give()))))
     }
@@ -131,7 +147,8 @@ impl Drop for Bill {
 struct Answer {
     candidates: Vec<Thinking>,
     setup: Setup,
-    waiting: std::collections::VecDeque<usize>,
+    given_up: GivenUp,
+    waiting: VecDeque<usize>,
     running: Vec<Attempt>,
     attempts: u32,
     /// One that failed may be asked once more when nobody else is left: the only one, or one whose words are being said.
@@ -285,11 +302,14 @@ impl Answer {
     fn choose(&mut self, index: usize) {
         let chosen = self.running.swap_remove(index);
         let winner = self.candidates[chosen.candidate].provider.name();
-        for Attempt { candidate, since, .. } in self.running.drain(..) {
+        for Attempt { candidate, since, mut pass, .. } in self.running.drain(..) {
             let loser = self.candidates[candidate].provider.name();
             // It takes at least so long; without the slow ones it would seem ever quicker, and be hedged ever sooner.
             let used = self.candidates[candidate].used();
             self.setup.health.took(&used, Stage::FirstOutput, since.elapsed());
+            if since < chosen.since {
+                pass.was_outrun();
+            }
             (self.setup.notes)(Note::Hedged { kind: Kind::Llm, winner, loser });
         }
         self.took(chosen.candidate, Stage::FirstOutput, chosen.since.elapsed());
@@ -400,15 +420,26 @@ impl Answer {
         let provider = self.candidates[candidate].provider.name();
         pass.failed(&error);
         (self.setup.notes)(Note::Failed { kind: Kind::Llm, provider, error: error.clone() });
+        if error.kind.is_of_the_account() {
+            given_up(&self.given_up)[candidate] = Some(error.clone());
+        }
         let wait = error.retry_after.unwrap_or_default();
         let may_again = self.candidates.len() == 1 || !self.said.is_empty();
         let worth_it = may_again && !error.kind.is_permanent() && wait <= WAIT_MAX;
         if self.waiting.is_empty() && self.running.is_empty() && worth_it && std::mem::take(&mut self.again) {
             tokio::time::sleep(wait).await;
-            let is_free = |index: &usize| self.setup.health.is_free(&self.candidates[*index].used());
-            let another = (0..self.candidates.len()).filter(|index| *index != candidate).find(is_free);
+            let is_asked = |index: &usize| {
+                *index != candidate
+                    && given_up(&self.given_up)[*index].is_none()
+                    && self.setup.health.is_free(&self.candidates[*index].used())
+            };
+            let another = (0..self.candidates.len()).find(is_asked);
             self.waiting.push_back(another.unwrap_or(candidate));
         }
         self.failed = Some((candidate, error));
     }
+}
+
+fn given_up(of: &GivenUp) -> MutexGuard<'_, Vec<Option<Error>>> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
 }

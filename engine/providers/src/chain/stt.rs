@@ -30,6 +30,8 @@ const LEFT_ALONE: Duration = Duration::from_secs(30);
 const AGAIN_AFTER: Duration = Duration::from_millis(250);
 /// And at most so long.
 const AGAIN_MAX: Duration = Duration::from_secs(2);
+/// One that is over its rate is left alone as long as it asks, and at most so long when nobody else listens.
+const ASKED_FOR_MAX: Duration = Duration::from_secs(5);
 /// So long without any stream that works, and the caller is not heard any more: the call can't go on.
 const DEAF_MAX: Duration = Duration::from_secs(15);
 
@@ -504,9 +506,17 @@ impl Stream {
             return sink(Event::Failed(error));
         }
         // Nobody can be asked at this moment; the audio is kept.
-        self.again_at = Some(now + self.again_after);
+        self.again_at = Some(now + self.again_after.max(self.asked_for()));
         self.again_after = (self.again_after * 2).min(AGAIN_MAX);
         self.candidates.iter_mut().for_each(|candidate| candidate.strikes = candidate.strikes.min(1));
+    }
+
+    /// How long the only one there is wants to be left alone, as far as a caller can wait for it.
+    fn asked_for(&self) -> Duration {
+        let is_alone = self.candidates.iter().filter(|candidate| !candidate.given_up).count() == 1;
+        let limited = self.broken.as_ref().filter(|(_, error)| error.kind == ErrorKind::RateLimited);
+        let asked = limited.and_then(|(_, error)| error.retry_after).filter(|_| is_alone);
+        asked.unwrap_or_default().min(ASKED_FOR_MAX)
     }
 
     /// Between turns the best one that may be asked takes over again.

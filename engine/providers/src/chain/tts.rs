@@ -30,6 +30,8 @@ const HEDGE_MIN: Duration = Duration::from_millis(150);
 const LEFT_ALONE: Duration = Duration::from_secs(5);
 /// Sentences that may break in a row before the call has no voice.
 const BROKEN_MAX: u32 = 4;
+/// One that is over its rate is waited for so long when nobody else is left.
+const WAIT_MAX: Duration = Duration::from_millis(1_500);
 /// Audio is asked of the next voice so long before what there is has been played.
 const BEFORE_GAP: Duration = Duration::from_millis(300);
 
@@ -99,6 +101,7 @@ impl Speaker for Chain {
             running: Vec::new(),
             attempts: 0,
             again: true,
+            wait: Duration::ZERO,
             told,
             events,
             failed: None,
@@ -253,6 +256,8 @@ struct Sentence {
     attempts: u32,
     /// A voice that failed may be asked once more when nobody else is left.
     again: bool,
+    /// How long the vendor wants to be left alone before that.
+    wait: Duration,
     told: UnboundedSender<(u32, Event)>,
     events: UnboundedReceiver<(u32, Event)>,
     failed: Option<(usize, Error)>,
@@ -273,6 +278,9 @@ impl Sentence {
 
     async fn say(mut self) {
         loop {
+            if self.running.is_empty() {
+                tokio::time::sleep(std::mem::take(&mut self.wait)).await;
+            }
             if self.running.is_empty() && !self.start() {
                 self.shared.states().broken += 1;
                 let (_, error) = self.failed.take().unwrap_or_else(|| (0, super::nobody_left("voice")));
@@ -398,10 +406,13 @@ impl Sentence {
         let mut chosen = self.running.swap_remove(index);
         let winner = self.shared.name(chosen.candidate);
         let setup = &self.shared.setup;
-        for Attempt { candidate, since, .. } in self.running.drain(..) {
+        for Attempt { candidate, since, mut pass, .. } in self.running.drain(..) {
             let (kind, loser) = (Kind::Tts, self.shared.name(candidate));
             // It takes at least so long; without the slow ones it would seem ever quicker, and be hedged ever sooner.
             setup.health.took(&self.shared.used(candidate), Stage::FirstOutput, since.elapsed());
+            if since < chosen.since {
+                pass.was_outrun();
+            }
             (setup.notes)(Note::Hedged { kind, winner, loser });
         }
         chosen.bill.used();
@@ -487,9 +498,12 @@ impl Sentence {
     fn note_failure(&mut self, candidate: usize, pass: &mut Pass, error: Error) {
         self.shared.note_failure(candidate, pass, &error);
         let nobody_else = self.waiting.is_empty() && self.running.is_empty();
-        if nobody_else && !error.kind.is_permanent() && std::mem::take(&mut self.again) {
+        let wait = error.retry_after.unwrap_or_default();
+        let worth_it = nobody_else && !error.kind.is_permanent() && wait <= WAIT_MAX;
+        if worth_it && std::mem::take(&mut self.again) {
             let best = self.shared.order().front().copied();
             self.waiting.extend(best);
+            self.wait = wait;
         }
         self.failed = Some((candidate, error));
     }

@@ -101,6 +101,61 @@ async fn the_only_model_is_asked_once_more_but_not_when_only_a_person_can_help()
 }
 
 #[tokio::test]
+async fn a_key_that_is_refused_is_not_tried_again_in_this_call_but_in_another() {
+    for kind in [ErrorKind::Unauthorized, ErrorKind::OutOfCredit, ErrorKind::Blocked] {
+        let (setup, notes) = setup(short());
+        let only = Puppet::new("only", &[&[Fail(kind)]]);
+        let call = || {
+            let provider: Arc<Puppet> = only.clone();
+            let thinking = vec![Thinking { provider, model: None, account: AccountId::ENGINE }];
+            chain::llm(thinking, setup.clone()).unwrap()
+        };
+        let first = call();
+        for _ in 0..2 {
+            let answered = answer_of(first.as_ref(), notes.clone()).await;
+            assert!(matches!(&answered.events[..], [Event::Failed(error)] if error.kind == kind), "{kind:?}");
+        }
+        assert_eq!(only.times_asked(), 1, "{kind:?}");
+        answer_of(call().as_ref(), notes.clone()).await;
+        assert_eq!(only.times_asked(), 2, "{kind:?}: somebody may have mended it");
+        // Nor is it when the other one fails, in whichever turn.
+        let first = Puppet::new("first", &[&[Fail(kind)]]);
+        let second = Puppet::new("second", &[&[Say("Yes."), End], &[Fail(ErrorKind::Unavailable)]]);
+        let providers: [Arc<Puppet>; 2] = [first.clone(), second];
+        let thinking =
+            providers.map(|provider| Thinking { provider, model: None, account: AccountId::ENGINE });
+        let chain = chain::llm(thinking.to_vec(), setup).unwrap();
+        assert_eq!(answer_of(chain.as_ref(), notes.clone()).await.text, "Yes.");
+        answer_of(chain.as_ref(), notes.clone()).await;
+        assert_eq!(first.times_asked(), 1, "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_is_refused_says_nothing_of_the_next() {
+    let (setup, notes) = setup(short());
+    let only = Puppet::new("only", &[&[Fail(ErrorKind::Invalid)], &[Say("Yes."), End]]);
+    let thinking = vec![Thinking { provider: only, model: None, account: AccountId::ENGINE }];
+    let chain = chain::llm(thinking, setup).unwrap();
+    assert_eq!(answer_of(chain.as_ref(), notes.clone()).await.text, "");
+    assert_eq!(answer_of(chain.as_ref(), notes).await.text, "Yes.");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mute_model_that_hedges_outrun_every_time_is_left_alone() {
+    let budgets = Budgets { hedging: true, first_token: Duration::from_secs(1), ..short() };
+    let (setup, notes) = setup(budgets);
+    let mute = Puppet::new("first", &[&[Wait(100_000)]]);
+    let providers: [Arc<Puppet>; 2] = [mute.clone(), well()];
+    let thinking = providers.map(|provider| Thinking { provider, model: None, account: AccountId::ENGINE });
+    let chain = chain::llm(thinking.to_vec(), setup).unwrap();
+    for _ in 0..7 {
+        assert_eq!(answer_of(chain.as_ref(), notes.clone()).await.text, "Fine, thanks.");
+    }
+    assert_eq!(mute.times_asked(), 5);
+}
+
+#[tokio::test]
 async fn a_tool_call_counts_as_output_and_is_not_asked_for_twice() {
     let first = Puppet::new("first", &[&[Call("book"), Fail(ErrorKind::Unavailable)]]);
     let second = well();

@@ -24,6 +24,8 @@ pub enum Step {
     Call(&'static str),
     /// It fails.
     Fail(ErrorKind),
+    /// It is over its rate and wants to be left alone for so many milliseconds.
+    Limit(u64),
     /// The end, in order.
     End,
 }
@@ -85,6 +87,7 @@ impl LanguageModel for Puppet {
                         sink(llm::Event::ToolCalls(vec![call]));
                     }
                     Step::Fail(kind) => return sink(llm::Event::Failed(Error::new(name, kind, "as told"))),
+                    Step::Limit(ms) => return sink(llm::Event::Failed(limited(name, ms))),
                     Step::End => return sink(llm::Event::Finished { usage: llm::Usage::default() }),
                 }
             }
@@ -122,12 +125,18 @@ impl Speaker for PuppetSpeaker {
                     Step::SayAt(rate_hz, letters) => sink(tts::Event::Audio(sung(letters, rate_hz))),
                     Step::Call(_) => {}
                     Step::Fail(kind) => return sink(tts::Event::Failed(Error::new(name, kind, "as told"))),
+                    Step::Limit(ms) => return sink(tts::Event::Failed(limited(name, ms))),
                     Step::End => return sink(tts::Event::Finished),
                 }
             }
             std::future::pending::<()>().await;
         }))))
     }
+}
+
+pub fn limited(name: &str, ms: u64) -> Error {
+    let wait = Duration::from_millis(ms);
+    Error::new(name, ErrorKind::RateLimited, "as told").retry_after(Some(wait))
 }
 
 /// The first letter is the sample, so that a test knows whose audio it is.

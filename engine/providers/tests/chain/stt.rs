@@ -14,7 +14,7 @@ use parlance_providers::stt::{
 };
 use parlance_providers::{Error, ErrorKind};
 
-use crate::puppets::{setup, short, switches};
+use crate::puppets::{limited, setup, short, switches};
 
 const FRAME_US: u64 = 20_000;
 /// Frames of it hold no word.
@@ -27,6 +27,8 @@ enum Fate {
     Breaks(usize),
     Mute(usize),
     Refused(ErrorKind),
+    /// Over its rate, for so many milliseconds.
+    Limited(u64),
     /// Listens and finds nothing.
     Deaf,
 }
@@ -62,9 +64,14 @@ impl SpeechToText for Counting {
         *self.opened.lock().unwrap() += 1;
         let mut fates = self.fates.lock().unwrap();
         let fate = if fates.len() > 1 { fates.remove(0) } else { fates[0] };
-        if let Fate::Refused(kind) = fate {
-            let (name, told) = (self.name, sink.clone());
-            tokio::spawn(async move { told(Event::Failed(Error::new(name, kind, "as told"))) });
+        let refused = match fate {
+            Fate::Refused(kind) => Some(Error::new(self.name, kind, "as told")),
+            Fate::Limited(ms) => Some(limited(self.name, ms)),
+            _ => None,
+        };
+        if let Some(error) = refused {
+            let told = sink.clone();
+            tokio::spawn(async move { told(Event::Failed(error)) });
         }
         Ok(Box::new(Stream { name: self.name, fate, sink, at_us: 0, words: Vec::new(), heard: 0 }))
     }
@@ -85,7 +92,7 @@ impl Listener for Stream {
         for frame in samples.chunks(320) {
             let start_us = self.at_us;
             self.at_us += FRAME_US;
-            if frame[0] == 0 || matches!(self.fate, Fate::Refused(_)) {
+            if frame[0] == 0 || matches!(self.fate, Fate::Refused(_) | Fate::Limited(_)) {
                 continue;
             }
             match self.fate {
@@ -271,6 +278,23 @@ async fn the_first_provider_listens_again_at_the_next_turn_once_it_may_be_asked(
     call.hears(1..=8).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_only_transcriber_that_is_over_its_rate_is_left_alone_as_long_as_it_asks_and_a_caller_can_wait() {
+    for (ms, least) in [(2_000, 2_000), (600_000, 5_000)] {
+        let only = Counting::new("only", &[Fate::Limited(ms), Fate::Well]);
+        let mut call = Call::open(std::slice::from_ref(&only));
+        let began = tokio::time::Instant::now();
+        while *only.opened.lock().unwrap() < 2 {
+            call.frame(0);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let waited = began.elapsed().as_millis();
+        assert!((least..least + 100).contains(&waited), "{waited} ms of {ms}");
+        call.say(1..=4).await;
+        call.hears(1..=4).await;
+    }
+}
+
 #[tokio::test]
 async fn when_only_a_person_can_help_the_call_is_told_that_nobody_listens() {
     let refused = |kind| Counting::new("only", &[Fate::Refused(kind)]);
@@ -416,6 +440,26 @@ async fn a_transcriber_that_hears_again_closes_its_breaker() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(health.look(&AccountId::ENGINE)[0].state, State::Well);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trial_that_a_call_ended_before_it_was_decided_is_the_next_calls() {
+    let (setup, notes) = setup(short());
+    let refused = Fate::Refused(ErrorKind::RateLimited);
+    let first = Counting::new("first", &[refused, Fate::Well]);
+    let second = Counting::new("second", &[Fate::Well]);
+    let call = || Call::open_in(&[first.clone(), second.clone()], setup.clone(), notes.clone());
+    let mut limited = call();
+    limited.say(1..=4).await;
+    limited.hears(1..=4).await;
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    for opened in [2, 3] {
+        let trial = call();
+        assert_eq!(*first.opened.lock().unwrap(), opened);
+        drop(call());
+        assert_eq!(*first.opened.lock().unwrap(), opened, "one at a time");
+        drop(trial);
+    }
 }
 
 #[tokio::test(start_paused = true)]

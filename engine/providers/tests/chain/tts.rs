@@ -11,7 +11,7 @@ use parlance_providers::tts::{Event, Settings, Sound, Speaker};
 use tokio::sync::mpsc::unbounded_channel;
 
 use crate::puppets::{Puppet, Step, setup, short, switches};
-use Step::{End, Fail, Say, SayAt, Wait};
+use Step::{End, Fail, Limit, Say, SayAt, Wait};
 
 type Notes = Arc<Mutex<Vec<Note>>>;
 
@@ -182,6 +182,17 @@ async fn the_first_voice_speaks_again_as_soon_as_its_breaker_lets_it() {
     assert_eq!(spoken(chain.as_mut(), "two").await.0, "bb");
     tokio::time::sleep(Duration::from_millis(5_100)).await;
     assert_eq!(spoken(chain.as_mut(), "three").await.0, "a");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_only_voice_that_is_over_its_rate_is_left_alone_as_long_as_it_asks_or_given_no_second_chance() {
+    for (ms, expected) in [(1_200, Ok(())), (60_000, Err(ErrorKind::RateLimited))] {
+        let only = Puppet::new("only", &[&[Limit(ms)], &[Say("a"), End]]);
+        let (mut chain, _) = chain_of(short(), std::slice::from_ref(&only));
+        let began = tokio::time::Instant::now();
+        assert_eq!(spoken(chain.as_mut(), "hello").await.1, expected, "{ms}");
+        assert!(expected.is_err() || began.elapsed() >= Duration::from_millis(ms));
+    }
 }
 
 #[tokio::test(start_paused = true)]
