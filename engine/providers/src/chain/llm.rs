@@ -74,6 +74,7 @@ impl LanguageModel for Chain {
             waiting,
             running: Vec::new(),
             attempts: 0,
+            hedge: None,
             again: true,
             has_called: false,
             request,
@@ -151,6 +152,8 @@ struct Answer {
     waiting: VecDeque<usize>,
     running: Vec<Attempt>,
     attempts: u32,
+    /// The attempt that was started beside a slow one.
+    hedge: Option<u32>,
     /// One that failed may be asked once more when nobody else is left: the only one, or one whose words are being said.
     again: bool,
     /// It has asked for tools, which run now: nothing of it is missing.
@@ -185,11 +188,7 @@ impl Answer {
             let Some((candidate, mut pass)) = next else { return false };
             let used = self.candidates[candidate].used();
             let Thinking { provider, model, .. } = self.candidates[candidate].clone();
-            if let Some((from, error)) = &self.failed {
-                let from = self.candidates[*from].provider.name();
-                let (kind, to, error) = (Kind::Llm, provider.name(), error.clone());
-                (self.setup.notes)(Note::Switched { kind, from, to, error });
-            }
+            self.note_switch(candidate);
             let messages = if self.said.is_empty() {
                 self.request.messages.clone()
             } else {
@@ -285,6 +284,14 @@ impl Answer {
         let failed = self.failed.take();
         self.start().await;
         self.failed = failed;
+        self.hedge = self.running.get(1).map(|attempt| attempt.number);
+    }
+
+    /// The one that failed is followed by this one.
+    fn note_switch(&self, candidate: usize) {
+        let Some((from, error)) = &self.failed else { return };
+        let [from, to] = [*from, candidate].map(|index| self.candidates[index].provider.name());
+        (self.setup.notes)(Note::Switched { kind: Kind::Llm, from, to, error: error.clone() });
     }
 
     async fn give_up_late(&mut self) {
@@ -311,6 +318,10 @@ impl Answer {
                 pass.was_outrun();
             }
             (self.setup.notes)(Note::Hedged { kind: Kind::Llm, winner, loser });
+        }
+        // The one it was to outrun has failed meanwhile.
+        if self.hedge == Some(chosen.number) {
+            self.note_switch(chosen.candidate);
         }
         self.took(chosen.candidate, Stage::FirstOutput, chosen.since.elapsed());
         self.running.push(chosen);

@@ -100,6 +100,7 @@ impl Speaker for Chain {
             sink,
             running: Vec::new(),
             attempts: 0,
+            hedge: None,
             again: true,
             wait: Duration::ZERO,
             told,
@@ -254,6 +255,8 @@ struct Sentence {
     waiting: VecDeque<usize>,
     running: Vec<Attempt>,
     attempts: u32,
+    /// The attempt that was started beside a slow one.
+    hedge: Option<u32>,
     /// A voice that failed may be asked once more when nobody else is left.
     again: bool,
     /// How long the vendor wants to be left alone before that.
@@ -298,11 +301,7 @@ impl Sentence {
             let shared = &self.shared;
             let next = shared.setup.next(&mut self.waiting, |index| shared.used(index));
             let Some((candidate, mut pass)) = next else { return false };
-            let provider = self.shared.name(candidate);
-            if let Some((from, error)) = &self.failed {
-                let (kind, from, error) = (Kind::Tts, self.shared.name(*from), error.clone());
-                (self.shared.setup.notes)(Note::Switched { kind, from, to: provider, error });
-            }
+            self.note_switch(candidate);
             self.attempts += 1;
             let (number, told) = (self.attempts, self.told.clone());
             let sink: Sink = Arc::new(move |event| drop(told.send((number, event))));
@@ -365,6 +364,7 @@ impl Sentence {
                         let failed = self.failed.take();
                         self.start();
                         self.failed = failed;
+                        self.hedge = self.running.get(1).map(|attempt| attempt.number);
                     } else {
                         self.give_up_late(budgets.first_audio);
                     }
@@ -416,12 +416,23 @@ impl Sentence {
             (setup.notes)(Note::Hedged { kind, winner, loser });
         }
         chosen.bill.used();
+        // The one it was to outrun has failed meanwhile.
+        if self.hedge == Some(chosen.number) {
+            self.note_switch(chosen.candidate);
+        }
         self.took(chosen.candidate, Stage::FirstOutput, chosen.since.elapsed());
         for early in std::mem::take(&mut chosen.early) {
             (self.sink)(early.clone());
             chosen.early.push(early);
         }
         self.running.push(chosen);
+    }
+
+    /// The one that failed is followed by this one.
+    fn note_switch(&self, candidate: usize) {
+        let Some((from, error)) = &self.failed else { return };
+        let [from, to] = [*from, candidate].map(|index| self.shared.name(index));
+        (self.shared.setup.notes)(Note::Switched { kind: Kind::Tts, from, to, error: error.clone() });
     }
 
     /// The rest of the chosen attempt.

@@ -142,6 +142,16 @@ async fn a_request_that_is_refused_says_nothing_of_the_next() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_hedge_whose_first_fails_after_all_is_a_switch() {
+    let budgets = Budgets { hedging: true, first_token: Duration::from_secs(1), ..short() };
+    let first = Puppet::new("first", &[&[Wait(700), Fail(ErrorKind::Unavailable)]]);
+    let second = Puppet::new("second", &[&[Wait(400), Say("Fine."), End]]);
+    let answered = answer_with(budgets, &[first, second]).await;
+    assert_eq!(answered.text, "Fine.");
+    assert_eq!(switches(&answered.notes), [("first", "second")]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_mute_model_that_hedges_outrun_every_time_is_left_alone() {
     let budgets = Budgets { hedging: true, first_token: Duration::from_secs(1), ..short() };
     let (setup, notes) = setup(budgets);

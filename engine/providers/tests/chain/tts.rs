@@ -196,6 +196,16 @@ async fn the_only_voice_that_is_over_its_rate_is_left_alone_as_long_as_it_asks_o
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_hedge_whose_first_fails_after_all_is_a_switch() {
+    let budgets = Budgets { hedging: true, first_audio: Duration::from_secs(1), ..short() };
+    let first = Puppet::new("first", &[&[Wait(700), Fail(ErrorKind::Unavailable)]]);
+    let second = Puppet::new("second", &[&[Wait(400), Say("b"), End]]);
+    let (mut chain, notes) = chain_of(budgets, &[first, second]);
+    assert_eq!(spoken(chain.as_mut(), "hello").await, ("b".into(), Ok(())));
+    assert_eq!(switches(&notes), [("first", "second")]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn opening_a_voice_is_no_trial_of_it() {
     let (setup, _) = setup(short());
     let limited = Puppet::new("first", &[&[Fail(ErrorKind::RateLimited)]]);
