@@ -143,7 +143,38 @@ pub fn provider_key(row: &provider_keys::ProviderKey) -> v1::ProviderKey {
 
 #[cfg(test)]
 mod tests {
+    use parlance_providers::account::{Account, Secret};
+
     use super::*;
+
+    #[test]
+    fn how_a_provider_does_is_told_of_the_account_it_is_used_on_and_no_other() {
+        let own = AccountId::own("the row of a key");
+        let account = |vendor: &str| {
+            let id = if vendor == "openai" { own.clone() } else { AccountId::ENGINE };
+            (Account { key: Secret::new("a-long-enough-key"), base_url: None }, id)
+        };
+        let opened = Services::open(Default::default(), account, None);
+        // On either account everything was used; on the organisation's it fails.
+        let look = |account: &AccountId, kind, provider| Look {
+            kind,
+            provider,
+            state: if account.is_own() { State::Open } else { State::Well },
+            last_error: None,
+            closed_for: None,
+            latencies: Vec::new(),
+        };
+        let on = |account: &AccountId| -> Vec<Look> {
+            services().map(|service| look(account, service.kind(), service.name)).collect()
+        };
+        for provider in providers(&opened, on) {
+            let (account, health) = match provider.vendor.as_str() {
+                "openai" => (v1::ProviderAccount::Organisation, v1::ProviderHealth::Open),
+                _ => (v1::ProviderAccount::Engine, v1::ProviderHealth::Well),
+            };
+            assert_eq!((provider.account(), provider.health()), (account, health), "{}", provider.provider);
+        }
+    }
 
     #[test]
     fn a_language_is_spoken_with_and_without_its_region_and_no_other_is() {

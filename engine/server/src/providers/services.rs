@@ -43,7 +43,7 @@ impl Services {
     }
 
     /// The services of all vendors with which `account` has one, then those of this machine.
-    pub(super) fn open(
+    pub(crate) fn open(
         settings: Arc<Vendors>,
         account: impl Fn(&str) -> (Account, AccountId),
         local: Option<Stack>,
