@@ -247,8 +247,13 @@ fn parameters(field: &str, wire: Option<&prost_types::Struct>, bad: &mut Violati
         bad.add(field, "holds a number that JSON does not have");
         return none;
     };
-    if let Some(why) = schema::problem(&schema) {
-        bad.add(field, why);
+    match schema::problem(&schema) {
+        Some(why) => bad.add(field, why),
+        None => {
+            for (place, why) in schema::faults(&schema) {
+                bad.add(format!("{field}.{place}").trim_end_matches('.'), why);
+            }
+        }
     }
     schema
 }
