@@ -17,6 +17,7 @@ pub mod http;
 mod key_file;
 pub mod leases;
 pub mod metrics;
+mod nearest;
 pub mod outgoing;
 pub mod prices;
 pub mod providers;

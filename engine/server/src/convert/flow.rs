@@ -7,7 +7,9 @@ use parlance_conversation::flow::{Ask, Fault, Flow, Node, Problem, SideAnswer, S
 use parlance_proto::v1;
 use parlance_proto::v1::flow_node::Kind;
 
+use crate::nearest::nearest;
 use crate::status::Violations;
+use crate::tools::mcp;
 
 const NODES_MAX: usize = 200;
 const TEXT_MAX: usize = 2_000;
@@ -90,10 +92,20 @@ fn tool(tool: &v1::ToolNode, agent: Option<&v1::Agent>, path: &str, bad: &mut Vi
     bad.longest(format!("{path}.say"), &tool.say, TEXT_MAX);
     let mut known = vec![crate::tools::OF_FLOWS.name().to_owned()];
     known.extend(agent.into_iter().flat_map(super::tools::names));
-    let of_server = |server: &v1::McpServer| tool.tool.starts_with(&format!("{}__", server.name));
-    let remote = agent.is_some_and(|agent| agent.mcp_servers.iter().any(of_server));
-    if !remote && !known.contains(&tool.tool) {
-        let why = format!("`{}` is not known; known are: {}", tool.tool, known.join(", "));
+    let servers = agent.map_or(&[][..], |agent| &agent.mcp_servers);
+    // Which tools a server has is known in a call alone, unless the agent says so.
+    let unlisted = |server: &v1::McpServer| {
+        server.allowed_tools.is_empty() && tool.tool.starts_with(&mcp::name_of(&server.name, ""))
+    };
+    known.extend(
+        servers.iter().flat_map(|server| {
+            server.allowed_tools.iter().map(|allowed| mcp::name_of(&server.name, allowed))
+        }),
+    );
+    if !servers.iter().any(unlisted) && !known.contains(&tool.tool) {
+        let nearest = nearest(&tool.tool, known.iter()).unwrap_or_default();
+        let known = known.join(", ");
+        let why = format!("`{}` is not known; the nearest is `{nearest}`; known are: {known}", tool.tool);
         bad.add(format!("{path}.tool"), why);
     }
     Node::Tool {

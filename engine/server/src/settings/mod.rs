@@ -21,6 +21,7 @@ use clap::builder::Resettable;
 use clap::{Arg, ArgAction, Command};
 
 use crate::config::reserved::is_reserved;
+use crate::nearest::nearest;
 
 /// The variable that names the file, as `--config` does.
 pub const FILE_VARIABLE: &str = "PARLANCE_CONFIG";
@@ -328,7 +329,7 @@ fn variables(known: &Known, source: Source, found: BTreeMap<String, String>) -> 
             }
         } else if name.starts_with(PREFIX) && !OF_SCRIPTS.contains(&name.as_str()) {
             let ours = known.variables.iter().filter(|variable| variable.starts_with(PREFIX));
-            let nearest = nearest(&name, ours);
+            let nearest = nearest(&name, ours).unwrap_or_default().to_owned();
             return Err(Error::Unknown { name, place: source, nearest });
         }
     }
@@ -352,7 +353,7 @@ fn file_layer(known: &Known, path: &Path, must_be_there: bool) -> Result<Option<
     let mut values = BTreeMap::new();
     for (name, value) in found {
         let Some(variable) = known.keys.get(&name) else {
-            let nearest = nearest(&name, known.keys.keys());
+            let nearest = nearest(&name, known.keys.keys()).unwrap_or_default().to_owned();
             return Err(Error::Unknown { name, place: source, nearest });
         };
         if !value.is_empty() {
@@ -369,26 +370,6 @@ fn text_of(path: &Path, must_be_there: bool) -> Result<Option<String>, Error> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && !must_be_there => Ok(None),
         Err(error) => Err(Error::File { path: path.to_owned(), why: error.to_string() }),
     }
-}
-
-/// The name that is the fewest letters away.
-fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a String>) -> String {
-    known.min_by_key(|known| distance(name, known)).cloned().unwrap_or_default()
-}
-
-/// Letters to add, leave out or change (Levenshtein).
-fn distance(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().collect();
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (index, letter) in from.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], index + 1);
-        for (column, other) in to.iter().enumerate() {
-            let change = diagonal + usize::from(letter != *other);
-            diagonal = row[column + 1];
-            row[column + 1] = change.min(diagonal + 1).min(row[column] + 1);
-        }
-    }
-    row[to.len()]
 }
 
 #[cfg(test)]
