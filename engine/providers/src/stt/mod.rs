@@ -148,6 +148,8 @@ pub struct Settings {
     pub expectation: Expectation,
     /// Whether the provider's guesses that a turn is about to end are wanted ([`TurnSignal::EagerEnd`]).
     pub eager_ends: bool,
+    /// How soon a provider that decides turns is to take a pause for an end: 0 (patient) to 100 (quick). Default 80.
+    pub responsiveness_percent: u8,
 }
 
 impl Default for Settings {
@@ -158,6 +160,7 @@ impl Default for Settings {
             format: AudioFormat::PCM_16K,
             expectation: Expectation::default(),
             eager_ends: false,
+            responsiveness_percent: 80,
         }
     }
 }

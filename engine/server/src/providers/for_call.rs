@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parlance_conversation::Budgets as Waits;
+use parlance_conversation::{Budgets as Waits, TurnTaking};
 use parlance_media::format::{AudioFormat as Wire, Encoding};
 use parlance_proto::v1;
 use parlance_providers::audio::AudioFormat;
@@ -112,7 +112,7 @@ impl ForCall {
     /// PROVIDER_MISSING when nobody can work on this machine.
     pub fn listen(
         &self,
-        eager_ends: bool,
+        manner: &TurnTaking,
         sink: stt::Sink,
     ) -> Result<(Box<dyn Listener>, AudioFormat), Refusal> {
         let agent = &self.settings.agent;
@@ -126,7 +126,9 @@ impl ForCall {
             model: self.line_up.listening.first().and_then(|first| first.model.clone()),
             format,
             expectation: stt::Expectation { jsgf: None, key_terms: key_terms.unwrap_or_default() },
-            eager_ends,
+            eager_ends: manner.speculation,
+            // In the range that 0 to 1 has.
+            responsiveness_percent: (manner.responsiveness.clamp(0.0, 1.0) * 100.0).round() as u8,
         };
         Ok((self.transcriber.open(settings, sink).map_err(missing)?, format))
     }

@@ -247,7 +247,7 @@ fn put_together(
     };
     let (listener, fed) = match start.text_only {
         true => ForCall::listen_to_nobody(),
-        false => providers.listen(policy.turn_taking.speculation, sink)?,
+        false => providers.listen(&policy.turn_taking, sink)?,
     };
     let speaker = providers.speaker(&manner)?;
     if let Some(model) = &providers.model {

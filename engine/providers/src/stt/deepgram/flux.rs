@@ -38,6 +38,13 @@ const MULTILINGUAL: &str = "flux-general-multi";
 const CHUNK_MS: u32 = 80;
 /// Where no audio comes, silence is fed after so long, and so much of it.
 const SILENCE_MS: u64 = 500;
+/// How sure it must be of a turn's end to tell one, in hundredths: from 90 for a patient agent over the vendor's default
+/// of 70 to 50 for a quick one, the vendor's own bounds.
+fn end_threshold(responsiveness_percent: u8) -> String {
+    let quick = u32::from(responsiveness_percent.min(100));
+    let hundredths = if quick <= 80 { 90 - quick / 4 } else { 150 - quick };
+    format!("0.{hundredths}")
+}
 /// How sure it must be of a turn's end to guess it: middling, as its documentation begins with.
 const EAGER_THRESHOLD: &str = "0.5";
 
@@ -96,6 +103,7 @@ impl Stream {
         let model = settings.model.as_deref().unwrap_or(default);
         let mut query = vec![("model", model.to_owned())];
         query.extend(super::encoding(settings.format));
+        query.push(("eot_threshold", end_threshold(settings.responsiveness_percent)));
         if settings.eager_ends {
             query.push(("eager_eot_threshold", EAGER_THRESHOLD.to_owned()));
         }
@@ -262,6 +270,16 @@ mod tests {
         assert!(url("hi-IN", false).ends_with("language_hint=hi"));
         assert!(!url("multi", false).contains("language_hint"));
         assert!(url("en", true).contains("eager_eot_threshold=0.5"));
+    }
+
+    #[test]
+    fn a_quick_agent_is_told_of_ends_that_are_less_certain() {
+        let threshold = |responsiveness_percent| {
+            let url = stream(Settings { responsiveness_percent, ..Settings::default() }).url;
+            let (_, after) = url.split_once("eot_threshold=").unwrap();
+            after.split('&').next().unwrap().parse::<f64>().unwrap()
+        };
+        assert_eq!([0, 40, 80, 90, 100, 255].map(threshold), [0.9, 0.8, 0.7, 0.6, 0.5, 0.5]);
     }
 
     #[test]
