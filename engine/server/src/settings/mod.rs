@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::Resettable;
 use clap::{Arg, ArgAction, Command};
+use parlance_providers::near;
 
 use crate::config::reserved::is_reserved;
 
@@ -373,22 +374,7 @@ fn text_of(path: &Path, must_be_there: bool) -> Result<Option<String>, Error> {
 
 /// The name that is the fewest letters away.
 fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a String>) -> String {
-    known.min_by_key(|known| distance(name, known)).cloned().unwrap_or_default()
-}
-
-/// Letters to add, leave out or change (Levenshtein).
-fn distance(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().collect();
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (index, letter) in from.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], index + 1);
-        for (column, other) in to.iter().enumerate() {
-            let change = diagonal + usize::from(letter != *other);
-            diagonal = row[column + 1];
-            row[column + 1] = change.min(diagonal + 1).min(row[column] + 1);
-        }
-    }
-    row[to.len()]
+    near::nearest(name, known.map(String::as_str)).first().copied().unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]
