@@ -10,6 +10,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, LogFormat};
 use crate::engine::{self, Engine, FirstKey};
+use crate::output::{self, outln};
 use crate::serve::{self, Running};
 
 /// Why a command of the operator failed.
@@ -40,13 +41,13 @@ pub async fn serve(config: Config) -> Result<ExitCode, Error> {
     let drain = Duration::from_secs(config.drain_seconds);
     let mut stop = Stop::new()?;
     let running = serve::start(config.clone()).await?;
-    print!("{}", welcome(&config, &running));
+    output::notice(&welcome(&config, &running));
     stop.next().await;
     let calls = running.engine.live.count();
-    println!(
-        "Stopping: no new calls; {calls} under way may go on for {} s. Again to end at once.",
+    output::notice(&format!(
+        "Stopping: no new calls; {calls} under way may go on for {} s. Again to end at once.\n",
         drain.as_secs()
-    );
+    ));
     // What is missing was logged.
     let written = running.stop(drain, stop.next()).await;
     Ok(if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -58,8 +59,8 @@ pub async fn migrate(config: &Config) -> Result<ExitCode, Error> {
     let database = engine::database(config)?;
     let migrated = Store::migrate(database).await.map_err(engine::Error::from)?;
     match migrated.applied.as_slice() {
-        [] => println!("The database is up to date."),
-        applied => println!("Applied {}.", applied.join(", ")),
+        [] => outln!("The database is up to date."),
+        applied => outln!("Applied {}.", applied.join(", ")),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -13,6 +13,7 @@ use std::process::ExitCode;
 
 use super::Error;
 use crate::config::vendors::Vendors;
+use crate::output::outln;
 use parlance_providers::registry::{self, Availability, Kind, VENDORS, services};
 use parlance_store::DatabaseUrl;
 
@@ -100,7 +101,7 @@ pub async fn run(args: DoctorArgs) -> Result<ExitCode, Error> {
     for finding in &findings {
         if args.fixes {
             if let Verdict::Missing { fix, .. } | Verdict::Absent { fix, .. } = &finding.verdict {
-                println!("{fix}");
+                outln!("{fix}");
             }
             continue;
         }
@@ -109,7 +110,7 @@ pub async fn run(args: DoctorArgs) -> Result<ExitCode, Error> {
             Verdict::Missing { .. } => paint.paint(Tone::Bad, "MISSING"),
             Verdict::Absent { .. } | Verdict::Unused(_) => paint.paint(Tone::Quiet, "absent "),
         };
-        println!("{mark}  {:<22} {}", finding.what, finding.verdict);
+        outln!("{mark}  {:<22} {}", finding.what, finding.verdict);
     }
     let healthy = findings.iter().all(|finding| !matches!(finding.verdict, Verdict::Missing { .. }));
     Ok(if healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE })

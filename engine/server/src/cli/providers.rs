@@ -11,6 +11,7 @@ use parlance_proto::v1::{
 
 use super::Error;
 use super::connect::{ConnectArgs, connect};
+use crate::output::outln;
 
 /// The commands under `parlance providers`.
 #[derive(Debug, clap::Subcommand)]
@@ -68,7 +69,7 @@ pub async fn run(command: ProvidersCommand) -> Result<ExitCode, Error> {
             let client = connect(&args.connect).await?;
             let keys = client.providers().list_provider_keys(ListProviderKeysRequest {}).await?.into_inner();
             for key in keys.provider_keys {
-                println!("{:<12} …{}", key.vendor, key.hint);
+                outln!("{:<12} …{}", key.vendor, key.hint);
             }
         }
         ProvidersCommand::SetKey(args) => {
@@ -80,13 +81,13 @@ pub async fn run(command: ProvidersCommand) -> Result<ExitCode, Error> {
                 ..Default::default()
             };
             client.providers().set_provider_key(request).await?;
-            println!("set the key of {}", args.vendor);
+            outln!("set the key of {}", args.vendor);
         }
         ProvidersCommand::DeleteKey(args) => {
             let client = connect(&args.connect).await?;
             let request = DeleteProviderKeyRequest { vendor: args.vendor.clone(), ..Default::default() };
             client.providers().delete_provider_key(request).await?;
-            println!("deleted the key of {}", args.vendor);
+            outln!("deleted the key of {}", args.vendor);
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -98,7 +99,7 @@ async fn list(args: ListArgs) -> Result<(), Error> {
     loop {
         let request = ListProvidersRequest { page_size: 200, page_token, ..Default::default() };
         let page = client.providers().list_providers(request).await?.into_inner();
-        page.providers.iter().for_each(|provider| println!("{}", line(provider)));
+        page.providers.iter().for_each(|provider| outln!("{}", line(provider)));
         page_token = page.next_page_token;
         if page_token.is_empty() {
             return Ok(());
@@ -115,10 +116,7 @@ async fn voices(args: VoicesArgs) -> Result<(), Error> {
         let page = client.providers().list_voices(request).await?.into_inner();
         for voice in page.voices {
             let languages = voice.languages.join(",");
-            println!(
-                "{:<46} {:<14} {languages:<16} {}",
-                voice.voice_id, voice.display_name, voice.description
-            );
+            outln!("{:<46} {:<14} {languages:<16} {}", voice.voice_id, voice.display_name, voice.description);
         }
         page_token = page.next_page_token;
         if page_token.is_empty() {

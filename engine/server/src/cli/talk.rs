@@ -20,6 +20,7 @@ use super::connect::{ConnectArgs, connect, resource_name, variable};
 use super::floor::Floor;
 use super::line::{Line, declined};
 use super::{Error, describe};
+use crate::output::outln;
 
 /// Quiet after which the agent counts as finished.
 const QUIET: Duration = Duration::from_millis(300);
@@ -59,7 +60,7 @@ pub async fn run(args: TalkArgs) -> Result<ExitCode, Error> {
     };
     let by_person = args.say.is_empty() && stdin().is_terminal();
     let (line, ready) = Line::open(&engine, start).await?;
-    println!("{} with {}: {}", ready.call, ready.agent, ready.providers);
+    outln!("{} with {}: {}", ready.call, ready.agent, ready.providers);
     let lines = if args.say.is_empty() { typed_lines() } else { script(args.say) };
     let ended = Talk::new(line, by_person).hold(lines).await?;
     Ok(if describe::is_normal(ended.reason()) { ExitCode::SUCCESS } else { ExitCode::FAILURE })

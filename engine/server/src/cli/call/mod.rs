@@ -26,6 +26,7 @@ use super::floor::Floor;
 use super::line::{Line, declined};
 use super::terminal::Tone;
 use super::{Error, describe, message_json};
+use crate::output::{errln, outln};
 
 mod caller;
 mod clip;
@@ -215,7 +216,7 @@ impl Call {
             let at_ms = self.at_ms();
             self.screen.show(response, at_ms);
         } else if !matches!(response, Response::Audio(_)) {
-            println!("{}", response_json(response)?);
+            outln!("{}", response_json(response)?);
         }
         Ok(())
     }
@@ -243,22 +244,22 @@ impl Call {
 
     fn greet(&mut self, ready: &SessionReady) {
         if !self.json {
-            println!("{} with {}: {}", ready.call, ready.agent, ready.providers);
+            outln!("{} with {}: {}", ready.call, ready.agent, ready.providers);
         }
     }
 
     fn sum_up(&mut self, args: &CallArgs) {
         let unsaid = self.caller.unsaid();
         if unsaid > 0 {
-            eprintln!("the call was over before {unsaid} of {} clips were said", args.clips.len());
+            errln!("the call was over before {unsaid} of {} clips were said", args.clips.len());
         }
         if self.json {
             return;
         }
         let seconds = self.speaker.played_ms() as f64 / 1_000.0;
-        println!("the agent was heard for {seconds:.1} s, with {} gaps", self.speaker.gaps());
+        outln!("the agent was heard for {seconds:.1} s, with {} gaps", self.speaker.gaps());
         if let Some(path) = &args.save {
-            println!("recording: {} (caller left, agent right)", path.display());
+            outln!("recording: {} (caller left, agent right)", path.display());
         }
     }
 }
