@@ -68,14 +68,21 @@ fn read() -> Result<Read, settings::Error> {
 async fn obey(Read { settings, matches }: Read) -> Result<ExitCode, String> {
     let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     match arguments.command {
-        Command::Serve(config) => run::serve(config).await.map_err(|error| error.to_string()),
+        Command::Serve(config) => {
+            run::serve(config, settings.misspelt()).await.map_err(|error| error.to_string())
+        }
         Command::Migrate(config) => run::migrate(&config).await.map_err(|error| error.to_string()),
         Command::Config(_) => {
             if let Some((_, matches)) = matches.subcommand() {
                 output::print(format_args!("{}", show::text(&settings, matches)));
             }
+            for misspelt in settings.misspelt() {
+                output::print_error(format_args!("parlance: {misspelt}\n"));
+            }
             Ok(ExitCode::SUCCESS)
         }
-        Command::Client(command) => cli::run(command).await.map_err(|error| error.to_string()),
+        Command::Client(command) => {
+            cli::run(command, settings.misspelt()).await.map_err(|error| error.to_string())
+        }
     }
 }

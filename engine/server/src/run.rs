@@ -12,6 +12,7 @@ use crate::config::{Config, LogFormat};
 use crate::engine::{self, Engine, FirstKey};
 use crate::output::{self, outln};
 use crate::serve::{self, Running};
+use crate::settings::misspelt::Misspelt;
 
 /// Why a command of the operator failed.
 #[derive(Debug, thiserror::Error)]
@@ -35,9 +36,13 @@ pub enum Error {
     },
 }
 
-/// Runs the engine until the first signal, then drains; the second ends it at once.
-pub async fn serve(config: Config) -> Result<ExitCode, Error> {
+/// Runs the engine until the first signal, then drains; the second ends it at once. What is `misspelt` among the
+/// settings is logged first: it may be why the engine does not do what it should.
+pub async fn serve(config: Config, misspelt: &[Misspelt]) -> Result<ExitCode, Error> {
     log(&config)?;
+    for misspelt in misspelt {
+        tracing::warn!("{misspelt}");
+    }
     let drain = Duration::from_secs(config.drain_seconds);
     let mut stop = Stop::new()?;
     let running = serve::start(config.clone()).await?;

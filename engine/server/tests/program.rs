@@ -107,3 +107,28 @@ fn a_command_that_nobody_reads_ends_quietly() {
     assert_eq!(output.status.code(), Some(141), "as if SIGPIPE had ended it");
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
 }
+
+#[test]
+fn a_misspelt_variable_of_a_vendor_is_told_wherever_an_operator_looks() {
+    let folder = Folder::new("misspelt");
+    std::fs::write(folder.0.join(".env"), "DEEPGRAM_APIKEY='begun\n").expect("a file can be made");
+    let said = |arguments: &[&str]| {
+        let mut command = parlance(&folder.0, arguments);
+        let output = command.env("OPENAI_MODLE", "gpt-x").env("OPENAI_ORG_ID", "org").output();
+        let output = output.expect("it runs");
+        String::from_utf8([output.stdout, output.stderr].concat()).expect("it writes UTF-8")
+    };
+    // This one ends at once: there is no such database.
+    let serve =
+        ["serve", "--providers", "script", "--port", "0", "--database-url", "postgres://127.0.0.1:1/x"];
+    for arguments in [&["config"][..], &["doctor"], &serve] {
+        let said = said(arguments);
+        let hints = [
+            "`OPENAI_MODLE` in the environment has no effect; did you mean `OPENAI_MODEL`?",
+            "`DEEPGRAM_APIKEY` in .env has no effect; did you mean `DEEPGRAM_API_KEY`?",
+        ];
+        assert!(hints.iter().all(|hint| said.contains(hint)), "{arguments:?}: {said}");
+        assert!(!said.contains("OPENAI_ORG_ID"), "{said}");
+    }
+    assert!(!said(&["calls", "list"]).contains("MODLE"), "who only asks an engine is not told");
+}

@@ -35,6 +35,8 @@ mod waterfall;
 
 pub use error::Error;
 
+use crate::settings::misspelt::Misspelt;
+
 /// The commands that talk to an engine, or look for one.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
@@ -64,11 +66,11 @@ pub enum Command {
 }
 
 /// Carries out one command. The exit code is 0 only if what was asked for happened: for a call, that it ended
-/// normally and every clip was played.
+/// normally and every clip was played. [`doctor`] tells what is `misspelt` among the settings.
 ///
 /// # Errors
 /// Whatever kept the command from being tried or finished; its text is one sentence for people, with the fix.
-pub async fn run(command: Command) -> Result<ExitCode, Error> {
+pub async fn run(command: Command, misspelt: &[Misspelt]) -> Result<ExitCode, Error> {
     match command {
         Command::Call(args) => call::run(args).await,
         Command::Talk(args) => talk::run(args).await,
@@ -77,7 +79,7 @@ pub async fn run(command: Command) -> Result<ExitCode, Error> {
         Command::Keys(command) => keys::run(command).await,
         Command::Providers(command) => providers::run(command).await,
         Command::Secrets(command) => secrets::run(command).await,
-        Command::Doctor(args) => doctor::run(args).await,
+        Command::Doctor(args) => doctor::run(args, misspelt).await,
         Command::Health(args) => health::run(args).await,
     }
 }

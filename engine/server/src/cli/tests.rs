@@ -22,7 +22,7 @@ async fn parlance(connect: &ConnectArgs, command: &[&str]) -> Result<bool, Error
     let typed = std::iter::once(&"parlance").chain(command).chain(&at);
     let arguments = Arguments::try_parse_from(typed).expect("the command line is right");
     // `ExitCode` tells nothing but its debug form.
-    Ok(format!("{:?}", run(arguments.command).await?) == format!("{:?}", ExitCode::SUCCESS))
+    Ok(format!("{:?}", run(arguments.command, &[]).await?) == format!("{:?}", ExitCode::SUCCESS))
 }
 
 fn clip(name: &str) -> String {
