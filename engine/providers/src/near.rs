@@ -28,6 +28,12 @@ pub fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) ->
     meant(name, known).map_or_else(String::new, |meant| format!(" (did you mean `{meant}`?)"))
 }
 
+/// What is wrong with a name that is none of `known`, completing a field's name.
+pub fn unknown(name: &str, known: &[&str]) -> String {
+    let meant = did_you_mean(name, known.iter().copied());
+    format!("`{name}` is not known{meant}; known are: {}", known.join(", "))
+}
+
 /// Letters to insert, delete, replace or exchange with their neighbour to get from one to the other.
 pub fn distance(from: &str, to: &str) -> usize {
     let letters = |text: &str| text.to_lowercase().chars().collect::<Vec<char>>();
@@ -71,6 +77,8 @@ mod tests {
         assert_eq!((meant("whisper", known), meant("", known), meant("x", [])), (None, None, None));
         assert_eq!(did_you_mean("opnai", known), " (did you mean `openai`?)");
         assert_eq!(did_you_mean("groq", known), "");
+        let why = "`opnai` is not known (did you mean `openai`?); known are: openai, gemini";
+        assert_eq!(unknown("opnai", &["openai", "gemini"]), why);
         assert_eq!(nearest("opnai", known)[0], "openai");
     }
 }

@@ -245,6 +245,25 @@ mod tests {
         assert!(error.contains("voize_id") && error.contains("line 3"), "{error}");
         let error = parsed("name: agents/a\ndisplay_name: [1]\n").expect_err("a list is no text");
         assert!(error.contains("display_name") && error.contains("line 2"), "{error}");
+        assert!(!error.contains("did you mean"), "{error}");
+    }
+
+    #[test]
+    fn a_misspelt_field_or_value_is_answered_with_the_one_that_was_meant() {
+        for (text, meant) in [
+            ("dispaly_name: A", "display_name"),
+            ("displayNmae: A", "displayName"),
+            ("voice: {voize_id: slt}", "voice_id"),
+            ("listening: {transcribers: [{provider: deepgram}, {modell: nova-3}]}", "model"),
+            ("flow: {start: a, nodes: {a: {sya: {text: Hello}}}}", "say"),
+            ("state: ACTVE", "AGENT_STATE_ACTIVE"),
+            ("state: AGENT_STATE_INACTIV", "AGENT_STATE_INACTIVE"),
+        ] {
+            let error = parsed(&format!("name: agents/a\n{text}")).expect_err(text);
+            assert!(error.ends_with(&format!(" (did you mean `{meant}`?)")), "{error}");
+        }
+        let error = parsed("name: agents/a\nwhatever: 1\n").expect_err("there is no such field");
+        assert!(!error.contains("did you mean"), "{error}");
     }
 
     #[test]
