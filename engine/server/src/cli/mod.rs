@@ -3,7 +3,8 @@
 //! Nothing here reaches into the engine: every command but [`doctor`] and [`health`] goes through the same RPCs and the same
 //! key as anybody's client, so that what works here works for them. Enter at [`run`]. A command is a clap
 //! `Args` struct and one async function in the file of its name; what they share is small: [`connect`] (where the
-//! engine is and who asks), [`floor`] (is the agent done?), [`describe`] and [`waterfall`] (decisions in words and
+//! engine is and who asks), [`opening`] and [`floor`] (does the agent
+//! greet, is it done?), [`describe`] and [`waterfall`] (decisions in words and
 //! bars), [`message_json`] (messages as JSON and YAML), [`terminal`] (colours, times).
 
 use std::process::ExitCode;
@@ -20,6 +21,7 @@ pub mod health;
 pub mod keys;
 mod line;
 mod message_json;
+mod opening;
 pub mod providers;
 #[cfg(test)]
 mod scripted;

@@ -83,6 +83,24 @@ async fn a_typed_conversation_is_held_to_its_end() {
 }
 
 #[tokio::test]
+async fn an_agent_that_lets_the_caller_speak_first_is_not_kept_waiting() {
+    let engine = Scripted::default();
+    let connect = engine.serve().await;
+    let file = Scratch::new("listens.yaml");
+    let agent =
+        "name: agents/restaurant\ndisplay_name: A\ncall_handling: {first_speaker: FIRST_SPEAKER_CALLER}\n";
+    std::fs::write(&file.0, agent).expect("the folder can be written");
+    assert!(parlance(&connect, &["agents", "apply", "-f", file.as_str()]).await.expect("it is created"));
+    let call = ["call", "--agent", "restaurant", "--wav", &clip("u02_slt.wav")];
+    assert!(
+        parlance(&connect, &call).await.expect("the call is held"),
+        "the agent's patience was not enough"
+    );
+    let talk = ["talk", "--agent", "restaurant", "--say", "hello"];
+    assert!(parlance(&connect, &talk).await.expect("it is held"));
+}
+
+#[tokio::test]
 async fn a_wrong_key_and_an_unknown_agent_are_told_in_one_sentence() {
     let connect = Scripted::default().serve().await;
     let talk = |agent| ["talk", "--agent", agent, "--say", "hello"];
