@@ -100,6 +100,20 @@ fn an_engine_that_nobody_reads_runs_on_and_takes_its_postgres_with_it_in_the_end
 }
 
 #[test]
+fn a_start_that_fails_leaves_no_postgres_behind() {
+    let folder = Folder::new("no-key-file");
+    std::fs::create_dir_all(folder.0.join("data/key")).expect("a folder can be made");
+    let arguments = ["serve", "--providers", "script", "--port", "0", "--data-dir", "data"];
+    let child = parlance(&folder.0, &arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    let postmaster = folder.0.join("data/postgres/data/postmaster.pid");
+    let mut engine = Engine { child: child.expect("it starts"), postmaster };
+    let status = engine.until("it did not end", Engine::ended);
+    assert!(!status.success(), "the key can't be saved where a folder is");
+    assert!(folder.0.join("data/postgres/data").exists(), "it got as far as its Postgres");
+    assert_eq!(engine.postgres(), None, "its Postgres was left behind");
+}
+
+#[test]
 fn a_command_that_nobody_reads_ends_quietly() {
     let folder = Folder::new("quiet");
     let child = parlance(&folder.0, &["config"]).stdout(nobody_reads()).stderr(Stdio::piped()).spawn();
