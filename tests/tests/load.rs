@@ -37,14 +37,21 @@ fn against_stand_ins_answers_begun_early_are_kept_and_nobody_waits_for_a_handsha
     let complaint = String::from_utf8_lossy(&run.stderr);
     assert!(run.status.success(), "{complaint}");
     let figures: serde_json::Value = serde_json::from_slice(&run.stdout).expect("it prints JSON");
-    let pair = &figures["pairs"][0];
-    for run in ["off", "on"] {
-        let run = &pair[run];
-        assert_eq!(run["errors"], serde_json::json!({}), "{run}");
-        assert_eq!((&run["handshakes_in_turn"], &run["provider_failures"]), (&0.into(), &0.into()), "{run}");
-        assert!(run["total_ms"]["count"].as_u64() >= Some(3), "each caller has a turn: {run}");
+    for (number, transcriber) in ["deepgram", "deepgram-flux"].into_iter().enumerate() {
+        let pair = &figures["pairs"][number];
+        assert_eq!(pair["transcriber"], transcriber);
+        for run in ["off", "on"] {
+            let run = &pair[run];
+            assert_eq!(run["errors"], serde_json::json!({}), "{run}");
+            assert_eq!(
+                (&run["handshakes_in_turn"], &run["provider_failures"]),
+                (&0.into(), &0.into()),
+                "{run}"
+            );
+            assert!(run["total_ms"]["count"].as_u64() >= Some(3), "each caller has a turn: {run}");
+        }
+        assert_eq!(pair["off"]["speculations"]["started"], 0, "{pair}");
+        assert!(pair["on"]["speculations"]["kept"].as_u64() > Some(0), "{pair}");
+        assert!(pair["on"]["tokens"].as_u64() > Some(0), "{pair}");
     }
-    assert_eq!(pair["off"]["speculations"]["started"], 0, "{pair}");
-    assert!(pair["on"]["speculations"]["kept"].as_u64() > Some(0), "{pair}");
-    assert!(pair["on"]["tokens"].as_u64() > Some(0), "{pair}");
 }

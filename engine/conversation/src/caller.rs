@@ -247,6 +247,8 @@ pub(crate) struct Hearing {
     pub lag: Duration,
     /// Last voiced sample whose words the transcriber still owes.
     pub owed_since: Option<CallTime>,
+    /// The provider told the end of a turn, and no words came since (E5).
+    pub ended: bool,
     /// Audio up to here has been judged.
     judged_until: CallTime,
     /// Judged words that no slice has settled: the transcriber may send them again.
@@ -264,6 +266,7 @@ impl Hearing {
             finalizing: false,
             lag,
             owed_since: None,
+            ended: false,
             judged_until: CallTime::ZERO,
             judged_words: Vec::new(),
         }
@@ -282,6 +285,7 @@ impl Hearing {
         self.covers = self.covers.map(|covers| covers.min(from));
         self.sure = self.sure.map(|sure| sure.min(from));
         self.lag = lag;
+        self.ended = false;
     }
 
     /// Whether no more words can come of the audio up to `last`.

@@ -24,6 +24,9 @@ pub(crate) const FINALIZE_AFTER: Duration = Duration::from_millis(100);
 const SETTLE_GRACE: Duration = Duration::from_millis(300);
 /// E3: a watermark that lies so far behind the voice when it should have settled does not move any more.
 const MUTE_GAP: Duration = Duration::from_millis(500);
+/// E5: a provider that decides turns is waited for at least this long after the last voiced sample. Flux by itself
+/// gives up after 5 s, which is long for a caller whose transcriber is stuck.
+const PROVIDER_WAIT: Duration = Duration::from_millis(2_000);
 /// E9: voice without new words for this much longer than the wait is no speech.
 const WORDLESS: Duration = Duration::from_millis(600);
 
@@ -88,7 +91,7 @@ impl Conversation {
 
     /// E1, E3.
     fn turn_due(&self, speech: &Speech, last: CallTime) -> CallTime {
-        let due = last + self.wait(speech, self.is_settled(last)).0;
+        let due = last + self.patience(speech, self.is_settled(last)).0;
         if self.is_settled(last) {
             return due;
         }
@@ -115,9 +118,19 @@ impl Conversation {
             return;
         };
         if self.waiting_told != Some((id, until)) {
-            let why = self.wait(speech, self.is_settled(last)).1;
+            let why = self.patience(speech, self.is_settled(last)).1;
             self.waiting_told = Some((id, until));
             self.tell(Event::Waiting { turn: id, until, why });
+        }
+    }
+
+    /// The wait of E1, or that of E5 while a trusted provider has still to tell the end.
+    fn patience(&self, speech: &Speech, settled: bool) -> (Duration, WaitReason) {
+        let (wait, why) = self.wait(speech, settled);
+        let decides = self.policy.turn_taking.trust_provider_turns && self.policy.transcriber.turns;
+        match decides && !self.hearing.ended && why != WaitReason::ValueComplete {
+            true => (wait.max(PROVIDER_WAIT), WaitReason::Provider),
+            false => (wait, why),
         }
     }
 
@@ -175,6 +188,7 @@ impl Conversation {
     pub(crate) fn provider_turn(&mut self, signal: TurnSignal) {
         self.tell(Event::ProviderTurn { signal });
         self.note_provider_turn(signal);
+        self.hearing.ended = signal == TurnSignal::End;
         let is_turn = self.speech.as_ref().is_some_and(|speech| speech.is_turn() && speech.has_words());
         match signal {
             TurnSignal::Start => self.provider_hears_voice(),
@@ -190,7 +204,11 @@ impl Conversation {
         let Some(speech) = self.speech.take() else { return };
         let Standing::Turn { id, sequence } = speech.standing else { return };
         self.hearing.judged(&speech);
-        let wait_until = self.waiting_told.filter(|(turn, _)| *turn == id).map(|(_, until)| until);
+        let told = self.waiting_told.filter(|(turn, _)| *turn == id).map(|(_, until)| until);
+        let wait_until = match reason {
+            TurnEndReason::Provider => Some(self.now.clock), // nobody knew how long it would be
+            _ => told,
+        };
         if matches!(self.caller, Caller::Paused { .. }) {
             self.caller = Caller::Silent;
         }

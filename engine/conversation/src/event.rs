@@ -333,7 +333,7 @@ pub enum HoldReason {
     CallEnded,
 }
 
-/// Why the end of the turn is waited for so long: the row of E1 that fits.
+/// Why the end of the turn is waited for so long: the row of E1 that fits, or E5.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WaitReason {
@@ -349,6 +349,8 @@ pub enum WaitReason {
     OpenEnded,
     /// A value is being given and not complete.
     ValueIncomplete,
+    /// The provider decides, and has not heard the end (E5).
+    Provider,
 }
 
 /// Why a caller's turn ended (E8).

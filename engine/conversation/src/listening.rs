@@ -79,6 +79,7 @@ impl Conversation {
         let changed = speech.take(transcript.kind, fresh, covers);
         let (standing, text) = (speech.standing, speech.text());
         if has_words {
+            self.hearing.ended = false;
             self.count_as_voice(begun, ended.unwrap_or(covers));
         }
         if let (true, Standing::Turn { id, .. }) = (changed, standing) {

@@ -114,6 +114,9 @@ pub struct Transcriber {
     /// caught up. Zero: nobody replaces it. Default zero.
     #[serde(default)]
     pub recovery: Duration,
+    /// It tells the end of a turn itself (E5). Default false.
+    #[serde(default)]
+    pub turns: bool,
 }
 
 /// A3: how long is waited for providers. The defaults are those of one provider.
@@ -259,6 +262,7 @@ impl Default for Transcriber {
             watermark: true,
             lag_p95: Duration::from_millis(300),
             recovery: Duration::ZERO,
+            turns: false,
         }
     }
 }

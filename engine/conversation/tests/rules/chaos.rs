@@ -139,6 +139,7 @@ fn agents() -> Vec<Policy> {
     agents.push(short);
     let mut provider = booking();
     provider.turn_taking.trust_provider_turns = true;
+    provider.transcriber.turns = true;
     provider.turn_taking.interrupt_min_words = 2;
     provider.budgets.fillers = vec!["Hmm.".into(), "Let me see.".into()];
     agents.push(provider);

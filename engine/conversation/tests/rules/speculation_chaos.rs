@@ -149,6 +149,7 @@ fn answer(context: &[Message]) -> Answer {
 fn play(plan: &Plan, policy: Policy) -> Session {
     let mut policy = policy;
     policy.turn_taking.trust_provider_turns = plan.trusted;
+    policy.transcriber.turns = plan.trusted;
     policy.transcriber.watermark = plan.watermark;
     let mut call = Session::new(policy);
     call.voice_delay = Some(plan.voice_delay);

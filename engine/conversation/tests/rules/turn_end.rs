@@ -140,6 +140,63 @@ fn e5_the_providers_end_of_turn_counts_when_it_is_trusted() {
     }
 }
 
+/// A transcriber that decides turns, and is trusted to.
+fn decided_elsewhere(policy: Policy) -> Policy {
+    let mut policy = policy;
+    policy.turn_taking.trust_provider_turns = true;
+    policy.transcriber.turns = true;
+    policy
+}
+
+#[test]
+fn e5_a_pause_that_a_trusted_provider_takes_for_no_end_is_none() {
+    for (decides, turns) in [(true, 1), (false, 2)] {
+        let mut policy = decided_elsewhere(model());
+        policy.transcriber.turns = decides;
+        let mut call = Session::new(policy);
+        call.answer(3_000, "I see.").answer(3_000, "I see.");
+        call.says(1_000, 2_000, "book a table").says(3_100, 3_600, "and some chairs please");
+        call.post(3_900, Input::ProviderTurn { signal: TurnSignal::End }).run(6_000);
+        assert_eq!(call.count("ended t"), turns, "{}", call.text());
+    }
+    let mut call = Session::new(decided_elsewhere(model()));
+    call.says(1_000, 2_000, "book a table").post(2_700, Input::ProviderTurn { signal: TurnSignal::End });
+    call.run(4_000);
+    call.in_order(&["wait t1 4000 provider", "ended t1 provider"]);
+    assert_eq!(call.when("ended t1"), 2_700);
+}
+
+#[test]
+fn e5_silence_ends_the_turn_after_two_seconds_where_the_trusted_provider_never_does() {
+    let mut call = Session::new(decided_elsewhere(model()));
+    call.says(1_000, 2_000, "book a table").run(6_000);
+    assert_eq!(call.when("ended t1 silence"), 4_000);
+
+    let mut call = Session::new(decided_elsewhere(model()));
+    call.says(1_000, 2_000, "book a table");
+    let from = CallTime::from_micros(2_000_000);
+    call.post(2_200, Input::TranscriberReplaced { transcriber: Transcriber::default(), from }).run(6_000);
+    assert!(call.when("ended t1") < 3_500, "who listens now decides no turns\n{}", call.text());
+}
+
+#[test]
+fn e5_a_complete_answer_waits_for_no_provider() {
+    let mut call = Session::new(decided_elsewhere(booking()));
+    call.says(4_000, 4_500, "Friday").run(9_000);
+    assert_eq!(call.when("ended t1 value_complete"), 4_750);
+}
+
+#[test]
+fn e5_an_end_that_was_told_before_the_words_were_a_turn_is_not_waited_for_again() {
+    let mut call =
+        Session::new(decided_elsewhere(greeting("Hello there. Which of our two rooms would you like?")));
+    // The detector hears the room on; the words may still become "okay, but".
+    call.voice(2_850, 3_500).plain(3_050, TranscriptKind::Slice, "okay", Some(3_040));
+    call.post(3_060, Input::ProviderTurn { signal: TurnSignal::End }).listened(3_650, 3_600).run(8_000);
+    assert!(call.when("turn t1") > 3_060, "{}", call.text());
+    assert!(call.when("ended t1 silence") < 4_500, "{}", call.text());
+}
+
 #[test]
 fn e6_a_turn_is_joined_at_most_twice() {
     let mut call = Session::new(model());

@@ -19,7 +19,7 @@ use super::telling::Telling;
 use super::{Response, Sink, ToolCall, Usage};
 use crate::running::Running;
 use crate::wire::handshakes::watched;
-use crate::wire::http::{Failure, Http, Refused, broken};
+use crate::wire::http::{Failure, Http, Refused, UnderWay, broken};
 use crate::wire::sse::Events;
 use crate::{Error, ErrorKind};
 
@@ -157,7 +157,13 @@ struct Asking {
 
 impl Asking {
     async fn answer(&mut self, telling: &mut Telling) -> Result<(), Error> {
-        let response = self.ask().await?;
+        // An answer that is cut, also before it begins, takes a connection with it that carries no other.
+        let (http, url) = (self.http.clone(), self.warm_url.clone());
+        let mut rewarm =
+            Rewarm { is_due: http.carries_one_at_a_time(), under_way: Some(http.under_way()), http, url };
+        let asked = self.ask().await;
+        rewarm.is_due = false;
+        let response = asked?;
         let id = response.headers().get(self.dialect.id_header).and_then(|id| id.to_str().ok());
         let id = id.map(str::to_owned);
         let named = |error: Error| match &error.request_id {
@@ -171,12 +177,14 @@ impl Asking {
             let message = "a web page came instead of an answer; check the base URL";
             return Err(named(self.error(ErrorKind::Protocol, message)));
         }
+        rewarm.is_due = response.version() < Version::HTTP_2;
         let read = if is("application/json") {
             self.document(response, reader.as_mut(), telling).await
         } else {
             self.stream(response, reader.as_mut(), telling).await
         };
         read.map_err(named)?;
+        rewarm.is_due = false;
         telling.finished(reader.usage(), reader.reason());
         Ok(())
     }
@@ -224,12 +232,6 @@ impl Asking {
         reader: &mut dyn Reader,
         telling: &mut Telling,
     ) -> Result<(), Error> {
-        let mut rewarm = Rewarm {
-            http: self.http.clone(),
-            url: self.warm_url.clone(),
-            // Where an answer can be cut alone, the connection stays.
-            is_due: response.version() < Version::HTTP_2,
-        };
         let mut events = Events::of(self.dialect.name, response);
         let mut ending: Option<Instant> = None;
         loop {
@@ -263,7 +265,6 @@ impl Asking {
                 break;
             }
         }
-        rewarm.is_due = false;
         Ok(())
     }
 
@@ -325,10 +326,12 @@ struct Rewarm {
     http: Http,
     url: String,
     is_due: bool,
+    under_way: Option<UnderWay>,
 }
 
 impl Drop for Rewarm {
     fn drop(&mut self) {
+        self.under_way.take();
         if let (true, Ok(runtime)) = (self.is_due, Handle::try_current()) {
             let (http, url) = (self.http.clone(), std::mem::take(&mut self.url));
             runtime.spawn(async move { http.warm_again(&url).await });

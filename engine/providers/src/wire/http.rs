@@ -1,7 +1,7 @@
 //! HTTP to a vendor: one pool of warm connections an account, bounded waits, and errors that hold no key.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -18,6 +18,11 @@ const IDLE_KEPT: Duration = Duration::from_secs(300);
 const TOGETHER: Duration = Duration::from_secs(2);
 /// So many connections are opened for one call that begins together with others, at most.
 const TOGETHER_MAX: usize = 32;
+/// For so long after a peak there are connections for it.
+const PEAK_KEPT: Duration = Duration::from_secs(60);
+/// Answers that are cut within this time are seen to together, and no more often than this.
+const CUT_TOGETHER: Duration = Duration::from_millis(20);
+const REPLACED_AT_MOST: Duration = Duration::from_millis(250);
 /// An error's body is read so far, bytes.
 const ERROR_BODY_MAX: usize = 16_384;
 /// What is shorter is no key, and may stand in a refusal for other reasons.
@@ -36,16 +41,69 @@ pub struct Http {
     warmth: Arc<Warmth>,
 }
 
-/// How many connections calls that begin now need.
+/// How many connections calls need.
 #[derive(Debug, Default)]
 struct Warmth {
     /// The vendor speaks HTTP/1.1, where a connection carries one request at a time. Until it has answered it is taken for
     /// one that carries all.
     one_at_a_time: AtomicBool,
     begun: Mutex<Vec<Instant>>,
+    load: Mutex<Load>,
+}
+
+/// How many answers are made side by side.
+#[derive(Debug, Default)]
+struct Load {
+    now: usize,
+    /// The most there were lately, and when that was.
+    peak: usize,
+    peaked: Option<Instant>,
+    /// Somebody is about to open what is missing.
+    pending: bool,
+    /// When that was done last.
+    replaced: Option<Instant>,
+}
+
+impl Load {
+    fn begun(&mut self) {
+        self.now += 1;
+        // An old peak is forgotten, so that one busy minute is not paid for all day.
+        if self.now >= self.peak || self.peaked.is_none_or(|at| at.elapsed() > PEAK_KEPT) {
+            (self.peak, self.peaked) = (self.now, Some(Instant::now()));
+        }
+    }
+
+    /// A connection was cut: when to see to it. None if somebody does already.
+    fn replace_after(&mut self) -> Option<Duration> {
+        let since = self.replaced.map_or(REPLACED_AT_MOST, |at| at.elapsed());
+        let wait = REPLACED_AT_MOST.saturating_sub(since).max(CUT_TOGETHER);
+        (!std::mem::replace(&mut self.pending, true)).then_some(wait)
+    }
+
+    /// So many must be busy at once that there is one for each answer of the peak: a request by itself would be carried by
+    /// one that is idle, and open none.
+    fn replacements(&mut self) -> usize {
+        let wanted = self.peak.saturating_sub(self.now).clamp(1, TOGETHER_MAX);
+        (self.pending, self.replaced) = (false, Some(Instant::now()));
+        wanted
+    }
+}
+
+/// An answer that is being made; until it is dropped.
+#[derive(Debug)]
+pub struct UnderWay(Arc<Warmth>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.load().now -= 1;
+    }
 }
 
 impl Warmth {
+    fn load(&self) -> MutexGuard<'_, Load> {
+        self.load.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// A call begins: so many connections must be opened at once that there is one for each that began with it.
     fn calls_together(&self) -> usize {
         let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
@@ -181,9 +239,28 @@ impl Http {
         futures_util::future::join_all((0..together).map(|_| self.open_one(url))).await;
     }
 
-    /// Opens a connection in the place of one that was cut, for the next request that comes.
+    /// Opens a connection in the place of one that was cut, so that there are as many as answers were made side by side.
     pub async fn warm_again(&self, url: &str) {
-        self.open_one(url).await;
+        let Some(wait) = self.warmth.load().replace_after() else { return };
+        tokio::time::sleep(wait).await;
+        let wanted = self.warmth.load().replacements();
+        futures_util::future::join_all((0..wanted).map(|_| self.open_one(url))).await;
+    }
+
+    /// Counts an answer that begins.
+    pub fn under_way(&self) -> UnderWay {
+        self.warmth.load().begun();
+        UnderWay(Arc::clone(&self.warmth))
+    }
+
+    /// Whether a request that is cut takes its connection with it, as far as the vendor's answers have shown.
+    pub fn carries_one_at_a_time(&self) -> bool {
+        self.warmth.one_at_a_time.load(Ordering::Relaxed)
+    }
+
+    /// What an answer shows of the connections.
+    fn learn(&self, response: &Response) {
+        self.warmth.one_at_a_time.store(response.version() < reqwest::Version::HTTP_2, Ordering::Relaxed);
     }
 
     async fn open_one(&self, url: &str) {
@@ -191,7 +268,7 @@ impl Http {
             tokio::time::timeout(CONNECT_WITHIN, self.client.get(url).headers(self.headers.clone()).send())
                 .await
         {
-            self.warmth.one_at_a_time.store(response.version() < reqwest::Version::HTTP_2, Ordering::Relaxed);
+            self.learn(&response);
             // Read to its end: only then the connection goes back to the pool.
             drop(tokio::time::timeout(ERROR_BODY_WITHIN, whole(self.provider, response)).await);
         }
@@ -207,6 +284,7 @@ impl Http {
                 return Err(Failure::Broken(Error::new(self.provider, ErrorKind::TimedOut, message)));
             }
         };
+        self.learn(&response);
         if response.status().is_success() {
             return Ok(response);
         }

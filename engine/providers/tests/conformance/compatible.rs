@@ -324,6 +324,57 @@ async fn a_connection_that_an_answer_was_cut_on_is_replaced_before_the_next() {
 }
 
 #[tokio::test]
+async fn a_connection_that_an_answer_was_cut_on_before_it_began_is_replaced_too() {
+    let models = answer(200, "application/json", "{}");
+    let server = Server::of(&[hello(), "HTTP/1.1 200 So\r\n".to_owned(), models]).await;
+    let model = server.model("openai", "/v1", "");
+    ask(&*model).await.unwrap();
+    let came = async |count: usize| {
+        let seen = timeout(PATIENCE, async {
+            while server.came().len() < count {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        });
+        seen.await.expect("requests come");
+        server.came().remove(count - 1)
+    };
+    let response = model.respond(Request::default(), Arc::new(drop)).unwrap();
+    let cut = came(2).await;
+    drop(response);
+    let again = came(3).await;
+    assert!(again.connection != cut.connection && again.head.starts_with("GET /v1/models"), "{again:?}");
+}
+
+#[tokio::test]
+async fn after_a_cut_there_are_as_many_connections_again_as_answers_were_made_side_by_side() {
+    let stuck = "HTTP/1.1 200 So\r\n".to_owned();
+    let slow =
+        "HTTP/1.1 200 So\r\ncontent-type: application/json\r\ncontent-length: 99999\r\n\r\n{".to_owned();
+    let models = answer(200, "application/json", "{}");
+    let server = Server::of(&[vec![hello(), slow, stuck], vec![models; 2]].concat()).await;
+    let model = server.model("openai", "/v1", "");
+    ask(&*model).await.unwrap();
+    let respond = || model.respond(Request::default(), Arc::new(drop)).unwrap();
+    let came = async |count: usize| {
+        let seen = timeout(PATIENCE, async {
+            while server.came().len() < count {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        });
+        seen.await.expect("requests come");
+        server.came()
+    };
+    let first = respond();
+    came(2).await;
+    let second = respond();
+    came(3).await;
+    drop((first, second));
+    let again = came(5).await.split_off(3);
+    assert!(again.iter().all(|came| came.head.starts_with("GET /v1/models")), "{again:?}");
+    assert_ne!(again[0].connection, again[1].connection);
+}
+
+#[tokio::test]
 async fn a_server_of_ones_own_is_asked_without_a_key_and_with_the_one_it_was_given() {
     let server = Server::of(&[hello(), hello()]).await;
     ask(&*server.model("openai", "/v1", "")).await.unwrap();

@@ -76,6 +76,7 @@ fn words(kind: TurnEventType, reason: &str) -> Option<&'static str> {
         (TurnEventType::Waiting, "ordinary") => "the caller may go on",
         (TurnEventType::Waiting, "not_settled") => "the words are not certain yet",
         (TurnEventType::Waiting, "open_ended") => "the last word wants another",
+        (TurnEventType::Waiting, "provider") => "the transcriber has not heard the end",
         (TurnEventType::Waiting, "value_incomplete") => "the answer is not complete",
         (TurnEventType::CallerEnded, "silence") => "silence for as long as was waited",
         (TurnEventType::CallerEnded, "provider") => "the transcriber heard the end",

@@ -269,6 +269,7 @@ pub fn transcriber(can: &parlance_providers::stt::Capabilities) -> Transcriber {
     Transcriber {
         interims: can.interims,
         watermark: can.watermark,
+        turns: can.turns,
         lag_p95: Duration::from_millis(u64::from(can.lag_ms_p95)),
         ..Transcriber::default()
     }

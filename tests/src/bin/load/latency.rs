@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::figures::Spread;
-use crate::path::PROVIDERS;
+use crate::path::{PROVIDERS, Transcriber};
 use crate::stand_ins::Delay;
 
 /// What the seeds say of themselves, milliseconds: quoted for scale, not measured.
@@ -19,13 +19,15 @@ pub struct Comparison {
     pub seconds: u32,
     /// What the stand-ins were planned to take.
     pub delays_ms: Vec<Delay>,
-    /// Each responsiveness.
+    /// Each transcriber and responsiveness.
     pub pairs: Vec<Pair>,
 }
 
 /// Two runs that differ in speculation alone.
 #[derive(Debug, serde::Serialize)]
 pub struct Pair {
+    /// Who listened.
+    pub transcriber: Transcriber,
     /// How quick the agents were, 0 to 1.
     pub responsiveness: f64,
     /// Without speculation.
@@ -39,20 +41,22 @@ pub struct Pair {
 pub struct Latency {
     /// From the caller's last voiced sample to the first frame of the answer at the client.
     pub total_ms: Spread,
-    /// The wait and all providers one after another.
+    /// The wait and all providers one after another; where the transcriber decides, it is the wait.
     pub one_after_another_ms: Spread,
     /// Turns that were answered sooner than that.
     pub sooner: usize,
-    /// The same without the transcriber, whose time lies in the wait as far as there is room.
-    pub after_wait_ms: Spread,
+    /// The decision, then model and voice: without what the transcriber takes within the wait.
+    pub after_decision_ms: Spread,
     /// Turns that were answered sooner than that too.
-    pub sooner_than_after_wait: usize,
-    /// The endpointing wait.
+    pub sooner_than_after_decision: usize,
+    /// The endpointing wait; empty where the transcriber decides.
     pub endpointing_wait_ms: Spread,
     /// What each provider took, by the stand-ins' notes.
     pub providers_ms: BTreeMap<&'static str, Spread>,
     /// Their sum, turn by turn.
     pub providers_sum_ms: Spread,
+    /// Turns that were answered sooner than that.
+    pub sooner_than_providers: usize,
     /// What is left for the engine.
     pub own_share_ms: Spread,
     /// Turns whose answer was begun before the decision.
@@ -69,6 +73,8 @@ pub struct Latency {
     pub tokens: u64,
     /// Connections that a caller had to wait for.
     pub handshakes_in_turn: u64,
+    /// The same by whose they were.
+    pub handshakes_of: BTreeMap<String, u64>,
     /// Failures of providers.
     pub provider_failures: u64,
     /// What went wrong, and how often.
@@ -117,22 +123,28 @@ impl fmt::Display for Comparison {
 
 impl fmt::Display for Pair {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { responsiveness, off, on } = self;
-        writeln!(
-            to,
-            "responsiveness {responsiveness}{:20} {:^26} {:^26}",
-            "", "speculation off", "speculation on"
-        )?;
+        let Self { transcriber, responsiveness, off, on } = self;
+        let decides = *transcriber == Transcriber::DeepgramFlux;
+        match decides {
+            true => writeln!(to, "{}, which decides turns", transcriber.name())?,
+            false => writeln!(to, "{}, responsiveness {responsiveness}", transcriber.name())?,
+        }
+        writeln!(to, "{:36} {:^26} {:^26}", "", "speculation off", "speculation on")?;
         let names = "     p50      p95      p99";
         writeln!(to, "{:36} {names} {names}", "milliseconds")?;
         row(to, "total: last voiced sample to heard", &off.total_ms, &on.total_ms)?;
-        row(to, "  endpointing wait", &off.endpointing_wait_ms, &on.endpointing_wait_ms)?;
+        if !decides {
+            row(to, "  endpointing wait", &off.endpointing_wait_ms, &on.endpointing_wait_ms)?;
+        }
         for name in PROVIDERS {
-            row(to, &format!("  {name}"), &off.providers_ms[name], &on.providers_ms[name])?;
+            let shown = if decides && name == PROVIDERS[0] { "end of the turn told" } else { name };
+            row(to, &format!("  {shown}"), &off.providers_ms[name], &on.providers_ms[name])?;
         }
         row(to, "  providers, sum", &off.providers_sum_ms, &on.providers_sum_ms)?;
-        row(to, "  wait + providers' sum", &off.one_after_another_ms, &on.one_after_another_ms)?;
-        row(to, "  wait + model and voice alone", &off.after_wait_ms, &on.after_wait_ms)?;
+        if !decides {
+            row(to, "  wait + providers' sum", &off.one_after_another_ms, &on.one_after_another_ms)?;
+            row(to, "  wait + model and voice alone", &off.after_decision_ms, &on.after_decision_ms)?;
+        }
         row(to, "engine's own share", &off.own_share_ms, &on.own_share_ms)?;
         let [from, upto] = SEEDS_MS;
         writeln!(
@@ -146,8 +158,13 @@ impl fmt::Display for Pair {
             writeln!(to, "{name:36} {:>26} {:>26}", of(off), of(on))
         };
         words(to, "turns counted", &|run| run.total_ms.count.to_string())?;
-        words(to, "  sooner than wait + providers' sum", &|run| run.sooner.to_string())?;
-        words(to, "  sooner than wait + model and voice", &|run| run.sooner_than_after_wait.to_string())?;
+        if !decides {
+            words(to, "  sooner than wait + providers' sum", &|run| run.sooner.to_string())?;
+            words(to, "  sooner than wait + model and voice", &|run| {
+                run.sooner_than_after_decision.to_string()
+            })?;
+        }
+        words(to, "  sooner than the providers' sum", &|run| run.sooner_than_providers.to_string())?;
         words(to, "  begun before the decision", &|run| run.turns_begun_early.to_string())?;
         words(to, "speculations started / kept", &|run| {
             format!("{} / {}", run.speculations.started, run.speculations.kept)
@@ -159,7 +176,10 @@ impl fmt::Display for Pair {
         words(to, "tokens thrown away", &|run| {
             format!("{} of {} ({:.1} %)", run.tokens_thrown_away, run.tokens, run.share_thrown_away())
         })?;
-        words(to, "handshakes inside a turn", &|run| run.handshakes_in_turn.to_string())?;
+        words(to, "handshakes inside a turn", &|run| {
+            let whose = run.handshakes_of.iter().map(|(whose, count)| format!("{count} of {whose}"));
+            Some(whose.collect::<Vec<_>>().join(", ")).filter(|all| !all.is_empty()).unwrap_or("0".into())
+        })?;
         words(to, "failures of providers", &|run| run.provider_failures.to_string())?;
         words(to, "underruns", &|run| run.underruns_ms.count.to_string())?;
         words(to, "errors", &|run| run.errors().to_string())?;

@@ -8,6 +8,8 @@
 //! speculation kept:        total - max(wait, words known + first token + first clause + first audio)
 //! ```
 //!
+//! Where the transcriber decides turns, its telling of the end stands in the place of the wait.
+//!
 //! What is left is the engine's own share: all that came between one stand-in's last byte and the next one's first, and
 //! between the voice's first audio, or the end of the wait, and the client. Finalize 100 ms after the voice ended is
 //! part of when words are known, and so of nobody's share. Enter at [`Noted::path`].
@@ -23,6 +25,34 @@ use crate::turn::Turn;
 
 /// Begun so shortly before the decision, an answer was begun by it.
 const AT_ONCE_MS: f64 = 2.0;
+
+/// Who listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Transcriber {
+    /// Deepgram's live transcription: the engine decides turns.
+    Deepgram,
+    /// Deepgram Flux: it decides turns, and tells a probable end before.
+    DeepgramFlux,
+}
+
+impl Transcriber {
+    /// As agents name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Deepgram => "deepgram",
+            Self::DeepgramFlux => "deepgram-flux",
+        }
+    }
+
+    /// As its stand-in is called.
+    fn service(self) -> &'static str {
+        match self {
+            Self::Deepgram => "deepgram_listen",
+            Self::DeepgramFlux => "deepgram_flux",
+        }
+    }
+}
 
 /// How a call is known to the stand-ins, each of which is shown another part of its agent.
 pub struct Tag {
@@ -48,6 +78,8 @@ impl Tag {
 /// What the stand-ins noted of one call.
 #[derive(Debug, Default)]
 pub struct Noted {
+    /// Whether the transcriber decided turns.
+    decides: bool,
     /// Transcripts with words.
     transcripts: Vec<Sent>,
     /// Pieces of text, by request.
@@ -65,15 +97,33 @@ pub struct Noted {
 pub struct Path {
     /// From the caller's last voiced sample to the first frame of the answer at the client.
     pub total: f64,
-    /// The endpointing wait.
-    pub wait: f64,
-    /// What the transcriber, the model up to its first token, the model from there to the end of the first clause, and
-    /// the voice up to its first audio took.
+    /// The endpointing wait; none where the transcriber decided.
+    pub wait: Option<f64>,
+    /// What the transcriber (from the finalize to its words; from the last voiced sample to the end of the turn where it decides), the
+    /// model up to its first token, the model from there to the end of the first clause, and the voice up to its first
+    /// audio took.
     pub providers: [f64; 4],
     /// What is left.
     pub own: f64,
     /// Whether the answer was begun before the decision.
     pub kept: bool,
+}
+
+impl Path {
+    /// All providers one after another.
+    pub fn sum(&self) -> f64 {
+        self.providers.iter().sum()
+    }
+
+    /// The wait and all providers one after another.
+    pub fn one_after_another(&self) -> f64 {
+        self.wait.unwrap_or_default() + self.sum()
+    }
+
+    /// The decision, then model and voice one after another: what nobody is under who asks the model at the decision.
+    pub fn after_decision(&self) -> f64 {
+        self.wait.unwrap_or(self.providers[0]) + self.providers[1..].iter().sum::<f64>()
+    }
 }
 
 /// What each of [`Path::providers`] is.
@@ -83,15 +133,16 @@ pub const PROVIDERS: [&str; 4] = ["transcript", "first token", "first clause", "
 ///
 /// # Errors
 /// A sentence: they could not be asked.
-pub fn noted(stand_ins: &StandIns, calls: usize) -> Result<Vec<Noted>, String> {
+pub fn noted(stand_ins: &StandIns, who: Transcriber, calls: usize) -> Result<Vec<Noted>, String> {
     let tags: Vec<Tag> = (0..calls).map(Tag::of).collect();
-    let mut all: Vec<Noted> = tags.iter().map(|_| Noted::default()).collect();
-    let seen = stand_ins.seen("deepgram_listen")?;
+    let decides = who == Transcriber::DeepgramFlux;
+    let mut all: Vec<Noted> = tags.iter().map(|_| Noted { decides, ..Noted::default() }).collect();
+    let seen = stand_ins.seen(who.service())?;
     let heard = connections(&seen, "open", |path| {
         let term = path.split(['?', '&']).find_map(|part| part.strip_prefix("keyterm="))?;
         tags.iter().position(|tag| tag.key_term == term)
     });
-    for sent in stand_ins.sent("deepgram_listen")? {
+    for sent in stand_ins.sent(who.service())? {
         if let Some(call) = heard.get(&sent.connection) {
             all[*call].transcripts.push(sent);
         }
@@ -158,21 +209,31 @@ impl Noted {
         };
         let fall = &turn.waterfall;
         let last_voice = on_call(&fall.last_voice)?;
-        let wait = on_call(&fall.wait_until)? - last_voice;
         let decided = on_call(&fall.decided)? - last_voice;
         let total = ms(voice_end, first_frame);
         // The engine's detector may put the last voiced sample later than it was.
         let late = total - (on_call(&fall.first_frame)? - last_voice);
+        let (wait, transcript) = if self.decides {
+            // The last end before the answer is heard: that of a pause was no answer's.
+            let ends = |sent: &&Sent| {
+                sent.detail.contains("\"EndOfTurn\"") && (voice_end..=first_frame).contains(&sent.sent_us)
+            };
+            let end = self.transcripts.iter().rfind(ends)?;
+            (None, ms(voice_end, end.sent_us))
+        } else {
+            (Some(on_call(&fall.wait_until)? - last_voice), ms(known.asked_us, known.sent_us))
+        };
         let kept = ms(voice_end, token.asked_us) - late < decided - AT_ONCE_MS;
         let providers = [
-            ms(known.asked_us, known.sent_us),
+            transcript,
             ms(token.asked_us, token.sent_us),
             ms(token.sent_us, clause.sent_us),
             ms(audio.asked_us, audio.sent_us),
         ];
         let answering: f64 = providers[1..].iter().sum();
         let known = ms(voice_end, known.sent_us);
-        let others = if kept { wait.max(known + answering) } else { wait.max(known) + answering };
+        let due = wait.unwrap_or(transcript);
+        let others = if kept { due.max(known + answering) } else { due.max(known) + answering };
         Some(Path { total, wait, providers, own: total - others, kept })
     }
 }
@@ -203,15 +264,23 @@ mod tests {
 
     /// A turn whose voice ended at 5,000 on the stand-ins' clock and at 1,000 on the call's, with a wait of 700 ms.
     fn share(asked: u64, heard: u64) -> Path {
+        noted_at(asked, heard, false)
+    }
+
+    /// The same; where the transcriber decides, it tells the end 500 ms after the voice.
+    fn noted_at(asked: u64, heard: u64, decides: bool) -> Path {
+        let end = Sent { detail: r#"{"event":"EndOfTurn"}"#.to_owned(), ..sent(5_450, 5_500) };
         let noted = Noted {
-            transcripts: vec![sent(5_100, 5_300)],
+            decides,
+            transcripts: vec![sent(5_100, 5_300), end],
             answers: vec![vec![sent(asked, asked + 400), sent(asked, asked + 420)]],
             texts: vec![((asked + 421) * 1_000, 2)],
             audio: vec![sent(asked + 421, asked + 571)],
             sockets: 2,
         };
         let first_frame = at(i32::try_from(heard - 4_000).expect("it is small"));
-        let (last_voice, wait_until, decided) = (at(1_000), at(1_700), at(1_700));
+        let decision = if decides { at(1_501) } else { at(1_700) };
+        let (last_voice, wait_until, decided) = (at(1_000), decision, decision);
         let waterfall = Waterfall { last_voice, wait_until, decided, first_frame, ..Waterfall::default() };
         let voice_end = Instant::now();
         let turn =
@@ -233,5 +302,18 @@ mod tests {
         let path = share(5_703, 6_280);
         assert!(!path.kept, "{path:?}");
         assert_eq!((path.total.round(), path.own.round()), (1_280.0, 10.0));
+    }
+
+    #[test]
+    fn where_the_transcriber_decides_its_end_of_turn_stands_for_the_wait() {
+        let path = noted_at(5_302, 5_880, true);
+        assert!(path.kept && path.wait.is_none(), "{path:?}");
+        assert_eq!(path.providers.map(f64::round), [500.0, 400.0, 20.0, 150.0]);
+        assert_eq!((path.total.round(), path.own.round()), (880.0, 10.0));
+        assert!(path.total < path.sum() && path.sum() == path.after_decision());
+
+        let path = noted_at(5_502, 6_081, true);
+        assert!(!path.kept && path.total > path.sum(), "{path:?}");
+        assert_eq!(path.own.round(), 11.0);
     }
 }

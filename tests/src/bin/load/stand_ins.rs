@@ -39,6 +39,13 @@ pub const TRANSCRIPT: Delay = Delay {
     to_ms: 350,
     source: "350 is the p99 that Pipecat 1.14 reckons with; 150 is assumed",
 };
+/// From the audio that shows it to what Flux says of it.
+pub const TURNS: Delay = Delay {
+    what: "Deepgram Flux, audio to message",
+    from_ms: 50,
+    to_ms: 150,
+    source: "assumed; it takes 250 ms of silence for a probable end, 350 ms for an end",
+};
 /// From a request to the first token.
 pub const FIRST_TOKEN: Delay = Delay {
     what: "OpenAI chat, request to first token",
@@ -75,7 +82,7 @@ pub const HANDSHAKE: Delay = Delay {
     source: "assumed: TCP, TLS and upgrade over 40 ms there and back",
 };
 /// All of them.
-pub const DELAYS: [Delay; 6] = [TRANSCRIPT, FIRST_TOKEN, TOKEN, FIRST_AUDIO, AUDIO, HANDSHAKE];
+pub const DELAYS: [Delay; 7] = [TRANSCRIPT, TURNS, FIRST_TOKEN, TOKEN, FIRST_AUDIO, AUDIO, HANDSHAKE];
 
 /// What the model answers, in turn: nothing that makes the next turn's wait another one.
 const ANSWERS: [&str; 4] = [
@@ -210,7 +217,7 @@ pub fn http_get(address: SocketAddr, path: &str) -> Result<String, String> {
 }
 
 /// What each is planned to do. The first event of an answer takes both jitters, so one is less by the other.
-fn plans(words: Vec<String>) -> [(Service, Plan); 3] {
+fn plans(words: Vec<String>) -> [(Service, Plan); 4] {
     let plan = |first: Delay, next: Delay| Plan {
         first_ms: first.from_ms,
         first_jitter_ms: first.to_ms - first.from_ms - (next.to_ms - next.from_ms),
@@ -222,7 +229,8 @@ fn plans(words: Vec<String>) -> [(Service, Plan); 3] {
     let answers = ANSWERS.map(str::to_owned).to_vec();
     let handshake_ms = HANDSHAKE.from_ms;
     [
-        (Service::DeepgramListen, Plan { words, handshake_ms, ..plan(TRANSCRIPT, still) }),
+        (Service::DeepgramListen, Plan { words: words.clone(), handshake_ms, ..plan(TRANSCRIPT, still) }),
+        (Service::DeepgramFlux, Plan { words, handshake_ms, ..plan(TURNS, still) }),
         (Service::OpenaiChat, Plan { lines: answers, ..plan(FIRST_TOKEN, TOKEN) }),
         (Service::ElevenlabsMulti, Plan { handshake_ms, ..plan(FIRST_AUDIO, AUDIO) }),
     ]

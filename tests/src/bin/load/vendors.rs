@@ -1,4 +1,4 @@
-//! The measurement against stand-ins: for each responsiveness one run without speculation and one with it.
+//! The measurement against stand-ins: for each transcriber and responsiveness one run without speculation and one with it.
 //!
 //! Each run has an engine and stand-ins of its own, all with the same seed, so that nothing but speculation differs
 //! and every counter begins at nought. Every call has an agent of its own, which its requests are known by. Enter at
@@ -17,12 +17,13 @@ use crate::engine::Engine;
 use crate::figures::{Spread, errors};
 use crate::latency::{Comparison, Latency, Pair, Speculations};
 use crate::measure::{agent, authorization, connect, create_agent, hold_all};
-use crate::path::{self, PROVIDERS, Path, Tag};
+use crate::path::{self, PROVIDERS, Path, Tag, Transcriber};
 use crate::sentences::sounds;
 use crate::stand_ins::{DELAYS, StandIns, http_get};
 
 /// The stand-ins take 150 ms to open a socket.
 const GREETING_DELAY: Duration = Duration::from_millis(500);
+const HANDSHAKES: &str = "parlance_provider_handshakes_in_turn_total";
 /// Calls at once where nobody says how many.
 const CALLS: u32 = 20;
 
@@ -33,15 +34,22 @@ const CALLS: u32 = 20;
 pub async fn run(arguments: &Arguments) -> Result<Comparison, String> {
     let (sounds, words) = sounds()?;
     let mut pairs = Vec::new();
-    for &responsiveness in &arguments.responsiveness {
-        let turn_taking = |speculation| TurnTaking {
-            responsiveness: Some(responsiveness),
-            speculation: Some(speculation),
-            ..TurnTaking::default()
+    for &transcriber in &arguments.transcribers {
+        // Where the transcriber decides, no wait depends on it.
+        let settings = match transcriber {
+            Transcriber::Deepgram => &arguments.responsiveness[..],
+            Transcriber::DeepgramFlux => &arguments.responsiveness[..1],
         };
-        let off = measure(arguments, turn_taking(false), &sounds, &words).await?;
-        let on = measure(arguments, turn_taking(true), &sounds, &words).await?;
-        pairs.push(Pair { responsiveness, off, on });
+        for &responsiveness in settings {
+            let turn_taking = |speculation| TurnTaking {
+                responsiveness: Some(responsiveness),
+                speculation: Some(speculation),
+                ..TurnTaking::default()
+            };
+            let off = measure(arguments, transcriber, turn_taking(false), &sounds, &words).await?;
+            let on = measure(arguments, transcriber, turn_taking(true), &sounds, &words).await?;
+            pairs.push(Pair { transcriber, responsiveness, off, on });
+        }
     }
     let calls = arguments.calls.unwrap_or(CALLS);
     Ok(Comparison { calls, seconds: arguments.seconds, delays_ms: DELAYS.to_vec(), pairs })
@@ -49,6 +57,7 @@ pub async fn run(arguments: &Arguments) -> Result<Comparison, String> {
 
 async fn measure(
     arguments: &Arguments,
+    transcriber: Transcriber,
     turn_taking: TurnTaking,
     sounds: &Sounds,
     words: &[String],
@@ -61,7 +70,7 @@ async fn measure(
     let authorization = authorization(&engine)?;
     let mut plans = Vec::new();
     for number in 0..calls {
-        let caller = caller(number, turn_taking.clone());
+        let caller = caller(number, transcriber, turn_taking.clone());
         let name =
             create_agent(channels[0].clone(), &authorization, &format!("load-{number}"), caller).await?;
         let (now, reports) = (Instant::now(), !arguments.no_reports);
@@ -78,7 +87,7 @@ async fn measure(
     }
     let (outcomes, _) = hold_all(arguments.seconds, &engine, plans, &channels).await?;
     let counters = Counters::read(&engine)?;
-    let (paths, unnoted) = paths(&stand_ins, &outcomes)?;
+    let (paths, unnoted) = paths(&stand_ins, transcriber, &outcomes)?;
     let complaints = engine.complaints();
     drop(channels);
     engine.stop()?;
@@ -87,14 +96,14 @@ async fn measure(
 
 /// The agent of a call: every service is shown whose call it is. It greets when its sockets are open: a greeting said at
 /// once waits for its voice's, and is no turn.
-fn caller(call: usize, turn_taking: TurnTaking) -> Agent {
+fn caller(call: usize, transcriber: Transcriber, turn_taking: TurnTaking) -> Agent {
     let Tag { key_term, prompt, voice } = Tag::of(call);
     let agent = agent();
     let choice =
         |provider: &str| vec![ProviderChoice { provider: provider.to_owned(), model: String::new() }];
     Agent {
         listening: Some(Listening {
-            transcribers: choice("deepgram"),
+            transcribers: choice(transcriber.name()),
             key_terms: vec![key_term],
             ..Listening::default()
         }),
@@ -113,8 +122,12 @@ fn caller(call: usize, turn_taking: TurnTaking) -> Agent {
 }
 
 /// Where the time of all turns went, and of how many the stand-ins' notes lack a step.
-fn paths(stand_ins: &StandIns, outcomes: &[Outcome]) -> Result<(Vec<Path>, u32), String> {
-    let noted = path::noted(stand_ins, outcomes.len())?;
+fn paths(
+    stand_ins: &StandIns,
+    transcriber: Transcriber,
+    outcomes: &[Outcome],
+) -> Result<(Vec<Path>, u32), String> {
+    let noted = path::noted(stand_ins, transcriber, outcomes.len())?;
     let (mut paths, mut unnoted) = (Vec::new(), 0);
     for (outcome, noted) in outcomes.iter().zip(&noted) {
         for turn in &outcome.turns {
@@ -135,8 +148,7 @@ fn latency(
     complaints: Vec<String>,
 ) -> Latency {
     let spread = |of: &dyn Fn(&Path) -> f64| Spread::of(paths.iter().map(of));
-    let sum = |path: &Path| path.providers.iter().sum::<f64>();
-    let after_wait = |path: &Path| path.wait + path.providers[1..].iter().sum::<f64>();
+    let sooner_than = |sum: &dyn Fn(&Path) -> f64| paths.iter().filter(|path| path.total < sum(path)).count();
     let providers = (0..PROVIDERS.len()).map(|n| (PROVIDERS[n], spread(&|path| path.providers[n]))).collect();
     let mut errors = errors(outcomes, 0);
     if unnoted > 0 {
@@ -148,13 +160,14 @@ fn latency(
         |name: &str| counters.of(name, "unit=\"input_tokens\"") + counters.of(name, "unit=\"output_tokens\"");
     Latency {
         total_ms: spread(&|path| path.total),
-        one_after_another_ms: spread(&|path| path.wait + sum(path)),
-        sooner: paths.iter().filter(|path| path.total < path.wait + sum(path)).count(),
-        after_wait_ms: spread(&after_wait),
-        sooner_than_after_wait: paths.iter().filter(|path| path.total < after_wait(path)).count(),
-        endpointing_wait_ms: spread(&|path| path.wait),
+        one_after_another_ms: spread(&Path::one_after_another),
+        sooner: sooner_than(&Path::one_after_another),
+        after_decision_ms: spread(&Path::after_decision),
+        sooner_than_after_decision: sooner_than(&Path::after_decision),
+        endpointing_wait_ms: Spread::of(paths.iter().filter_map(|path| path.wait)),
         providers_ms: providers,
-        providers_sum_ms: spread(&sum),
+        providers_sum_ms: spread(&Path::sum),
+        sooner_than_providers: sooner_than(&Path::sum),
         own_share_ms: spread(&|path| path.own),
         turns_begun_early: paths.iter().filter(|path| path.kept).count(),
         underruns_ms: Spread::of(outcomes.iter().flat_map(|call| call.ear.underruns_ms.iter().copied())),
@@ -162,7 +175,8 @@ fn latency(
         speculations: Speculations { started: outcome("started"), kept: outcome("kept"), dropped },
         tokens_thrown_away: counters.of("parlance_tokens_thrown_away_total", ""),
         tokens: tokens("parlance_provider_work_total") + tokens("parlance_provider_work_thrown_away_total"),
-        handshakes_in_turn: counters.of("parlance_provider_handshakes_in_turn_total", ""),
+        handshakes_in_turn: counters.of(HANDSHAKES, ""),
+        handshakes_of: counters.by_label(HANDSHAKES, "provider=\""),
         provider_failures: counters.of("parlance_provider_failures_total", ""),
         errors,
         complaints,
