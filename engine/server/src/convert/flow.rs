@@ -6,6 +6,7 @@ use parlance_conversation::EndReason;
 use parlance_conversation::flow::{Ask, Fault, Flow, Node, Problem, SideAnswer, Slot, SlotKind};
 use parlance_proto::v1;
 use parlance_proto::v1::flow_node::Kind;
+use parlance_providers::near;
 
 use crate::status::Violations;
 
@@ -93,8 +94,8 @@ fn tool(tool: &v1::ToolNode, agent: Option<&v1::Agent>, path: &str, bad: &mut Vi
     let of_server = |server: &v1::McpServer| tool.tool.starts_with(&format!("{}__", server.name));
     let remote = agent.is_some_and(|agent| agent.mcp_servers.iter().any(of_server));
     if !remote && !known.contains(&tool.tool) {
-        let why = format!("`{}` is not known; known are: {}", tool.tool, known.join(", "));
-        bad.add(format!("{path}.tool"), why);
+        let known: Vec<&str> = known.iter().map(String::as_str).collect();
+        bad.add(format!("{path}.tool"), near::unknown(&tool.tool, &known));
     }
     Node::Tool {
         tool: tool.tool.clone(),
