@@ -172,9 +172,12 @@ async fn a_tool_that_the_agent_does_not_have_is_refused_and_the_nearest_is_named
         assert_eq!(judged(&name, tool).await.expect("it can be judged"), [], "{tool}");
     }
     let told = judged(&name, "find_orders").await.expect("it can be judged");
-    let why = "`find_orders` is not known; the nearest is `find_order`; known are: book_appointment, find_order, \
-               crm__find_customer";
-    assert_eq!((told[0].field.as_str(), told[0].description.as_str()), ("flow.nodes[run].tool.tool", why));
+    let known = "known are: book_appointment, find_order, crm__find_customer";
+    let why = format!("`find_orders` is not known (did you mean `find_order`?); {known}");
+    assert_eq!(
+        (told[0].field.as_str(), told[0].description.as_str()),
+        ("flow.nodes[run].tool.tool", why.as_str())
+    );
     assert_eq!(judged("", "find_order").await.expect("it can be judged").len(), 1, "it is of no agent");
     let refused = judged("agents/nobody", "find_order").await.expect_err("there is no such agent");
     assert_refused(&refused, Code::NotFound, "NOT_FOUND");

@@ -6,8 +6,8 @@ use parlance_conversation::EndReason;
 use parlance_conversation::flow::{Ask, Fault, Flow, Node, Problem, SideAnswer, Slot, SlotKind};
 use parlance_proto::v1;
 use parlance_proto::v1::flow_node::Kind;
+use parlance_providers::near;
 
-use crate::nearest::nearest;
 use crate::status::Violations;
 use crate::tools::mcp;
 
@@ -103,10 +103,8 @@ fn tool(tool: &v1::ToolNode, agent: Option<&v1::Agent>, path: &str, bad: &mut Vi
         }),
     );
     if !servers.iter().any(unlisted) && !known.contains(&tool.tool) {
-        let nearest = nearest(&tool.tool, known.iter()).unwrap_or_default();
-        let known = known.join(", ");
-        let why = format!("`{}` is not known; the nearest is `{nearest}`; known are: {known}", tool.tool);
-        bad.add(format!("{path}.tool"), why);
+        let known: Vec<&str> = known.iter().map(String::as_str).collect();
+        bad.add(format!("{path}.tool"), near::unknown(&tool.tool, &known));
     }
     Node::Tool {
         tool: tool.tool.clone(),

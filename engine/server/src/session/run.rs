@@ -315,6 +315,13 @@ impl Session {
     }
 
     fn noted(&mut self, note: Note) {
+        if let Some(switch) = self.voice.noted(&note) {
+            self.take_note(switch);
+        }
+        self.take_note(note);
+    }
+
+    fn take_note(&mut self, note: Note) {
         self.metrics.providers.noted(&note);
         if let Note::ThrownAway { usage, .. } = &note {
             self.metrics.threw_away(*usage);

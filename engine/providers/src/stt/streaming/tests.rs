@@ -16,27 +16,18 @@ const SOON: Duration = Duration::from_secs(30);
 
 /// Takes a stream when told `go`, tells the text it is sent, and wants a fresh stream when it is told to.
 struct Plain {
-    address: String,
-    accepted: bool,
+    line: Line,
     stale: bool,
 }
 
 impl Dialect for Plain {
-    fn provider(&self) -> &'static str {
-        "plain"
-    }
-
-    fn address(&self) -> (String, Vec<(&'static str, String)>) {
-        (self.address.clone(), Vec::new())
+    fn line(&self) -> &Line {
+        &self.line
     }
 
     fn upgraded(&mut self, _headers: &HeaderMap, out: &mut Out) {
-        (self.accepted, self.stale) = (false, false);
+        (self.line.accepted, self.stale) = (false, false);
         out.text("hello");
-    }
-
-    fn is_accepted(&self) -> bool {
-        self.accepted
     }
 
     fn audio(&mut self, bytes: Vec<u8>, out: &mut Out) {
@@ -49,7 +40,7 @@ impl Dialect for Plain {
 
     fn message(&mut self, message: &Value, _out: &mut Out) -> Result<(), Error> {
         match message["say"].as_str() {
-            Some("go") => self.accepted = true,
+            Some("go") => self.line.accepted = true,
             Some("old") => self.stale = true,
             _ => {}
         }
@@ -58,10 +49,6 @@ impl Dialect for Plain {
 
     fn refused(&self, refused: &Refused) -> Error {
         Error::of_status("plain", refused.status, "")
-    }
-
-    fn request_id(&self) -> Option<&str> {
-        Some("r-1")
     }
 
     fn goodbye(&self) -> Option<Outgoing> {
@@ -109,7 +96,10 @@ async fn peer(says: &'static [&'static str]) -> (String, UnboundedReceiver<(u32,
 fn open(address: String) -> (Box<dyn Listener>, UnboundedReceiver<Event>) {
     let (told, events) = unbounded_channel();
     let sink: Sink = Arc::new(move |event| drop(told.send(event)));
-    let dialect = Plain { address, accepted: false, stale: false };
+    let dialect = Plain {
+        line: Line { request_id: Some("r-1".to_owned()), ..Line::new("plain", address, Vec::new()) },
+        stale: false,
+    };
     (listen(dialect, AudioFormat::PCM_16K, sink).unwrap(), events)
 }
 
