@@ -387,6 +387,8 @@ pub enum DropReason {
     CallOver,
     /// As much waits already as may.
     TooMany,
+    /// Answers what nobody asked.
+    NotAsked,
 }
 
 /// The times of one turn on the call's clock; an absent one did not happen.

@@ -218,10 +218,11 @@ impl Conversation {
 
     pub(crate) fn tool_finished(&mut self, invocation: InvocationId, outcome: ToolOutcome) {
         let running = self.tools.iter().any(|run| run.invocation == invocation && run.due().is_some());
-        if running {
-            self.tool_ended(invocation, outcome)
-        } else {
-            self.dropped("tool result", DropReason::Late)
+        match outcome {
+            outcome if running => self.tool_ended(invocation, outcome),
+            // That its time is up is no news.
+            ToolOutcome::TimedOut => {}
+            _ => self.dropped(format!("tool result {}", invocation.0), DropReason::Late),
         }
     }
 

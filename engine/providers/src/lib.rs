@@ -13,6 +13,7 @@ pub mod audio;
 pub mod chain;
 pub mod llm;
 pub mod models;
+pub mod near;
 pub mod notes;
 pub mod registry;
 pub mod script;

@@ -144,11 +144,15 @@ impl Engine {
         let tool_secrets = Arc::new(OwnSecrets::new(vault, config.tools.secrets.clone()));
         let reach = Reach::open(booking, addresses, tool_secrets.clone()).map_err(Error::Tools)?;
         let store = Store::open(StoreConfig::new(database(config)?)).await?;
-        let first_key = first_key(&store, &config.key_file()).await?;
         let recordings = data_dir.join("recordings");
-        let recorder = (!config.no_recording)
-            .then(|| Recorder::start(&recordings).map_err(|cause| file_error(&recordings, cause)))
-            .transpose()?;
+        let (first_key, recorder) = match on_disk(config, &store, &recordings).await {
+            Ok(made) => made,
+            Err(error) => {
+                // A private Postgres would be left behind; why the start failed is what counts.
+                store.close().await.ok();
+                return Err(error);
+            }
+        };
         let node = NodeId::new();
         let live = Arc::<LiveCalls>::default();
         let ownership = Arc::new(Ownership::new(Lease { node, length: config.lease }, live.clone()));
@@ -299,6 +303,18 @@ impl Engine {
         }
         flushed
     }
+}
+
+/// What the engine keeps in its data folder beside the database: the first key, and recordings unless they are off.
+async fn on_disk(
+    config: &Config,
+    store: &Store,
+    recordings: &Path,
+) -> Result<(FirstKey, Option<Recorder>), Error> {
+    let first_key = first_key(store, &config.key_file()).await?;
+    let start = || Recorder::start(recordings).map_err(|cause| file_error(recordings, cause));
+    let recorder = (!config.no_recording).then(start).transpose()?;
+    Ok((first_key, recorder))
 }
 
 fn data_dir(wanted: &Path) -> Result<PathBuf, Error> {

@@ -6,7 +6,9 @@
 //! listens, thinks and speaks in them; [`recordings`] how one is
 //! removed; [`tools`] what agents can do; [`convert`] the contract's words for ours; [`status`] how failures leave.
 //! [`tls`] is the port's certificate, [`outgoing`] the requests that go out, [`traces`] what collectors are sent.
-//! [`cli`] is the program's client side and knows only the contract.
+//! [`cli`] is the program's client side and knows only the contract; [`output`] is where both halves write.
+
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod bus;
 pub mod cli;
@@ -18,6 +20,7 @@ mod key_file;
 pub mod leases;
 pub mod metrics;
 pub mod outgoing;
+pub mod output;
 pub mod prices;
 pub mod providers;
 pub mod recordings;

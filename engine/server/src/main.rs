@@ -1,5 +1,7 @@
 //! The binary `parlance`: reads the settings and the command line and hands the command to its room.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -7,7 +9,7 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser};
 use parlance::config::Config;
 use parlance::settings::show::{self, ShowArgs};
 use parlance::settings::{self, Settings, Surroundings};
-use parlance::{cli, run};
+use parlance::{cli, output, run};
 
 /// A headless voice engine.
 #[derive(Debug, Parser)]
@@ -43,22 +45,10 @@ async fn main() -> ExitCode {
     match done {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("parlance: {error}");
+            output::print_error(format_args!("parlance: {error}\n"));
             ExitCode::FAILURE
         }
     }
-}
-
-/// `parlance calls list | head -1` is no reason to panic: who prints to nobody any more ends as SIGPIPE would have it.
-fn leave_with_the_reader() {
-    let usual = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        let text = panic.payload().downcast_ref::<String>();
-        if text.is_some_and(|text| text.starts_with("failed printing to stdout: Broken pipe")) {
-            std::process::exit(128 + 13);
-        }
-        usual(panic);
-    }));
 }
 
 /// What was typed, with what file, `.env` and environment add to it.
@@ -77,18 +67,22 @@ fn read() -> Result<Read, settings::Error> {
 
 async fn obey(Read { settings, matches }: Read) -> Result<ExitCode, String> {
     let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    if matches!(arguments.command, Command::Client(_) | Command::Config(_)) {
-        leave_with_the_reader();
-    }
     match arguments.command {
-        Command::Serve(config) => run::serve(config).await.map_err(|error| error.to_string()),
+        Command::Serve(config) => {
+            run::serve(config, settings.misspelt()).await.map_err(|error| error.to_string())
+        }
         Command::Migrate(config) => run::migrate(&config).await.map_err(|error| error.to_string()),
         Command::Config(_) => {
             if let Some((_, matches)) = matches.subcommand() {
-                print!("{}", show::text(&settings, matches));
+                output::print(format_args!("{}", show::text(&settings, matches)));
+            }
+            for misspelt in settings.misspelt() {
+                output::print_error(format_args!("parlance: {misspelt}\n"));
             }
             Ok(ExitCode::SUCCESS)
         }
-        Command::Client(command) => cli::run(command).await.map_err(|error| error.to_string()),
+        Command::Client(command) => {
+            cli::run(command, settings.misspelt()).await.map_err(|error| error.to_string())
+        }
     }
 }

@@ -10,7 +10,9 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, LogFormat};
 use crate::engine::{self, Engine, FirstKey};
+use crate::output::{self, outln};
 use crate::serve::{self, Running};
+use crate::settings::misspelt::Misspelt;
 
 /// Why a command of the operator failed.
 #[derive(Debug, thiserror::Error)]
@@ -34,19 +36,23 @@ pub enum Error {
     },
 }
 
-/// Runs the engine until the first signal, then drains; the second ends it at once.
-pub async fn serve(config: Config) -> Result<ExitCode, Error> {
+/// Runs the engine until the first signal, then drains; the second ends it at once. What is `misspelt` among the
+/// settings is logged first: it may be why the engine does not do what it should.
+pub async fn serve(config: Config, misspelt: &[Misspelt]) -> Result<ExitCode, Error> {
     log(&config)?;
+    for misspelt in misspelt {
+        tracing::warn!("{misspelt}");
+    }
     let drain = Duration::from_secs(config.drain_seconds);
     let mut stop = Stop::new()?;
     let running = serve::start(config.clone()).await?;
-    print!("{}", welcome(&config, &running));
+    output::notice(&welcome(&config, &running));
     stop.next().await;
     let calls = running.engine.live.count();
-    println!(
-        "Stopping: no new calls; {calls} under way may go on for {} s. Again to end at once.",
+    output::notice(&format!(
+        "Stopping: no new calls; {calls} under way may go on for {} s. Again to end at once.\n",
         drain.as_secs()
-    );
+    ));
     // What is missing was logged.
     let written = running.stop(drain, stop.next()).await;
     Ok(if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -58,8 +64,8 @@ pub async fn migrate(config: &Config) -> Result<ExitCode, Error> {
     let database = engine::database(config)?;
     let migrated = Store::migrate(database).await.map_err(engine::Error::from)?;
     match migrated.applied.as_slice() {
-        [] => println!("The database is up to date."),
-        applied => println!("Applied {}.", applied.join(", ")),
+        [] => outln!("The database is up to date."),
+        applied => outln!("Applied {}.", applied.join(", ")),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -43,8 +43,9 @@ use crate::rpc::{
 use crate::session::journal::Unwritten;
 use crate::tls::{self, Tls};
 
-/// Largest message of a session: 64 KiB of audio, or a start with all its variables.
-const SESSION_MESSAGE_MAX: usize = 512 * 1024;
+/// Largest message of a session: a start with all its variables, or a client's tool result that is far too large, which
+/// shall be told to the model and not end the call.
+const SESSION_MESSAGE_MAX: usize = 2 * 1024 * 1024;
 /// Largest message of the other services: an agent with a large flow.
 const MESSAGE_MAX: usize = 4 * 1024 * 1024;
 /// How often a quiet HTTP/2 connection is asked for a sign of life, and how long it may take.

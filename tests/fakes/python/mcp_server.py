@@ -1,18 +1,24 @@
 """An MCP server by the official Python SDK, over streamable HTTP on a free port of the loopback, which it prints.
 
-It wants `Authorization: Bearer` and the key it is given, and says so with 401. It stops when its input ends.
+It wants `Authorization: Bearer` and the key it is given, and says so with 401. It stops when its input ends. The second
+argument is a folder: each run of `order`, `look` and `reserve` is a line of `runs` there, and does not end while there is a
+file `hold`.
 """
 
+import asyncio
 import os
 import socket
 import sys
 import threading
+from pathlib import Path
 
 import uvicorn
 from mcp.server import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
+from mcp.types import ToolAnnotations
 
 server = MCPServer("menu")
+folder = Path(sys.argv[2])
 
 
 @server.tool()
@@ -31,6 +37,32 @@ def greet(name: str) -> str:
 def fail() -> str:
     """Never works."""
     raise ToolError("the kitchen is closed")
+
+
+async def work(what):
+    with open(folder / "runs", "a") as runs:
+        runs.write(what + "\n")
+    while (folder / "hold").exists():
+        await asyncio.sleep(0.05)
+    return what
+
+
+@server.tool()
+async def order(dish: str) -> str:
+    """Orders a dish."""
+    return await work(f"order {dish}")
+
+
+@server.tool(annotations=ToolAnnotations(readOnlyHint=True))
+async def look(dish: str) -> str:
+    """Looks whether there is a dish."""
+    return await work(f"look {dish}")
+
+
+@server.tool(annotations=ToolAnnotations(idempotentHint=True))
+async def reserve(dish: str) -> str:
+    """Sees to it that a dish is there."""
+    return await work(f"reserve {dish}")
 
 
 def guarded(app, key):

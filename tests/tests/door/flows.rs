@@ -2,15 +2,16 @@
 
 use parlance_proto::v1::flow_node::Kind;
 use parlance_proto::v1::{
-    Agent, AskNode, EndNode, Flow, FlowNode, FlowProblem, GetAgentRequest, GetFlowRequest, SayNode, Slot,
-    SlotKind, UpdateFlowRequest, ValidateFlowRequest,
+    Agent, AskNode, CreateAgentRequest, EndNode, Flow, FlowNode, FlowProblem, GetAgentRequest,
+    GetFlowRequest, McpServer, SayNode, Slot, SlotKind, ToolNode, UpdateFlowRequest, ValidateFlowRequest,
 };
 use parlance_tests::details::{assert_bad_fields, assert_refused};
-use parlance_tests::{House, agents};
+use parlance_tests::{House, agents, tools};
+use serde_json::json;
 use tonic::Code;
 
 async fn problems(house: &House, flow: Flow) -> Vec<FlowProblem> {
-    let request = ValidateFlowRequest { flow: Some(flow) };
+    let request = ValidateFlowRequest { flow: Some(flow), ..Default::default() };
     house.client.agents().validate_flow(request).await.expect("a flow can be judged").into_inner().problems
 }
 
@@ -104,7 +105,7 @@ async fn a_node_that_can_not_be_read_makes_no_other_node_look_lost() {
 async fn requests_for_flows_that_make_no_sense_are_refused_by_field() {
     let house = House::scripted().await;
     let mut client = house.client.agents();
-    let refused = client.validate_flow(ValidateFlowRequest { flow: None }).await;
+    let refused = client.validate_flow(ValidateFlowRequest::default()).await;
     assert_bad_fields(&refused.expect_err("no flow"), &["flow"]);
     let refused = client.update_flow(update("agents/echo", None, "")).await;
     assert_bad_fields(&refused.expect_err("no flow"), &["flow"]);
@@ -131,4 +132,53 @@ async fn a_flow_that_is_not_there_or_not_theirs_is_not_found() {
         let refused = client.agents().update_flow(update(agent, flow.clone(), "")).await;
         assert_refused(&refused.expect_err("no such agent"), Code::NotFound, "NOT_FOUND");
     }
+}
+
+/// A flow of one tool.
+fn runs(tool: &str) -> Flow {
+    let tool =
+        ToolNode { tool: tool.into(), next: "bye".into(), on_failure: "bye".into(), ..Default::default() };
+    agents::flow("run", [("run", Kind::Tool(tool)), ("bye", Kind::End(EndNode::default()))])
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tool_that_the_agent_does_not_have_is_refused_and_the_nearest_is_named() {
+    let house = House::offline().await;
+    let crm = McpServer {
+        name: "crm".into(),
+        url: "https://crm.example.com/mcp".into(),
+        allowed_tools: vec!["find customer".into()],
+        ..Default::default()
+    };
+    let agent = Agent {
+        tools: vec![tools::http("find_order", "https://shop.example.com/", json!({}))],
+        mcp_servers: vec![crm.clone(), McpServer { allowed_tools: Vec::new(), name: "any".into(), ..crm }],
+        ..agents::echo("Hello")
+    };
+    let client = house.client.agents();
+    for tool in ["find_orders", "end_call", "crm__find_costumer", "nobody__find", ""] {
+        let agent = Agent { flow: Some(runs(tool)), ..agent.clone() };
+        let request = CreateAgentRequest { agent: Some(agent), ..Default::default() };
+        let refused = client.clone().create_agent(request).await.expect_err("there is no such tool");
+        assert_bad_fields(&refused, &["flow.nodes[run].tool.tool"]);
+    }
+    let name = house.hires(Agent { flow: Some(runs("find_order")), ..agent }).await;
+    let judged = |agent: &str, tool: &str| {
+        let request = ValidateFlowRequest { flow: Some(runs(tool)), agent: agent.into() };
+        let mut client = client.clone();
+        async move { client.validate_flow(request).await.map(|told| told.into_inner().problems) }
+    };
+    for tool in ["find_order", "book_appointment", "crm__find_customer", "any__thing"] {
+        assert_eq!(judged(&name, tool).await.expect("it can be judged"), [], "{tool}");
+    }
+    let told = judged(&name, "find_orders").await.expect("it can be judged");
+    let known = "known are: book_appointment, find_order, crm__find_customer";
+    let why = format!("`find_orders` is not known (did you mean `find_order`?); {known}");
+    assert_eq!(
+        (told[0].field.as_str(), told[0].description.as_str()),
+        ("flow.nodes[run].tool.tool", why.as_str())
+    );
+    assert_eq!(judged("", "find_order").await.expect("it can be judged").len(), 1, "it is of no agent");
+    let refused = judged("agents/nobody", "find_order").await.expect_err("there is no such agent");
+    assert_refused(&refused, Code::NotFound, "NOT_FOUND");
 }

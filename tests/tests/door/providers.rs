@@ -103,6 +103,22 @@ async fn what_an_agent_gets_wrong_about_providers_is_named_field_by_field() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_misspelt_provider_is_answered_with_the_nearest_that_this_engine_can_have() {
+    let house = House::offline().await;
+    let listening = |provider: &str| Agent {
+        listening: Some(Listening { transcribers: vec![choice(provider, "")], ..Default::default() }),
+        ..agents::restaurant()
+    };
+    let status = refused(&house, listening("deepgarm")).await;
+    assert_bad_fields(&status, &["listening.transcribers[0].provider"]);
+    let told = status.message();
+    assert!(told.contains("`deepgarm` is not known (did you mean `deepgram`?); known are: "), "{told}");
+    assert!(!told.contains("script"), "it is for tests, and was not asked for: {told}");
+    let status = refused(&house, listening("script")).await;
+    assert_bad_fields(&status, &["listening.transcribers[0].provider"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everything_an_agent_says_about_providers_is_kept_and_given_back() {
     let house = House::scripted().await;
     let agent = Agent {
@@ -148,16 +164,16 @@ async fn everything_an_agent_says_about_providers_is_kept_and_given_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agent_may_name_a_provider_before_there_is_a_key_but_not_call_with_nobody() {
     let house = House::offline().await;
-    let listening = Listening { transcribers: vec![choice("script", "")], ..Default::default() };
+    let listening = Listening { transcribers: vec![choice("deepgram", "")], ..Default::default() };
     let nobody = Agent { listening: Some(listening), ..agents::restaurant() };
     let name = house.hires(Agent { name: "agents/nobody".into(), ..nobody }).await;
     let refused =
         Caller::tries(house.client.voice(), typing_start(&name)).await.err().expect("nobody listens");
     assert_refused(&refused, Code::FailedPrecondition, "PROVIDER_MISSING");
-    assert!(refused.message().contains("listening.transcribers: script"), "{refused:?}");
+    assert!(refused.message().contains("listening.transcribers: deepgram"), "{refused:?}");
     house.is_empty().await;
 
-    let transcribers = vec![choice("script", ""), choice("pocketsphinx", "")];
+    let transcribers = vec![choice("deepgram", ""), choice("pocketsphinx", "")];
     let listening = Some(Listening { transcribers, ..Default::default() });
     let name = house.hires(Agent { name: "agents/somebody".into(), listening, ..agents::restaurant() }).await;
     let caller = Caller::dials(&house, typing_start(&name)).await;

@@ -140,10 +140,15 @@ async fn a_tool_that_makes_no_sense_is_refused_by_field() {
             tools::http("inside", "https://169.254.169.254/latest", json!({})),
             tools::http("plain", "http://api.example.com/", json!({})),
             tools::http("anywhere", "https://{host}.example.com/", json!({"host": {"type": "string"}})),
+            tools::http("slash", "https:///{host}/", json!({"host": {"type": "string"}})),
+            tools::http("one", "https:/{host}/a", json!({"host": {"type": "string"}})),
+            tools::http("looks", "https://api.example.com/", json!({"code": {"pattern": "(?=a)"}})),
+            tools::http("never", "https://api.example.com/", json!({"n": {"minimum": 2, "maximum": 1}})),
         ],
         mcp_servers: vec![v1::McpServer {
             name: "crm".into(),
             url: "https://10.0.0.1/mcp".into(),
+            headers: [("Mcp-Session-Id".to_owned(), "1".to_owned())].into(),
             ..Default::default()
         }],
         ..tools::agent(Vec::new())
@@ -164,6 +169,11 @@ async fn a_tool_that_makes_no_sense_is_refused_by_field() {
             "tools[6].http.url",
             "tools[7].http.url",
             "tools[8].http.url",
+            "tools[9].http.url",
+            "tools[10].http.url",
+            "tools[11].parameters.properties.code.pattern",
+            "tools[12].parameters.properties.n.minimum",
+            "mcp_servers[0].headers[Mcp-Session-Id]",
             "mcp_servers[0].url",
         ],
     );

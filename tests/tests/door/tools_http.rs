@@ -109,6 +109,79 @@ async fn a_secret_reaches_the_service_and_nothing_else_and_a_signature_can_be_ch
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_that_a_service_writes_in_another_way_is_told_to_nobody_either() {
+    let flags: Vec<&str> = OPEN.into_iter().chain(["--tool-secrets", "CRM=hush/hush-17"]).collect();
+    let house = House::scripted_with(&flags, None).await;
+    let answer = r#"{"escaped": "Bearer hush\/hush-17", "coded": "\u0068ush/hush-17", "hush/hush-17": 1}"#;
+    let service = Service::answering(200, "application/json", answer).await;
+    let sorry = Service::answering(400, "text/plain", "no: hush/\u{1}hush-17").await;
+    let with_key = |name: &str, service: &Service| {
+        let tool = tools::http(name, &format!("http://{}/", service.address), json!({}));
+        with(tool, |http| drop(http.headers.insert("X-Key".into(), "${secret:CRM}".into())))
+    };
+    let tools_ = vec![with_key("ask", &service), with_key("fails", &sorry)];
+    let operator = house.operator().await;
+    let (agent, id) = (Some(tools::agent(tools_)), format!("hides-{}", service.address.port()));
+    let request = v1::CreateAgentRequest { agent, agent_id: id.clone(), ..Default::default() };
+    operator.agents().create_agent(request).await.expect("it is valid");
+    let start = typing_start(&format!("agents/{id}"));
+    let mut caller = Caller::tries(operator.voice(), start).await.expect("it begins");
+    let run = tools::run(&mut caller, "ask", json!({})).await;
+    let told = json!({"escaped": "Bearer [secret]", "coded": "[secret]", "[secret]": 1});
+    assert_eq!(tools::json_of(&run.result), told, "{run:?}");
+    let run = tools::run(&mut caller, "fails", json!({})).await;
+    assert_eq!(run.reason, "the service answered 400: no: [secret]");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_try_of_a_run_is_the_same_request() {
+    let house = House::scripted_with(&OPEN, None).await;
+    let busy = Service::answering(503, "text/plain", "busy").await;
+    let tool = tools::http("ask", &format!("http://{}/", busy.address), json!({"a": {"type": "integer"}}));
+    let tool = v1::Tool { effect: v1::ToolEffect::Idempotent.into(), ..tool };
+    let agent = house.hires(tools::agent(vec![tool])).await;
+    let mut caller = Caller::dials(&house, typing_start(&agent)).await;
+    let run = tools::run(&mut caller, "ask", json!({"a": 1})).await;
+    assert_eq!(run.reason, "the service answered 503: busy");
+    let sent: Vec<(String, String)> = busy
+        .asked()
+        .into_iter()
+        .map(|asked| (asked.header("idempotency-key").to_owned(), asked.body))
+        .collect();
+    assert_eq!(sent.len(), 3);
+    assert!(!sent[0].0.is_empty() && sent.iter().all(|one| *one == sent[0]), "{sent:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_argument_stays_in_its_place_whatever_it_holds() {
+    let house = House::scripted_with(&OPEN, None).await;
+    let service = Service::answering(200, "application/json", "{}").await;
+    let url = format!("http://{}/orders/{{id}}/lines", service.address);
+    let get = with(tools::http("get", &url, json!({"id": text(), "q": text()})), |http| {
+        http.method = v1::HttpMethod::Get.into();
+        http.headers.insert("X-Name".into(), "{q}".into());
+    });
+    let form = with(tools::http("form", &url, json!({"id": text(), "q": text()})), |http| {
+        http.body = "q={q}&fixed=1".into();
+    });
+    let agent = house.hires(tools::agent(vec![get, form])).await;
+    let mut caller = Caller::dials(&house, typing_start(&agent)).await;
+    for up in ["..", "."] {
+        let run = tools::run(&mut caller, "get", json!({"id": up, "q": ""})).await;
+        assert!(run.reason.starts_with("not sent: "), "{run:?}");
+    }
+    let evil = "a/../..\\?x=1#y\r\nX-Evil: 1\r\n\r\nGET / HTTP/1.1";
+    tools::run(&mut caller, "get", json!({"id": evil, "q": evil})).await;
+    tools::run(&mut caller, "form", json!({"id": "1", "q": "2&fixed=3\r\n"})).await;
+    let asked = service.asked();
+    assert_eq!(asked.len(), 2, "{asked:?}");
+    let path = "a%2F..%2F..%5C%3Fx%3D1%23y%0D%0AX-Evil%3A%201%0D%0A%0D%0AGET%20%2F%20HTTP%2F1.1";
+    assert!(asked[0].line.starts_with(&format!("GET /orders/{path}/lines?q=a%2F")), "{}", asked[0].line);
+    assert_eq!((asked[0].header("x-evil"), asked[0].header("x-name")), ("", "{q}"));
+    assert_eq!(asked[1].body, "q=2%26fixed%3D3%0D%0A&fixed=1");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_the_operators_word_no_private_address_is_reached_by_number_or_by_name() {
     let house = House::scripted_with(&["--tool-plain-http"], None).await;
     let service = Service::answering(200, "text/plain", "you are in").await;

@@ -227,7 +227,7 @@ fn a5_a_time_out_is_told_to_the_model_and_a_late_result_is_dropped() {
         "missed tool",
         "tool over i1 {\"outcome\":\"timed_out\"}",
         "ask r1",
-        "dropped late tool result",
+        "dropped late tool result 1",
     ]);
     let told = |message: &Message| matches!(message, Message::ToolResult { result, .. } if result["error"].is_string());
     assert!(call.context().iter().any(told));

@@ -7,15 +7,15 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::answering::{Asker, Dialect, Progress, Reader, Spare};
+use super::answering::{Dialect, Progress, Reader, Spare};
 use super::bodies::{count, is_too_long, of_kind, rounded, said, too_long};
 use super::calls::{Fragment, Fragments, replayed};
 use super::context::{Turn, dialogue};
+use super::over_http::OverHttp;
 use super::telling::Telling;
-use super::{LanguageModel, Request, Response, Sink, ToolCall, ToolSpec, Usage};
+use super::{LanguageModel, Request, ToolCall, ToolSpec, Usage};
 use crate::account::Account;
-use crate::models::default_of;
-use crate::registry::{Kind, Open, Service};
+use crate::registry::{Open, Service};
 use crate::wire::http::{Http, Refused};
 use crate::{Error, ErrorKind};
 
@@ -26,12 +26,8 @@ const VERSION: &str = "2023-06-01";
 const MAX_TOKENS: u32 = 1_024;
 
 /// The registry's line.
-pub const SERVICE: Service = Service {
-    name: NAME,
-    vendor: NAME,
-    about: "answers by Anthropic's messages",
-    open: Open::Llm(|account| Ok(Arc::new(Anthropic::open(account)?))),
-};
+pub const SERVICE: Service =
+    Service { name: NAME, vendor: NAME, about: "answers by Anthropic's messages", open: Open::Llm(open) };
 
 static DIALECT: Dialect = Dialect {
     name: NAME,
@@ -41,40 +37,16 @@ static DIALECT: Dialect = Dialect {
     spares: &[Spare { word: "temperature", inside: "", name: "temperature", instead: "" }],
 };
 
-/// Anthropic, on one account.
-struct Anthropic {
-    base: String,
-    asker: Asker,
-}
-
-impl Anthropic {
-    fn open(account: &Account) -> Result<Self, Error> {
-        if account.key.is_empty() {
-            let message = "no key; set ANTHROPIC_API_KEY, or the organisation's key";
-            return Err(Error::new(NAME, ErrorKind::Unauthorized, message));
-        }
-        let headers =
-            [("x-api-key", account.key.reveal().to_owned()), ("anthropic-version", VERSION.to_owned())];
-        let base = account.base(PUBLIC).trim_end_matches("/v1").to_owned();
-        let asker = Asker::new(&DIALECT, Http::new(NAME, &headers)?, format!("{base}/v1/models?limit=1"));
-        Ok(Self { base, asker })
+fn open(account: &Account) -> Result<Arc<dyn LanguageModel>, Error> {
+    if account.key.is_empty() {
+        let message = "no key; set ANTHROPIC_API_KEY, or the organisation's key";
+        return Err(Error::new(NAME, ErrorKind::Unauthorized, message));
     }
-}
-
-impl LanguageModel for Anthropic {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn warm(&self) {
-        self.asker.warm();
-    }
-
-    fn respond(&self, request: Request, sink: Sink) -> Result<Response, Error> {
-        let model = request.model.clone().unwrap_or_else(|| default_of(Kind::Llm, NAME).to_owned());
-        let body = body(&model, &request);
-        self.asker.respond(format!("{}/v1/messages", self.base), model, body, sink)
-    }
+    let headers = [("x-api-key", account.key.reveal().to_owned()), ("anthropic-version", VERSION.to_owned())];
+    let base = account.base(PUBLIC).trim_end_matches("/v1").to_owned();
+    let warm_url = format!("{base}/v1/models?limit=1");
+    let ask = move |model: &str, request: &Request| Ok((format!("{base}/v1/messages"), body(model, request)));
+    Ok(OverHttp::open(&DIALECT, Http::new(NAME, &headers)?, warm_url, ask))
 }
 
 fn body(model: &str, request: &Request) -> Value {

@@ -11,6 +11,7 @@ mod calls;
 mod context;
 mod gemini;
 mod openai;
+mod over_http;
 mod telling;
 mod thinking;
 

@@ -5,7 +5,6 @@
 //! (<https://github.com/remorses/cartesia-stt-timestamp-repro>), and wrong times lose words. Wire: the types of the
 //! official client, cartesia 4.2.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::HeaderMap;
@@ -15,8 +14,8 @@ use crate::account::Account;
 use crate::audio::AudioFormat;
 use crate::models::default_of;
 use crate::registry::{Kind, Open, Service};
-use crate::stt::streaming::{Dialect, Out, Outgoing, Owed, Timeline, address, listen};
-use crate::stt::{Capabilities, Control, Listener, Settings, Sink, SpeechToText};
+use crate::stt::streaming::{Dialect, Line, Out, Outgoing, OverSocket, Owed, Timeline, address};
+use crate::stt::{Capabilities, Control, Settings};
 use crate::wire::http::Refused;
 use crate::{Error, ErrorKind};
 
@@ -27,7 +26,7 @@ pub const SERVICE: Service = Service {
     name: NAME,
     vendor: "cartesia",
     about: "hears without word times; the engine decides turns",
-    open: Open::Stt(|account| Ok(Arc::new(Cartesia::new(account)))),
+    open: Open::Stt(|account| OverSocket::open(NAME, CAN, account, Ink::new)),
 };
 
 const PUBLIC: &str = "https://api.cartesia.ai";
@@ -38,49 +37,20 @@ const SILENCE_MS: u64 = 100;
 /// The vendor takes 100 terms of 1,200 characters together.
 const KEY_TERMS: (usize, usize) = (100, 1_200);
 
-/// The transcriber.
-#[derive(Debug, Clone)]
-pub struct Cartesia {
-    account: Account,
-}
-
-impl Cartesia {
-    /// With this account. It connects to nothing yet.
-    pub fn new(account: &Account) -> Self {
-        Self { account: account.clone() }
-    }
-}
-
-impl SpeechToText for Cartesia {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            formats: &[AudioFormat::PCM_16K, AudioFormat::MuLaw],
-            interims: true,
-            watermark: true,
-            turns: false,
-            lag_ms_p95: 810,
-        }
-    }
-
-    fn open(&self, settings: Settings, sink: Sink) -> Result<Box<dyn Listener>, Error> {
-        let format = settings.format;
-        listen(Ink::new(&self.account, settings)?, format, sink)
-    }
-}
+const CAN: Capabilities = Capabilities {
+    formats: &[AudioFormat::PCM_16K, AudioFormat::MuLaw],
+    interims: true,
+    watermark: true,
+    turns: false,
+    lag_ms_p95: 810,
+};
 
 struct Ink {
-    url: String,
-    headers: Vec<(&'static str, String)>,
+    line: Line,
     timeline: Timeline,
     owed: Owed,
     /// Final pieces of the slice that is not complete yet.
     finals: String,
-    request_id: Option<String>,
-    accepted: bool,
 }
 
 impl Ink {
@@ -104,16 +74,17 @@ impl Ink {
         }
         let base = format!("{}/stt/websocket", account.socket_base(PUBLIC));
         Ok(Self {
-            url: address(NAME, &base, &query)?,
-            headers: vec![
-                ("x-api-key", account.key.reveal().to_owned()),
-                ("cartesia-version", VERSION.to_owned()),
-            ],
+            line: Line::new(
+                NAME,
+                address(NAME, &base, &query)?,
+                vec![
+                    ("x-api-key", account.key.reveal().to_owned()),
+                    ("cartesia-version", VERSION.to_owned()),
+                ],
+            ),
             timeline: Timeline::new(settings.format),
             owed: Owed::default(),
             finals: String::new(),
-            request_id: None,
-            accepted: false,
         })
     }
 }
@@ -129,20 +100,12 @@ fn error(status: u16, said: &Value, body: &str) -> Error {
 }
 
 impl Dialect for Ink {
-    fn provider(&self) -> &'static str {
-        NAME
-    }
-
-    fn address(&self) -> (String, Vec<(&'static str, String)>) {
-        (self.url.clone(), self.headers.clone())
+    fn line(&self) -> &Line {
+        &self.line
     }
 
     fn upgraded(&mut self, _headers: &HeaderMap, _out: &mut Out) {
-        self.accepted = true;
-    }
-
-    fn is_accepted(&self) -> bool {
-        self.accepted
+        self.line.accepted = true;
     }
 
     fn audio(&mut self, bytes: Vec<u8>, out: &mut Out) {
@@ -163,7 +126,7 @@ impl Dialect for Ink {
 
     fn message(&mut self, message: &Value, out: &mut Out) -> Result<(), Error> {
         if let Some(id) = message["request_id"].as_str().filter(|id| !id.is_empty()) {
-            self.request_id = Some(id.to_owned());
+            self.line.request_id = Some(id.to_owned());
         }
         match message["type"].as_str() {
             Some("transcript") => {
@@ -201,10 +164,6 @@ impl Dialect for Ink {
         let body = refused.json();
         let id = body["request_id"].as_str().or(refused.header("x-request-id"));
         error(refused.status, &body, &refused.body).retry_after(refused.retry_after()).with_request_id(id)
-    }
-
-    fn request_id(&self) -> Option<&str> {
-        self.request_id.as_deref()
     }
 
     fn goodbye(&self) -> Option<Outgoing> {
@@ -267,6 +226,6 @@ mod tests {
             "error_code": "quota_exceeded", "request_id": "r1"});
         let failed = ink.message(&error, &mut Out::default()).unwrap_err();
         assert_eq!(failed.kind, ErrorKind::OutOfCredit);
-        assert_eq!(ink.request_id(), Some("r1"));
+        assert_eq!(ink.line.request_id.as_deref(), Some("r1"));
     }
 }

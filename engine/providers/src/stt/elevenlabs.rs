@@ -5,7 +5,6 @@
 //! <https://elevenlabs.io/docs/api-reference/speech-to-text/v-1-speech-to-text-realtime> and the types of the official
 //! client, elevenlabs 2.78.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -17,8 +16,8 @@ use crate::account::Account;
 use crate::audio::AudioFormat;
 use crate::models::default_of;
 use crate::registry::{Kind, Open, Service};
-use crate::stt::streaming::{Dialect, Out, Owed, Timeline, address, garbled, listen};
-use crate::stt::{Capabilities, Control, Listener, Settings, Sink, SpeechToText, Word};
+use crate::stt::streaming::{Dialect, Line, Out, OverSocket, Owed, Timeline, address, garbled};
+use crate::stt::{Capabilities, Control, Settings, Word};
 use crate::wire::http::Refused;
 use crate::{Error, ErrorKind};
 
@@ -29,7 +28,7 @@ pub const SERVICE: Service = Service {
     name: NAME,
     vendor: "elevenlabs",
     about: "hears many languages, with word times; the engine decides turns",
-    open: Open::Stt(|account| Ok(Arc::new(Scribe::new(account)))),
+    open: Open::Stt(|account| OverSocket::open(NAME, CAN, account, Session::new)),
 };
 
 const PUBLIC: &str = "https://api.elevenlabs.io";
@@ -46,51 +45,22 @@ const KEY_TERMS: (usize, usize) = (50, 20);
 /// Word times that lie farther than this outside the audio they are told for are none, microseconds.
 const ASTRAY_US: u64 = 1_000_000;
 
-/// The transcriber.
-#[derive(Debug, Clone)]
-pub struct Scribe {
-    account: Account,
-}
-
-impl Scribe {
-    /// With this account. It connects to nothing yet.
-    pub fn new(account: &Account) -> Self {
-        Self { account: account.clone() }
-    }
-}
-
-impl SpeechToText for Scribe {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            formats: &[AudioFormat::PCM_16K, AudioFormat::MuLaw],
-            interims: true,
-            watermark: true,
-            turns: false,
-            lag_ms_p95: 410,
-        }
-    }
-
-    fn open(&self, settings: Settings, sink: Sink) -> Result<Box<dyn Listener>, Error> {
-        let format = settings.format;
-        listen(Session::new(&self.account, settings)?, format, sink)
-    }
-}
+const CAN: Capabilities = Capabilities {
+    formats: &[AudioFormat::PCM_16K, AudioFormat::MuLaw],
+    interims: true,
+    watermark: true,
+    turns: false,
+    lag_ms_p95: 410,
+};
 
 struct Session {
-    url: String,
-    headers: Vec<(&'static str, String)>,
+    line: Line,
     sample_rate_hz: u32,
     timeline: Timeline,
     owed: Owed,
     /// Audio of the listener that the last commit covered.
     committed_us: u64,
     twins: Twins,
-    request_id: Option<String>,
-    accepted: bool,
 }
 
 /// Commits of which one of the two messages has come.
@@ -138,15 +108,16 @@ impl Session {
         query.extend(terms.map(|term| ("keyterms", term.clone())));
         let base = format!("{}/v1/speech-to-text/realtime", account.socket_base(PUBLIC));
         Ok(Self {
-            url: address(NAME, &base, &query)?,
-            headers: vec![("xi-api-key", account.key.reveal().to_owned())],
+            line: Line::new(
+                NAME,
+                address(NAME, &base, &query)?,
+                vec![("xi-api-key", account.key.reveal().to_owned())],
+            ),
             sample_rate_hz,
             timeline: Timeline::new(settings.format),
             owed: Owed::default(),
             committed_us: 0,
             twins: Twins::default(),
-            request_id: None,
-            accepted: false,
         })
     }
 
@@ -238,21 +209,12 @@ fn blocked(said: &str) -> Error {
 }
 
 impl Dialect for Session {
-    fn provider(&self) -> &'static str {
-        NAME
-    }
-
-    fn address(&self) -> (String, Vec<(&'static str, String)>) {
-        (self.url.clone(), self.headers.clone())
+    fn line(&self) -> &Line {
+        &self.line
     }
 
     fn upgraded(&mut self, headers: &HeaderMap, _out: &mut Out) {
-        let id = headers.get("x-trace-id").and_then(|id| id.to_str().ok());
-        self.request_id = id.map(str::to_owned);
-    }
-
-    fn is_accepted(&self) -> bool {
-        self.accepted
+        self.line.identify(headers, "x-trace-id");
     }
 
     fn chunk_ms(&self) -> u32 {
@@ -275,9 +237,9 @@ impl Dialect for Session {
     fn message(&mut self, message: &Value, out: &mut Out) -> Result<(), Error> {
         match message["message_type"].as_str() {
             Some("session_started") => {
-                self.accepted = true;
-                self.request_id =
-                    message["session_id"].as_str().map(str::to_owned).or(self.request_id.take());
+                self.line.accepted = true;
+                self.line.request_id =
+                    message["session_id"].as_str().map(str::to_owned).or(self.line.request_id.take());
             }
             Some("partial_transcript") => {
                 out.tell(self.owed.interim(message["text"].as_str().unwrap_or_default()));
@@ -329,10 +291,6 @@ impl Dialect for Session {
         let word = reason.split([':', ' ', ',']).next().unwrap_or_default();
         failure(word, reason).unwrap_or_else(|| crate::stt::streaming::closed(NAME, code, reason))
     }
-
-    fn request_id(&self) -> Option<&str> {
-        self.request_id.as_deref()
-    }
 }
 
 #[cfg(test)]
@@ -361,7 +319,7 @@ mod tests {
     #[test]
     fn a_short_commit_is_padded_and_its_padding_shifts_no_times() {
         let mut session = session();
-        assert!(session.url.contains("language_code=hi"), "{}", session.url);
+        assert!(session.line.url.contains("language_code=hi"), "{}", session.line.url);
         let mut out = Out::default();
         session.audio(vec![0; 3_200], &mut out);
         session.control(Control::Finalize, &mut out);

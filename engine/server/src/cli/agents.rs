@@ -18,6 +18,7 @@ use tonic::Code;
 
 use super::connect::{ConnectArgs, Engine, connect, resource_name};
 use super::{Error, message_json};
+use crate::output::{out, outln};
 
 /// What the server sets; a file's word on it does not count.
 const SERVER_SET: [&str; 4] = ["name", "create_time", "update_time", "etag"];
@@ -77,14 +78,14 @@ pub async fn run(command: AgentsCommand) -> Result<ExitCode, Error> {
             let engine = connect(&args.connect).await?;
             let name = resource_name("agents", &args.agent);
             let agent = engine.agents().get_agent(GetAgentRequest { name }).await?.into_inner().agent;
-            print!("{}", to_yaml(&agent.unwrap_or_default())?);
+            out!("{}", to_yaml(&agent.unwrap_or_default())?);
         }
         AgentsCommand::Delete(args) => {
             let engine = connect(&args.connect).await?;
             let name = resource_name("agents", &args.agent);
             let request = DeleteAgentRequest { name: name.clone(), ..Default::default() };
             engine.agents().delete_agent(request).await?;
-            println!("deleted {name}");
+            outln!("deleted {name}");
         }
         AgentsCommand::New(args) => return templates::run(args).await,
         AgentsCommand::Test(args) => return rehearse::run(args).await,
@@ -108,16 +109,16 @@ async fn apply(args: ApplyArgs) -> Result<(), Error> {
                 .agents()
                 .create_agent(CreateAgentRequest { agent_id, agent: Some(agent), ..Default::default() })
                 .await?;
-            println!("created {name}");
+            outln!("created {name}");
         }
-        Some(found) if bare(&found) == bare(&agent) => println!("{name} is as the file says"),
+        Some(found) if bare(&found) == bare(&agent) => outln!("{name} is as the file says"),
         Some(_) => {
             let update_mask = Some(prost_types::FieldMask { paths: settable_fields()? });
             engine
                 .agents()
                 .update_agent(UpdateAgentRequest { agent: Some(agent), update_mask, ..Default::default() })
                 .await?;
-            println!("changed {name}");
+            outln!("changed {name}");
         }
     }
     Ok(())
@@ -127,11 +128,11 @@ async fn list(args: ListArgs) -> Result<(), Error> {
     let engine = connect(&args.connect).await?;
     let agents = all(&engine).await?;
     if agents.is_empty() {
-        println!("no agents yet: make one with `parlance agents new --template restaurant`");
+        outln!("no agents yet: make one with `parlance agents new --template restaurant`");
     }
     for agent in agents {
         let state = if agent.state() == AgentState::Inactive { " (inactive)" } else { "" };
-        println!("{:<40} {}{state}", agent.name, agent.display_name);
+        outln!("{:<40} {}{state}", agent.name, agent.display_name);
     }
     Ok(())
 }
@@ -244,6 +245,25 @@ mod tests {
         assert!(error.contains("voize_id") && error.contains("line 3"), "{error}");
         let error = parsed("name: agents/a\ndisplay_name: [1]\n").expect_err("a list is no text");
         assert!(error.contains("display_name") && error.contains("line 2"), "{error}");
+        assert!(!error.contains("did you mean"), "{error}");
+    }
+
+    #[test]
+    fn a_misspelt_field_or_value_is_answered_with_the_one_that_was_meant() {
+        for (text, meant) in [
+            ("dispaly_name: A", "display_name"),
+            ("displayNmae: A", "displayName"),
+            ("voice: {voize_id: slt}", "voice_id"),
+            ("listening: {transcribers: [{provider: deepgram}, {modell: nova-3}]}", "model"),
+            ("flow: {start: a, nodes: {a: {sya: {text: Hello}}}}", "say"),
+            ("state: ACTVE", "AGENT_STATE_ACTIVE"),
+            ("state: AGENT_STATE_INACTIV", "AGENT_STATE_INACTIVE"),
+        ] {
+            let error = parsed(&format!("name: agents/a\n{text}")).expect_err(text);
+            assert!(error.ends_with(&format!(" (did you mean `{meant}`?)")), "{error}");
+        }
+        let error = parsed("name: agents/a\nwhatever: 1\n").expect_err("there is no such field");
+        assert!(!error.contains("did you mean"), "{error}");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use parlance_proto::v1::{
 use super::connect::{ConnectArgs, Engine, connect, resource_name};
 use super::terminal::Paint;
 use super::{Error, describe, timeline, watch};
+use crate::output::outln;
 
 /// The commands under `parlance calls`.
 #[derive(Debug, clap::Subcommand)]
@@ -111,10 +112,10 @@ async fn list(args: ListArgs) -> Result<ExitCode, Error> {
     let agent = args.agent.map(|agent| resource_name("agents", &agent)).unwrap_or_default();
     let calls = newest(&engine, agent, args.limit).await?;
     if calls.is_empty() {
-        println!("no calls yet");
+        outln!("no calls yet");
     }
     for call in &calls {
-        println!("{}", timeline::call_line(call));
+        outln!("{}", timeline::call_line(call));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -128,13 +129,13 @@ async fn show(args: ShowArgs) -> Result<ExitCode, Error> {
     let transcript = engine.calls().get_transcript(request).await?.into_inner();
     let paint = Paint::for_stdout();
     for line in timeline::header(&call, paint) {
-        println!("{line}");
+        outln!("{line}");
     }
     for line in timeline::lines(&transcript.entries, &transcript.events, paint) {
-        println!("{line}");
+        outln!("{line}");
     }
     for line in timeline::tool_lines(&call) {
-        println!("{line}");
+        outln!("{line}");
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -156,7 +157,7 @@ async fn end(args: ShowArgs) -> Result<ExitCode, Error> {
     let request = EndCallRequest { name: args.which.name(&engine).await?, ..Default::default() };
     let name = request.name.clone();
     engine.calls().end_call(request).await?;
-    println!("{name} ends");
+    outln!("{name} ends");
     Ok(ExitCode::SUCCESS)
 }
 

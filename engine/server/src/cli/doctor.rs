@@ -13,6 +13,8 @@ use std::process::ExitCode;
 
 use super::Error;
 use crate::config::vendors::Vendors;
+use crate::output::outln;
+use crate::settings::misspelt::Misspelt;
 use parlance_providers::registry::{self, Availability, Kind, VENDORS, services};
 use parlance_store::DatabaseUrl;
 
@@ -72,12 +74,14 @@ enum Verdict {
     Absent { detail: String, fix: String },
     /// Not there, and a matter of choice.
     Unused(String),
+    /// There, and probably not as it was meant.
+    Doubtful(String),
 }
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Present(detail) | Self::Unused(detail) => write!(f, "{detail}"),
+            Self::Present(detail) | Self::Unused(detail) | Self::Doubtful(detail) => write!(f, "{detail}"),
             Self::Missing { detail, fix } | Self::Absent { detail, fix } => write!(f, "{detail}: {fix}"),
         }
     }
@@ -87,32 +91,46 @@ impl fmt::Display for Verdict {
 ///
 /// # Errors
 /// None: what can't be found out is a finding.
-pub async fn run(args: DoctorArgs) -> Result<ExitCode, Error> {
+pub async fn run(args: DoctorArgs, misspelt: &[Misspelt]) -> Result<ExitCode, Error> {
     let mut findings = vec![postgres(&args.database)];
     findings.extend(supabase(&args.database));
     findings.extend(speech(&registry::offline()));
     findings.extend(vendors(&args.vendors));
+    findings.extend(
+        misspelt.iter().map(|it| Finding { what: "settings", verdict: Verdict::Doubtful(it.to_string()) }),
+    );
     findings.push(data_dir(&args.connect.data_dir));
     findings.push(engine(&args.connect).await);
     let ConnectArgs { endpoint, ca_file, .. } = &args.connect;
     findings.extend(outside::findings(&args.outside, endpoint, ca_file.as_ref()).await);
-    let paint = Paint::for_stdout();
-    for finding in &findings {
-        if args.fixes {
-            if let Verdict::Missing { fix, .. } | Verdict::Absent { fix, .. } = &finding.verdict {
-                println!("{fix}");
-            }
-            continue;
-        }
-        let mark = match finding.verdict {
-            Verdict::Present(_) => paint.paint(Tone::Good, "ok     "),
-            Verdict::Missing { .. } => paint.paint(Tone::Bad, "MISSING"),
-            Verdict::Absent { .. } | Verdict::Unused(_) => paint.paint(Tone::Quiet, "absent "),
-        };
-        println!("{mark}  {:<22} {}", finding.what, finding.verdict);
-    }
+    let lines = if args.fixes { fixes(&findings) } else { lines(&findings, Paint::for_stdout()) };
+    lines.iter().for_each(|line| outln!("{line}"));
     let healthy = findings.iter().all(|finding| !matches!(finding.verdict, Verdict::Missing { .. }));
     Ok(if healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The commands that bring what is missing.
+fn fixes(findings: &[Finding]) -> Vec<String> {
+    let fix = |finding: &Finding| match &finding.verdict {
+        Verdict::Missing { fix, .. } | Verdict::Absent { fix, .. } => Some(fix.clone()),
+        Verdict::Present(_) | Verdict::Unused(_) | Verdict::Doubtful(_) => None,
+    };
+    findings.iter().filter_map(fix).collect()
+}
+
+/// The findings in columns.
+fn lines(findings: &[Finding], paint: Paint) -> Vec<String> {
+    let width = findings.iter().map(|finding| finding.what.chars().count()).max().unwrap_or_default();
+    let line = |Finding { what, verdict }: &Finding| {
+        let (tone, mark) = match verdict {
+            Verdict::Present(_) => (Tone::Good, "ok     "),
+            Verdict::Missing { .. } => (Tone::Bad, "MISSING"),
+            Verdict::Doubtful(_) => (Tone::Bad, "CHECK  "),
+            Verdict::Absent { .. } | Verdict::Unused(_) => (Tone::Quiet, "absent "),
+        };
+        format!("{}  {what:<width$}  {verdict}", paint.paint(tone, mark))
+    };
+    findings.iter().map(line).collect()
 }
 
 /// A database given, or the programs for a private one.
@@ -187,8 +205,13 @@ fn speech(offline: &[Availability]) -> Vec<Finding> {
 fn vendors(set: &Vendors) -> Vec<Finding> {
     let finding = |vendor: &'static registry::Vendor| {
         let account = set.account(vendor.name);
-        let names = services().filter(|service| service.vendor == vendor.name).map(|service| service.name);
-        let names: Vec<&str> = names.collect();
+        let mut names: Vec<&str> = Vec::new();
+        for service in services().filter(|service| service.vendor == vendor.name) {
+            // A name may listen and speak.
+            if !names.contains(&service.name) {
+                names.push(service.name);
+            }
+        }
         let of = if names.is_empty() { String::new() } else { format!(" for {}", names.join(", ")) };
         let key = vendor.key_variables.first().copied().unwrap_or_default();
         let verdict = match (account.key.is_empty(), &account.base_url) {
@@ -331,6 +354,16 @@ mod tests {
         assert!(matches!(told("cartesia"), Verdict::Unused(_)), "it wants a key wherever it is");
         assert!(matches!(told("deepgram"), Verdict::Unused(_)));
         assert!(VENDORS.iter().all(|vendor| !text(vendor.name).contains("geheim")));
+    }
+
+    #[test]
+    fn findings_stand_in_columns_and_a_vendor_names_each_of_its_services_once() {
+        let findings = vendors(&Vendors::default());
+        let lines = lines(&findings, Paint::plain());
+        let at: std::collections::BTreeSet<_> = lines.iter().map(|line| line.find("  no ")).collect();
+        assert!(at.len() == 1 && !at.contains(&None), "{lines:?}");
+        let deepgram = lines.iter().find(|line| line.contains("Deepgram")).expect("it is a vendor");
+        assert!(deepgram.ends_with("for deepgram, deepgram-flux"), "{deepgram}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Whether the agent is done: no reply under way and no tool running.
+//! Whether the agent is done: no reply under way, no tool running, and what it was to say said.
 //!
 //! A client that speaks by itself must not take a pause between two sentences, or the time a booking takes, for
 //! the end of the agent's turn. Only the turn events tell; so sessions here ask for details.
@@ -13,10 +13,17 @@ use parlance_proto::v1::{ToolState, TurnEventType};
 pub struct Floor {
     replies: BTreeSet<u32>,
     tools: BTreeSet<u32>,
-    ended_replies: u32,
+    /// A reply has ended since this side last spoke, or none is to be expected.
+    answered: bool,
 }
 
 impl Floor {
+    /// The floor of a new call; `listens` where the agent waits for the caller's words.
+    #[must_use]
+    pub fn new(listens: bool) -> Self {
+        Self { answered: listens, ..Self::default() }
+    }
+
     /// Takes note of a message.
     pub fn note(&mut self, response: &Response) {
         match response {
@@ -25,7 +32,7 @@ impl Floor {
             }
             Response::Turn(turn) if turn.r#type() == TurnEventType::ReplyEnded => {
                 self.replies.remove(&turn.reply_id);
-                self.ended_replies += 1;
+                self.answered = true;
             }
             Response::Tool(tool) if tool.state() == ToolState::Running => {
                 self.tools.insert(tool.invocation_id);
@@ -43,10 +50,15 @@ impl Floor {
         self.replies.is_empty() && self.tools.is_empty()
     }
 
-    /// How many replies have ended so far.
+    /// This side said something that wants an answer.
+    pub fn spoke(&mut self) {
+        self.answered = false;
+    }
+
+    /// Nothing is under way, and the agent has answered; at the beginning: has greeted, if it does.
     #[must_use]
-    pub const fn ended_replies(&self) -> u32 {
-        self.ended_replies
+    pub fn is_given(&self) -> bool {
+        self.answered && self.is_free()
     }
 }
 
@@ -72,6 +84,25 @@ mod tests {
         assert!(!floor.is_free());
         floor.note(&tool(ToolState::Succeeded));
         assert!(floor.is_free());
-        assert_eq!(floor.ended_replies(), 1);
+        assert!(floor.is_given());
+    }
+
+    #[test]
+    fn a_greeting_is_waited_for_only_from_an_agent_that_greets_and_an_answer_from_all() {
+        assert!(!Floor::new(false).is_given());
+        let mut floor = Floor::new(true);
+        assert!(floor.is_given());
+        floor.spoke();
+        assert!(floor.is_free() && !floor.is_given());
+        floor.note(&turn(TurnEventType::ReplyStarted, 1));
+        floor.note(&turn(TurnEventType::ReplyEnded, 1));
+        assert!(floor.is_given());
+    }
+
+    #[test]
+    fn an_agent_that_was_to_listen_and_speaks_is_let_finish() {
+        let mut floor = Floor::new(true);
+        floor.note(&turn(TurnEventType::ReplyStarted, 1));
+        assert!(!floor.is_given());
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::Error;
 use crate::outgoing::Outgoing;
+use crate::output::outln;
 
 /// Probes themselves wait only seconds.
 const WITHIN: Duration = Duration::from_secs(4);
@@ -36,6 +37,6 @@ pub async fn run(args: HealthArgs) -> Result<ExitCode, Error> {
     let page = if args.ready { "ready" } else { "health" };
     let address = format!("{}/{page}", args.endpoint.trim_end_matches('/'));
     let (status, text) = outgoing.get(&address, WITHIN).await.map_err(failed)?;
-    println!("{}", text.trim_end());
+    outln!("{}", text.trim_end());
     Ok(if status.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -8,6 +8,7 @@ use parlance_proto::v1::{ApiKey, CreateApiKeyRequest, KeyScope, ListApiKeysReque
 
 use super::Error;
 use super::connect::{ConnectArgs, Engine, connect, resource_name};
+use crate::output::{errln, outln};
 
 /// The commands under `parlance keys`.
 #[derive(Debug, clap::Subcommand)]
@@ -88,7 +89,7 @@ pub async fn run(command: KeysCommand) -> Result<ExitCode, Error> {
         KeysCommand::Create(args) => create(args).await?,
         KeysCommand::List(args) => {
             for key in all(&connect(&args.connect).await?).await? {
-                println!("{}", line(&key));
+                outln!("{}", line(&key));
             }
         }
         KeysCommand::Revoke(args) => {
@@ -96,7 +97,7 @@ pub async fn run(command: KeysCommand) -> Result<ExitCode, Error> {
             let name = resource_name("apiKeys", &args.api_key);
             let request = RevokeApiKeyRequest { name: name.clone(), ..Default::default() };
             engine.api_keys().revoke_api_key(request).await?;
-            println!("revoked {name}");
+            outln!("revoked {name}");
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -112,8 +113,8 @@ async fn create(args: CreateArgs) -> Result<(), Error> {
     let organisation = args.organisation.map(|id| resource_name("organisations", &id)).unwrap_or_default();
     let request = CreateApiKeyRequest { api_key: Some(api_key), organisation, ..Default::default() };
     let made = engine.api_keys().create_api_key(request).await?.into_inner();
-    eprintln!("{}; its secret is shown this once:", made.api_key.unwrap_or_default().name);
-    println!("{}", made.secret);
+    errln!("{}; its secret is shown this once:", made.api_key.unwrap_or_default().name);
+    outln!("{}", made.secret);
     Ok(())
 }
 

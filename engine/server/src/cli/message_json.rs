@@ -6,10 +6,11 @@
 use std::sync::LazyLock;
 
 use parlance_proto::DESCRIPTOR_SET;
+use parlance_providers::near;
 use prost::Message;
 use prost_reflect::{
-    DescriptorPool, DeserializeOptions, DynamicMessage, Kind, MessageDescriptor, ReflectMessage,
-    SerializeOptions,
+    DescriptorPool, DeserializeOptions, DynamicMessage, EnumDescriptor, Kind, MessageDescriptor,
+    ReflectMessage, SerializeOptions,
 };
 use serde_json::Value;
 
@@ -77,17 +78,71 @@ fn sort_maps(descriptor: &MessageDescriptor, value: &mut serde_yaml_ng::Value) {
 /// Reads a `parlance.v1.<name>` from YAML; JSON is YAML too.
 ///
 /// # Errors
-/// What is wrong, with its path and line.
+/// What is wrong, with its path and line, and what was probably meant.
 pub fn from_yaml<M: Message + Default>(name: &str, text: &str) -> Result<M, String> {
     let descriptor = descriptor(name).map_err(|error| error.to_string())?;
     let options = DeserializeOptions::new().deny_unknown_fields(true);
     let dynamic = DynamicMessage::deserialize_with_options(
-        descriptor,
+        descriptor.clone(),
         serde_yaml_ng::Deserializer::from_str(text),
         &options,
     )
-    .map_err(|error| error.to_string())?;
+    .map_err(|error| {
+        let error = error.to_string();
+        let tree = serde_yaml_ng::from_str(text).unwrap_or_default();
+        let unknown = unknown_word(&descriptor, &tree);
+        let hint = unknown.filter(|(word, _)| error.contains(&format!("'{word}'")));
+        hint.map_or(error.clone(), |(_, hint)| format!("{error}{hint}"))
+    })?;
     dynamic.transcode_to().map_err(|error| error.to_string())
+}
+
+/// The first name of a field or of an enum's value that the message does not have, and the question what was meant.
+fn unknown_word(descriptor: &MessageDescriptor, value: &serde_yaml_ng::Value) -> Option<(String, String)> {
+    // These have a JSON of their own.
+    if descriptor.package_name() == "google.protobuf" {
+        return None;
+    }
+    value.as_mapping()?.iter().find_map(|(name, value)| {
+        let name = name.as_str()?;
+        let field = descriptor.get_field_by_name(name).or_else(|| descriptor.get_field_by_json_name(name));
+        let Some(field) = field else {
+            let fields: Vec<_> = descriptor.fields().collect();
+            let names = fields.iter().map(|field| field.name());
+            let names = names.chain(fields.iter().map(|field| field.json_name()));
+            return Some((name.to_owned(), near::did_you_mean(name, names)));
+        };
+        let kind = match field.kind() {
+            Kind::Message(entry) if field.is_map() => entry.map_entry_value_field().kind(),
+            kind => kind,
+        };
+        let values: Vec<_> = match value {
+            serde_yaml_ng::Value::Sequence(items) if field.is_list() => items.iter().collect(),
+            serde_yaml_ng::Value::Mapping(entries) if field.is_map() => entries.values().collect(),
+            one => vec![one],
+        };
+        values.into_iter().find_map(|value| match &kind {
+            Kind::Message(inner) => unknown_word(inner, value),
+            Kind::Enum(words) => unknown_value(words, value.as_str()?),
+            _ => None,
+        })
+    })
+}
+
+/// An enum's values begin with the enum's name, which people leave out.
+fn unknown_value(words: &EnumDescriptor, word: &str) -> Option<(String, String)> {
+    if words.get_value_by_name(word).is_some() {
+        return None;
+    }
+    let values: Vec<_> = words.values().collect();
+    let names = || values.iter().map(|value| value.name());
+    let begin = names().next()?.strip_suffix("UNSPECIFIED")?;
+    let meant = near::meant(word, names()).map(str::to_owned).or_else(|| {
+        let ends = names().filter_map(|name| name.strip_prefix(begin));
+        near::meant(word, ends).map(|end| format!("{begin}{end}"))
+    });
+    let hint = meant.map_or_else(String::new, |meant| format!(" (did you mean `{meant}`?)"));
+    Some((word.to_owned(), hint))
 }
 
 /// The fields of a `Struct` for reading: `date=2026-11-27, party_size=4`. What is no plain value stays JSON.

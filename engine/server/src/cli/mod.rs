@@ -3,7 +3,8 @@
 //! Nothing here reaches into the engine: every command but [`doctor`] and [`health`] goes through the same RPCs and the same
 //! key as anybody's client, so that what works here works for them. Enter at [`run`]. A command is a clap
 //! `Args` struct and one async function in the file of its name; what they share is small: [`connect`] (where the
-//! engine is and who asks), [`floor`] (is the agent done?), [`describe`] and [`waterfall`] (decisions in words and
+//! engine is and who asks), [`opening`] and [`floor`] (does the agent
+//! greet, is it done?), [`describe`] and [`waterfall`] (decisions in words and
 //! bars), [`message_json`] (messages as JSON and YAML), [`terminal`] (colours, times).
 
 use std::process::ExitCode;
@@ -20,6 +21,7 @@ pub mod health;
 pub mod keys;
 mod line;
 mod message_json;
+mod opening;
 pub mod providers;
 #[cfg(test)]
 mod scripted;
@@ -34,6 +36,8 @@ mod watch;
 mod waterfall;
 
 pub use error::Error;
+
+use crate::settings::misspelt::Misspelt;
 
 /// The commands that talk to an engine, or look for one.
 #[derive(Debug, clap::Subcommand)]
@@ -64,11 +68,11 @@ pub enum Command {
 }
 
 /// Carries out one command. The exit code is 0 only if what was asked for happened: for a call, that it ended
-/// normally and every clip was played.
+/// normally and every clip was played. [`doctor`] tells what is `misspelt` among the settings.
 ///
 /// # Errors
 /// Whatever kept the command from being tried or finished; its text is one sentence for people, with the fix.
-pub async fn run(command: Command) -> Result<ExitCode, Error> {
+pub async fn run(command: Command, misspelt: &[Misspelt]) -> Result<ExitCode, Error> {
     match command {
         Command::Call(args) => call::run(args).await,
         Command::Talk(args) => talk::run(args).await,
@@ -77,7 +81,7 @@ pub async fn run(command: Command) -> Result<ExitCode, Error> {
         Command::Keys(command) => keys::run(command).await,
         Command::Providers(command) => providers::run(command).await,
         Command::Secrets(command) => secrets::run(command).await,
-        Command::Doctor(args) => doctor::run(args).await,
+        Command::Doctor(args) => doctor::run(args, misspelt).await,
         Command::Health(args) => health::run(args).await,
     }
 }

@@ -6,11 +6,13 @@ use std::process::ExitCode;
 
 use parlance_proto::v1::{
     DeleteProviderKeyRequest, ListProviderKeysRequest, ListProvidersRequest, ListVoicesRequest, Provider,
-    ProviderAccount, ProviderHealth, ProviderKind, SetProviderKeyRequest,
+    ProviderAccount, ProviderHealth, ProviderKey, ProviderKind, SetProviderKeyRequest, VoiceInfo,
 };
+use prost::Message;
 
-use super::Error;
 use super::connect::{ConnectArgs, connect};
+use super::{Error, message_json};
+use crate::output::outln;
 
 /// The commands under `parlance providers`.
 #[derive(Debug, clap::Subcommand)]
@@ -32,6 +34,27 @@ pub enum ProvidersCommand {
 pub struct ListArgs {
     #[command(flatten)]
     connect: ConnectArgs,
+    #[command(flatten)]
+    form: Form,
+}
+
+/// How a list is printed.
+#[derive(Debug, Clone, Copy, clap::Args)]
+struct Form {
+    /// Print what the engine sends as JSON, an entry a line.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Form {
+    /// One entry, a `parlance.v1.<name>`.
+    fn of<M: Message>(self, name: &str, entry: &M, line: impl Fn(&M) -> String) -> Result<String, Error> {
+        if self.json {
+            message_json::to_json(name, entry).map(|json| json.to_string())
+        } else {
+            Ok(line(entry))
+        }
+    }
 }
 
 /// Arguments of `parlance providers voices`.
@@ -45,6 +68,8 @@ pub struct VoicesArgs {
     /// Only those that speak this language, such as `hi`.
     #[arg(long, default_value = "")]
     language: String,
+    #[command(flatten)]
+    form: Form,
 }
 
 /// Arguments of `parlance providers set-key` and `delete-key`.
@@ -68,7 +93,8 @@ pub async fn run(command: ProvidersCommand) -> Result<ExitCode, Error> {
             let client = connect(&args.connect).await?;
             let keys = client.providers().list_provider_keys(ListProviderKeysRequest {}).await?.into_inner();
             for key in keys.provider_keys {
-                println!("{:<12} …{}", key.vendor, key.hint);
+                let line = |key: &ProviderKey| format!("{:<12} …{}", key.vendor, key.hint);
+                outln!("{}", args.form.of("ProviderKey", &key, line)?);
             }
         }
         ProvidersCommand::SetKey(args) => {
@@ -80,13 +106,13 @@ pub async fn run(command: ProvidersCommand) -> Result<ExitCode, Error> {
                 ..Default::default()
             };
             client.providers().set_provider_key(request).await?;
-            println!("set the key of {}", args.vendor);
+            outln!("set the key of {}", args.vendor);
         }
         ProvidersCommand::DeleteKey(args) => {
             let client = connect(&args.connect).await?;
             let request = DeleteProviderKeyRequest { vendor: args.vendor.clone(), ..Default::default() };
             client.providers().delete_provider_key(request).await?;
-            println!("deleted the key of {}", args.vendor);
+            outln!("deleted the key of {}", args.vendor);
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -98,7 +124,9 @@ async fn list(args: ListArgs) -> Result<(), Error> {
     loop {
         let request = ListProvidersRequest { page_size: 200, page_token, ..Default::default() };
         let page = client.providers().list_providers(request).await?.into_inner();
-        page.providers.iter().for_each(|provider| println!("{}", line(provider)));
+        for provider in &page.providers {
+            outln!("{}", args.form.of("Provider", provider, line)?);
+        }
         page_token = page.next_page_token;
         if page_token.is_empty() {
             return Ok(());
@@ -113,18 +141,20 @@ async fn voices(args: VoicesArgs) -> Result<(), Error> {
         let (provider, language) = (args.provider.clone(), args.language.clone());
         let request = ListVoicesRequest { page_size: 200, page_token, provider, language };
         let page = client.providers().list_voices(request).await?.into_inner();
-        for voice in page.voices {
-            let languages = voice.languages.join(",");
-            println!(
-                "{:<46} {:<14} {languages:<16} {}",
-                voice.voice_id, voice.display_name, voice.description
-            );
+        for voice in &page.voices {
+            outln!("{}", args.form.of("VoiceInfo", voice, voice_line)?);
         }
         page_token = page.next_page_token;
         if page_token.is_empty() {
             return Ok(());
         }
     }
+}
+
+fn voice_line(voice: &VoiceInfo) -> String {
+    let languages = voice.languages.join(",");
+    let (id, name) = (&voice.voice_id, &voice.display_name);
+    format!("{id:<46} {name:<14} {languages:<16} {}", voice.description)
 }
 
 fn line(provider: &Provider) -> String {
@@ -186,6 +216,14 @@ mod tests {
             latencies: vec![latency],
             ..bare
         };
+        let json = Form { json: true }.of("Provider", &shaky, line).expect("it is a message of the contract");
+        assert!(!json.contains('\n'), "{json}");
+        let json: serde_json::Value = serde_json::from_str(&json).expect("it is JSON");
+        assert_eq!((&json["provider"], &json["configured"]), (&"openai".into(), &true.into()), "{json}");
+        assert_eq!(
+            (&json["kind"], &json["latencies"][0]["p50"]),
+            (&"PROVIDER_KIND_LANGUAGE_MODEL".into(), &"0.420s".into())
+        );
         let text = line(&shaky);
         for part in ["own account", "shaky", "420 ms", "1000 ms", "HTTP 429"] {
             assert!(text.contains(part), "{text}");

@@ -1,6 +1,7 @@
 //! An engine for the client's own tests: real sockets and the real contract, a scripted agent behind them.
 //!
-//! The agent greets, listens for one utterance (or one typed line), answers and hangs up. It says a reply is over
+//! The agent greets (unless it is kept as one that lets the caller speak first, and then has little patience), listens
+//! for one utterance (or one typed line), answers and hangs up. It says a reply is over
 //! when the far end has reported all of it as played, so a client that reports nothing never gets an answer.
 
 use std::collections::BTreeMap;
@@ -23,6 +24,9 @@ use super::connect::ConnectArgs;
 const KEY: &str = "pk_test";
 /// Frames of silence after the caller's words that end its turn.
 const WAIT_FRAMES: u32 = 10;
+
+/// Frames of silence before the caller's first words after which an agent that does not greet hangs up.
+const PATIENCE_FRAMES: u32 = 200;
 
 /// What it was asked to do, and its agents.
 #[derive(Debug, Clone, Default)]
@@ -77,7 +81,10 @@ impl VoiceService for Scripted {
             return Err(Status::not_found("there is no such agent"));
         }
         let (out, responses) = channel(1_000);
-        let mut script = Script { requests, out, start, seq: 0 };
+        let kept = self.agents().remove("agents/restaurant").unwrap_or_default();
+        let first = kept.call_handling.unwrap_or_default().first_speaker();
+        let greets = first != FirstSpeaker::Caller;
+        let mut script = Script { requests, out, start, greets, seq: 0 };
         tokio::spawn(async move {
             // The client is gone: so is the call.
             let _ = script.run().await;
@@ -90,6 +97,7 @@ struct Script {
     requests: Streaming<VoiceSessionRequest>,
     out: Sender<Result<VoiceSessionResponse, Status>>,
     start: SessionStart,
+    greets: bool,
     seq: u64,
 }
 
@@ -102,7 +110,9 @@ impl Script {
             ..Default::default()
         };
         self.send(To::Ready(ready)).await?;
-        self.speak(1, "Good day.").await?;
+        if self.greets {
+            self.speak(1, "Good day.").await?;
+        }
         let Some(text) = self.listen().await else { return self.end(EndReason::CallerHungUp).await };
         self.said(Speaker::Caller, &text, 0).await?;
         self.speak(2, "Goodbye.").await?;
@@ -150,13 +160,16 @@ impl Script {
     /// The caller's next utterance or typed line; `None` if it hangs up.
     async fn listen(&mut self) -> Option<String> {
         let (mut loud, mut quiet) = (false, 0);
-        while quiet < WAIT_FRAMES {
+        while !loud || quiet < WAIT_FRAMES {
+            if !loud && !self.greets && quiet > PATIENCE_FRAMES {
+                return None;
+            }
             match self.requests.message().await.ok()??.request? {
                 From::Text(typed) => return Some(typed.text),
                 From::Audio(audio) if audio.data.iter().any(|byte| *byte > 0x10 && *byte < 0xF0) => {
                     (loud, quiet) = (true, 0);
                 }
-                From::Audio(_) if loud => quiet += 1,
+                From::Audio(_) => quiet += 1,
                 _ => {}
             }
         }

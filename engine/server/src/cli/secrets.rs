@@ -9,6 +9,7 @@ use parlance_proto::v1::{DeleteToolSecretRequest, ListToolSecretsRequest, SetToo
 
 use super::Error;
 use super::connect::{ConnectArgs, connect};
+use crate::output::outln;
 
 /// The commands under `parlance secrets`.
 #[derive(Debug, clap::Subcommand)]
@@ -50,14 +51,14 @@ pub async fn run(command: SecretsCommand) -> Result<ExitCode, Error> {
             let value = value.trim_end_matches(['\r', '\n']).to_owned();
             let request = SetToolSecretRequest { name: args.name.clone(), value, ..Default::default() };
             client.tool_secrets().set_tool_secret(request).await?;
-            println!("set the secret {}", args.name);
+            outln!("set the secret {}", args.name);
         }
         SecretsCommand::List(args) => list(args).await?,
         SecretsCommand::Delete(args) => {
             let client = connect(&args.connect).await?;
             let request = DeleteToolSecretRequest { name: args.name.clone(), ..Default::default() };
             client.tool_secrets().delete_tool_secret(request).await?;
-            println!("deleted the secret {}", args.name);
+            outln!("deleted the secret {}", args.name);
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -80,7 +81,7 @@ async fn list(args: ListArgs) -> Result<(), Error> {
         let page = client.tool_secrets().list_tool_secrets(request).await?.into_inner();
         for secret in page.tool_secrets {
             let set = secret.update_time.and_then(|time| jiff::Timestamp::new(time.seconds, 0).ok());
-            println!("{:<32} set {}", secret.name, set.unwrap_or_default());
+            outln!("{:<32} set {}", secret.name, set.unwrap_or_default());
         }
         page_token = page.next_page_token;
         if page_token.is_empty() {

@@ -19,7 +19,8 @@ use super::call::{Detail, Screen};
 use super::connect::{ConnectArgs, connect, resource_name, variable};
 use super::floor::Floor;
 use super::line::{Line, declined};
-use super::{Error, describe};
+use super::{Error, describe, opening};
+use crate::output::outln;
 
 /// Quiet after which the agent counts as finished.
 const QUIET: Duration = Duration::from_millis(300);
@@ -58,10 +59,11 @@ pub async fn run(args: TalkArgs) -> Result<ExitCode, Error> {
         ..Default::default()
     };
     let by_person = args.say.is_empty() && stdin().is_terminal();
+    let listens = opening::agent_listens(&engine, &resource_name("agents", &args.agent)).await;
     let (line, ready) = Line::open(&engine, start).await?;
-    println!("{} with {}: {}", ready.call, ready.agent, ready.providers);
+    outln!("{} with {}: {}", ready.call, ready.agent, ready.providers);
     let lines = if args.say.is_empty() { typed_lines() } else { script(args.say) };
-    let ended = Talk::new(line, by_person).hold(lines).await?;
+    let ended = Talk::new(line, by_person, listens).hold(lines).await?;
     Ok(if describe::is_normal(ended.reason()) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -96,8 +98,6 @@ struct Talk {
     by_person: bool,
     /// What is to be said when the agent has finished.
     waiting: VecDeque<String>,
-    /// Replies that had ended when something was last said.
-    replies_then: u32,
     /// When something last happened.
     quiet_since: Instant,
     began: Instant,
@@ -105,15 +105,14 @@ struct Talk {
 }
 
 impl Talk {
-    fn new(line: Line, by_person: bool) -> Self {
+    fn new(line: Line, by_person: bool, agent_listens: bool) -> Self {
         let now = Instant::now();
         Self {
             line,
-            floor: Floor::default(),
+            floor: Floor::new(agent_listens),
             screen: Screen::new(Detail::Words { caller: !by_person }),
             by_person,
             waiting: VecDeque::new(),
-            replies_then: 0,
             quiet_since: now,
             began: now,
             ended: None,
@@ -147,8 +146,7 @@ impl Talk {
 
     /// When this side may speak, or leave: a person at any time, a script when the agent has answered.
     fn turn_at(&self) -> Instant {
-        let answered = self.floor.is_free() && self.floor.ended_replies() > self.replies_then;
-        match (self.by_person, answered) {
+        match (self.by_person, self.floor.is_given()) {
             (true, _) => self.quiet_since,
             (false, true) => self.quiet_since + QUIET,
             (false, false) => self.quiet_since + PATIENCE,
@@ -156,7 +154,7 @@ impl Talk {
     }
 
     fn say(&mut self, text: String) -> Result<(), Error> {
-        self.replies_then = self.floor.ended_replies();
+        self.floor.spoke();
         self.quiet_since = Instant::now();
         self.line.send(Request::Text(TypedText { text }))
     }

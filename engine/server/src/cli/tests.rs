@@ -22,7 +22,7 @@ async fn parlance(connect: &ConnectArgs, command: &[&str]) -> Result<bool, Error
     let typed = std::iter::once(&"parlance").chain(command).chain(&at);
     let arguments = Arguments::try_parse_from(typed).expect("the command line is right");
     // `ExitCode` tells nothing but its debug form.
-    Ok(format!("{:?}", run(arguments.command).await?) == format!("{:?}", ExitCode::SUCCESS))
+    Ok(format!("{:?}", run(arguments.command, &[]).await?) == format!("{:?}", ExitCode::SUCCESS))
 }
 
 fn clip(name: &str) -> String {
@@ -80,6 +80,24 @@ async fn a_typed_conversation_is_held_to_its_end() {
     assert!(
         parlance(&connect, &["talk", "--agent", "restaurant", "--say", "hello"]).await.expect("it is held")
     );
+}
+
+#[tokio::test]
+async fn an_agent_that_lets_the_caller_speak_first_is_not_kept_waiting() {
+    let engine = Scripted::default();
+    let connect = engine.serve().await;
+    let file = Scratch::new("listens.yaml");
+    let agent =
+        "name: agents/restaurant\ndisplay_name: A\ncall_handling: {first_speaker: FIRST_SPEAKER_CALLER}\n";
+    std::fs::write(&file.0, agent).expect("the folder can be written");
+    assert!(parlance(&connect, &["agents", "apply", "-f", file.as_str()]).await.expect("it is created"));
+    let call = ["call", "--agent", "restaurant", "--wav", &clip("u02_slt.wav")];
+    assert!(
+        parlance(&connect, &call).await.expect("the call is held"),
+        "the agent's patience was not enough"
+    );
+    let talk = ["talk", "--agent", "restaurant", "--say", "hello"];
+    assert!(parlance(&connect, &talk).await.expect("it is held"));
 }
 
 #[tokio::test]

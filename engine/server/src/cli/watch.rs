@@ -16,6 +16,7 @@ use super::Error;
 use super::call::{Detail, Screen};
 use super::connect::Engine;
 use super::terminal::millis;
+use crate::output::errln;
 
 /// How often a broken stream is taken up again before it is given up; an event in between begins the count anew.
 const TRIES: u32 = 30;
@@ -40,7 +41,7 @@ pub(super) async fn watch(engine: &Engine, call: String) -> Result<ExitCode, Err
                 if failures > TRIES {
                     return Err(Error::Broken(status.message().to_owned()));
                 }
-                eprintln!("the stream broke ({}); going on behind event {after_offset}", status.message());
+                errln!("the stream broke ({}); going on behind event {after_offset}", status.message());
                 tokio::time::sleep((PAUSE * failures).min(PAUSE_MAX)).await;
             }
             Err(status) => return Err(status.into()),

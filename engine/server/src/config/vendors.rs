@@ -10,6 +10,7 @@ use std::sync::LazyLock;
 
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 use parlance_providers::account::{Account, Secret};
+use parlance_providers::models;
 use parlance_providers::registry::{Kind, Service, VENDORS, services};
 
 use super::outside::BaseUrl;
@@ -128,9 +129,17 @@ fn word(kind: Kind) -> &'static str {
     }
 }
 
-/// Whether this variable is one of a vendor's: there are many, and most are not set.
-pub fn is_of_vendor(variable: &str) -> bool {
-    SETTINGS.iter().any(|setting| setting.variable == variable)
+/// All variables that are settings of vendors.
+pub fn variables() -> impl Iterator<Item = &'static str> {
+    SETTINGS.iter().map(|setting| setting.variable.as_str())
+}
+
+/// The model that counts while this variable is not set; `None` if it names no model, empty if the vendor has none.
+pub fn default_model(variable: &str) -> Option<&'static str> {
+    SETTINGS.iter().find(|setting| setting.variable == variable).and_then(|setting| match setting.what {
+        What::Model(service) => Some(models::default_of(service.kind(), service.name)),
+        What::Key(_) | What::BaseUrl(_) | What::Voice(_) => None,
+    })
 }
 
 impl Args for Vendors {

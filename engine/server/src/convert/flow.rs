@@ -6,8 +6,10 @@ use parlance_conversation::EndReason;
 use parlance_conversation::flow::{Ask, Fault, Flow, Node, Problem, SideAnswer, Slot, SlotKind};
 use parlance_proto::v1;
 use parlance_proto::v1::flow_node::Kind;
+use parlance_providers::near;
 
 use crate::status::Violations;
+use crate::tools::mcp;
 
 const NODES_MAX: usize = 200;
 const TEXT_MAX: usize = 2_000;
@@ -90,11 +92,19 @@ fn tool(tool: &v1::ToolNode, agent: Option<&v1::Agent>, path: &str, bad: &mut Vi
     bad.longest(format!("{path}.say"), &tool.say, TEXT_MAX);
     let mut known = vec![crate::tools::OF_FLOWS.name().to_owned()];
     known.extend(agent.into_iter().flat_map(super::tools::names));
-    let of_server = |server: &v1::McpServer| tool.tool.starts_with(&format!("{}__", server.name));
-    let remote = agent.is_some_and(|agent| agent.mcp_servers.iter().any(of_server));
-    if !remote && !known.contains(&tool.tool) {
-        let why = format!("`{}` is not known; known are: {}", tool.tool, known.join(", "));
-        bad.add(format!("{path}.tool"), why);
+    let servers = agent.map_or(&[][..], |agent| &agent.mcp_servers);
+    // Which tools a server has is known in a call alone, unless the agent says so.
+    let unlisted = |server: &v1::McpServer| {
+        server.allowed_tools.is_empty() && tool.tool.starts_with(&mcp::name_of(&server.name, ""))
+    };
+    known.extend(
+        servers.iter().flat_map(|server| {
+            server.allowed_tools.iter().map(|allowed| mcp::name_of(&server.name, allowed))
+        }),
+    );
+    if !servers.iter().any(unlisted) && !known.contains(&tool.tool) {
+        let known: Vec<&str> = known.iter().map(String::as_str).collect();
+        bad.add(format!("{path}.tool"), near::unknown(&tool.tool, &known));
     }
     Node::Tool {
         tool: tool.tool.clone(),

@@ -1,6 +1,7 @@
 //! Which providers an agent names, checked against those there are.
 
 use parlance_proto::v1;
+use parlance_providers::near;
 
 use super::agent::Offer;
 use crate::status::Violations;
@@ -56,8 +57,7 @@ fn choices(field: &str, wire: &[v1::ProviderChoice], known: &[&'static str], bad
     for (index, choice) in wire.iter().enumerate() {
         let at = |name: &str| format!("{field}[{index}].{name}");
         if !known.contains(&choice.provider.as_str()) {
-            let why = format!("`{}` is not known; known are: {}", choice.provider, known.join(", "));
-            bad.add(at("provider"), why);
+            bad.add(at("provider"), near::unknown(&choice.provider, known));
         }
         bad.longest(at("model"), &choice.model, MODEL_MAX);
     }

@@ -34,6 +34,10 @@ const TIMEOUTS: (Duration, Duration) = (Duration::from_millis(100), Duration::fr
 const OWN_HEADERS: [&str; 6] =
     ["host", "content-length", "transfer-encoding", "connection", "idempotency-key", "parlance-signature"];
 
+/// Headers that are the Model Context Protocol's own.
+const MCP_HEADERS: [&str; 5] =
+    ["accept", "content-type", "mcp-session-id", "mcp-protocol-version", "last-event-id"];
+
 /// Checks an agent's tools and servers; `addresses` are those that tools may reach.
 pub fn check(agent: &v1::Agent, addresses: &Addresses, bad: &mut Violations) {
     tools("tools", &agent.tools, bad);
@@ -97,6 +101,9 @@ pub fn servers(agent: &v1::Agent, bad: &mut Violations) -> Vec<Server> {
             bad.add(field("name"), format!("`{}` is taken by another server", server.name));
         }
         headers(&field("headers"), &server.headers, bad);
+        for name in server.headers.keys().filter(|name| MCP_HEADERS.contains(&name.to_lowercase().as_str())) {
+            bad.add(format!("{}[{name}]", field("headers")), "is the protocol's own");
+        }
         named_secrets(&field("url"), &server.url, bad);
         most(&field("allowed_tools"), server.allowed_tools.len(), ALLOWED_MAX, bad);
         Server {
@@ -105,36 +112,33 @@ pub fn servers(agent: &v1::Agent, bad: &mut Violations) -> Vec<Server> {
             headers: server.headers.clone(),
             allowed_tools: server.allowed_tools.clone(),
             timeout: timeout(&field("timeout"), server.timeout.as_ref(), bad),
-            effect: effect(&field("effect"), server.effect, bad),
+            effect: Some(effect(&field("effect"), server.effect, bad)).filter(|_| server.effect != 0),
         }
     });
     read.collect()
 }
 
-/// What a client says came of its tool.
+/// What a client says came of its tool. A result that can't be taken is a failure of the tool, told as one: it came from
+/// whatever the client asked, and the caller goes on talking.
 ///
 /// # Errors
-/// When that makes no sense.
+/// When it says nothing.
 pub fn outcome(wire: v1::ToolResult) -> Result<ToolOutcome, Refusal> {
     use v1::tool_result::Outcome;
+    let failed = |why: String| Ok(ToolOutcome::Failed { reason: format!("the client's result {why}") });
     match wire.outcome {
         Some(Outcome::Result(result)) => {
             let Some(result) = wire_json::from_struct(&result) else {
-                return Err(
-                    Violations::one("tool_result.result", "holds a number that JSON does not have").into()
-                );
+                return failed("holds a number that JSON does not have".to_owned());
             };
             let bytes = result.to_string().len();
             if bytes > ANSWER_MAX {
-                let why = format!("has {bytes} bytes as JSON; at most {ANSWER_MAX} are allowed");
-                return Err(Violations::one("tool_result.result", why).into());
+                return failed(format!("has {bytes} bytes as JSON; at most {ANSWER_MAX} are taken"));
             }
             Ok(ToolOutcome::Succeeded { result })
         }
         Some(Outcome::Error(reason)) => {
-            let mut bad = Violations::default();
-            bad.longest("tool_result.error", &reason, TEXT_MAX);
-            bad.check().map(|()| ToolOutcome::Failed { reason })
+            Ok(ToolOutcome::Failed { reason: reason.chars().take(TEXT_MAX).collect() })
         }
         None => Err(Violations::one("tool_result", "needs one of result, error").into()),
     }
@@ -247,8 +251,13 @@ fn parameters(field: &str, wire: Option<&prost_types::Struct>, bad: &mut Violati
         bad.add(field, "holds a number that JSON does not have");
         return none;
     };
-    if let Some(why) = schema::problem(&schema) {
-        bad.add(field, why);
+    match schema::problem(&schema) {
+        Some(why) => bad.add(field, why),
+        None => {
+            for (place, why) in schema::faults(&schema) {
+                bad.add(format!("{field}.{place}").trim_end_matches('.'), why);
+            }
+        }
     }
     schema
 }
@@ -327,12 +336,16 @@ fn address(field: &str, text: &str, addresses: &Addresses, bad: &mut Violations)
     if host.contains(['{', '$']) {
         return bad.add(field, "must name its host without placeholders");
     }
-    let tried: String = template::parts(text)
-        .into_iter()
-        .map(|part| if let template::Part::Text(text) = part { text } else { "x" })
-        .collect();
-    match Url::parse(&tried) {
-        Ok(url) => {
+    let filled = |with: &str| -> String {
+        let parts = template::parts(text).into_iter();
+        parts.map(|part| if let template::Part::Text(text) = part { text } else { with }).collect()
+    };
+    match Url::parse(&filled("x")).and_then(|url| Ok((url, Url::parse(&filled("y"))?))) {
+        // What an address makes of a slash too few or too many: the place would be the host.
+        Ok((one, other)) if one.origin() != other.origin() => {
+            bad.add(field, "must name its host without placeholders");
+        }
+        Ok((url, _)) => {
             if let Err(why) = addresses.allows_url(&url) {
                 bad.add(field, why);
             }

@@ -29,6 +29,7 @@ pub struct LineUp {
     offline: bool,
     flow: bool,
     voices: Voices,
+    known: Known,
 }
 
 impl Services {
@@ -77,6 +78,7 @@ impl Services {
             speaking,
             flow: agent.flow.is_some(),
             voices: Voices::of(&self.tts),
+            known: self.known(),
         })
     }
 
@@ -84,11 +86,27 @@ impl Services {
     pub fn offer(&self) -> Offer {
         Offer {
             voices: Voices::of(&self.tts),
-            known: known(),
+            known: self.known(),
             has_model: self.has_model(),
             offline: self.stt.first().is_some_and(|it| it.vendor.is_none()),
             ..Offer::default()
         }
+    }
+
+    /// The registered names that agents may use, whether or not there is a key: all vendors', and what a machine can
+    /// have. The script of tests is known only where it is there.
+    fn known(&self) -> Known {
+        let vendors = |kind: Kind| services().filter(move |service| service.kind() == kind).map(|it| it.name);
+        let mut transcribers: Vec<_> = vendors(Kind::Stt).chain(["pocketsphinx"]).collect();
+        let mut models: Vec<_> = vendors(Kind::Llm).collect();
+        let also = |names: &mut Vec<&'static str>, name| {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        };
+        self.stt.iter().for_each(|it| also(&mut transcribers, it.name));
+        self.llm.iter().for_each(|it| also(&mut models, it.name));
+        Known { transcribers, models }
     }
 
     fn transcribers_of(
@@ -185,7 +203,7 @@ impl LineUp {
         let decides_turns = can.is_some_and(|can| can.turns);
         Offer {
             voices: self.voices.clone(),
-            known: known(),
+            known: self.known.clone(),
             has_model: !self.thinking.is_empty(),
             offline: self.offline,
             speculates: self.vendor_thinks && (transcriber.interims || decides_turns),
@@ -260,18 +278,30 @@ pub fn transcriber(can: &parlance_providers::stt::Capabilities) -> Transcriber {
     }
 }
 
-/// The registered names that agents may use, whether or not there is a key.
-fn known() -> Known {
-    let of = |kind: Kind, local: &[&'static str]| {
-        let vendors = services().filter(|service| service.kind() == kind).map(|service| service.name);
-        vendors.chain(local.iter().copied()).collect()
-    };
-    Known { transcribers: of(Kind::Stt, &["pocketsphinx", "script"]), models: of(Kind::Llm, &["script"]) }
-}
-
 fn missing(field: &str, names: &str) -> Refusal {
     Refusal::WrongState {
         reason: v1::ErrorReason::ProviderMissing,
         message: format!("{field}: {names} can't be used: set the key, or name another provider"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use parlance_providers::account::{Account, AccountId};
+    use parlance_providers::registry::{Choice, Script, Stack};
+
+    use super::*;
+
+    #[test]
+    fn the_script_of_tests_is_known_only_to_an_engine_that_was_started_with_it() {
+        let usual = Services::open(Arc::default(), |_| (Account::default(), AccountId::ENGINE), None).known();
+        assert!(usual.transcribers.contains(&"deepgram") && usual.transcribers.contains(&"pocketsphinx"));
+        assert!(usual.models.contains(&"openai"), "a key may come");
+        assert!(!usual.transcribers.contains(&"script") && !usual.models.contains(&"script"));
+        let stack = Stack::new(&Choice::Script(Script::default())).expect("a script is always there");
+        let scripted = Services::local(stack).known();
+        assert!(scripted.transcribers.contains(&"script") && scripted.models.contains(&"script"));
     }
 }

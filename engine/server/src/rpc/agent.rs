@@ -185,7 +185,8 @@ impl AgentService for Agents {
         &self,
         request: Request<v1::ValidateFlowRequest>,
     ) -> Result<Response<v1::ValidateFlowResponse>, Status> {
-        let problems = flow::problems(request.into_inner())?;
+        let scope = auth::scope(&self.engine.store, &request)?;
+        let problems = flow::problems(&scope, request.into_inner()).await?;
         Ok(Response::new(v1::ValidateFlowResponse { problems }))
     }
 

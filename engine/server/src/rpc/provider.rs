@@ -7,6 +7,7 @@ use std::sync::Arc;
 use parlance_proto::v1;
 use parlance_proto::v1::provider_service_server::ProviderService;
 use parlance_providers::account::Secret;
+use parlance_providers::near;
 use parlance_providers::registry::{VENDORS, Vendor};
 use parlance_store::{Scope, provider_keys};
 use tonic::{Request, Response, Status};
@@ -64,7 +65,7 @@ impl ProviderService for Providers {
         let services = self.engine.providers.of(&scope).await?;
         let known = convert::voice_providers(&services);
         if !request.provider.is_empty() && !known.contains(&request.provider.as_str()) {
-            let why = format!("`{}` is not known; known are: {}", request.provider, known.join(", "));
+            let why = near::unknown(&request.provider, &known);
             return Err(Refusal::from(Violations::one("provider", why)).into());
         }
         let mut all = convert::voices(&services);
@@ -138,6 +139,6 @@ fn resource(vendor: &Vendor) -> String {
 fn vendor(name: &str) -> Result<&'static Vendor, Refusal> {
     Vendor::of(name).ok_or_else(|| {
         let known: Vec<&str> = VENDORS.iter().map(|vendor| vendor.name).collect();
-        Violations::one("vendor", format!("`{name}` is not known; known are: {}", known.join(", "))).into()
+        Violations::one("vendor", near::unknown(name, &known)).into()
     })
 }

@@ -2,7 +2,7 @@
 //!
 //! Whatever can't be done becomes a fact for the conversation, never an error of the hall.
 
-use parlance_conversation::{Action, Event, Expectation, Input, Message, ProviderKind, ReplyId};
+use parlance_conversation::{Action, Event, Expectation, Input, Message, ProviderKind, ReplyId, ToolOutcome};
 use parlance_providers::{llm, stt};
 
 use super::inbox::Posted;
@@ -49,6 +49,10 @@ impl Session {
                     && let Some(usage) = self.tally.of_reply(*reply)
                 {
                     self.metrics.threw_away(usage);
+                }
+                if let Event::ToolEnded { invocation, outcome: ToolOutcome::TimedOut, .. } = &event {
+                    // Whatever its client says from here on comes too late.
+                    self.toolbox.time_is_up(*invocation);
                 }
                 log_line::told(self.journal.call(), &event);
                 if let Some(trace) = &mut self.trace {

@@ -25,6 +25,7 @@ pub mod rehearsal;
 mod reply_audio;
 pub mod requests;
 pub mod run;
+mod takeover;
 pub mod telling;
 pub mod usage;
 pub mod voice;

@@ -39,6 +39,7 @@ use crate::metrics::Metrics;
 use crate::prices::Prices;
 use crate::status::{Refusal, Violations};
 use crate::tools::Toolbox;
+use crate::tools::client::Answer;
 use crate::traces::call::CallTrace;
 
 /// A client that closed its side gets the answer under way, but no more than this.
@@ -314,6 +315,13 @@ impl Session {
     }
 
     fn noted(&mut self, note: Note) {
+        if let Some(switch) = self.voice.noted(&note) {
+            self.take_note(switch);
+        }
+        self.take_note(note);
+    }
+
+    fn take_note(&mut self, note: Note) {
         self.metrics.providers.noted(&note);
         if let Note::ThrownAway { usage, .. } = &note {
             self.metrics.threw_away(*usage);
@@ -505,10 +513,13 @@ impl Session {
             Ok(outcome) => outcome,
             Err(refusal) => return self.refuse(refusal),
         };
-        if !self.toolbox.answered(invocation, outcome) {
-            let what = "tool result".to_owned();
-            self.carry_out(Action::Tell(Event::Dropped { what, why: DropReason::Late }));
-        }
+        let why = match self.toolbox.answered(invocation, outcome) {
+            Answer::Taken => return,
+            Answer::Late => DropReason::Late,
+            Answer::NotAsked => DropReason::NotAsked,
+        };
+        let what = format!("tool result {}", invocation.0);
+        self.carry_out(Action::Tell(Event::Dropped { what, why }));
     }
 
     /// The client broke the contract: the call ends, and the stream with the status that says why.

@@ -9,10 +9,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use parlance_conversation::{ReplyId, SegmentId};
+use parlance_providers::notes::Note;
 use parlance_providers::tts::{self, Speaker};
 
 use super::inbox::{Post, Posted};
 use super::manner::Manner;
+use super::takeover::Takeover;
 
 struct Waiting {
     reply: ReplyId,
@@ -32,12 +34,13 @@ pub struct Voice {
     post: Post,
     queue: VecDeque<Waiting>,
     current: Option<Current>,
+    takeover: Takeover,
 }
 
 impl Voice {
     /// Speaks with `speaker`, in this manner.
     pub fn new(speaker: Box<dyn Speaker>, manner: Manner, post: Post) -> Self {
-        Self { speaker, manner, post, queue: VecDeque::new(), current: None }
+        Self { speaker, manner, post, queue: VecDeque::new(), current: None, takeover: Takeover::default() }
     }
 
     /// Whether this segment is the one being spoken.
@@ -75,9 +78,15 @@ impl Voice {
     /// The segment being spoken broke: the reply's segments are forgotten, and the conversation is told.
     pub fn failed(&mut self, message: String) -> Option<Failure> {
         let current = self.current.take()?;
+        self.takeover.broke();
         let reply = current.waiting.reply;
         self.queue.retain(|waiting| waiting.reply != reply);
         Some(Failure { reply, message, fallback_left: self.speaker.has_another() })
+    }
+
+    /// Takes note of what a provider did, and gives the switch of voices that this completes, if it does.
+    pub fn noted(&mut self, note: &Note) -> Option<Note> {
+        self.takeover.note(note)
     }
 
     fn start_next(&mut self) -> Option<Failure> {

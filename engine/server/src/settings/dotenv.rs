@@ -12,17 +12,26 @@ use std::collections::BTreeMap;
 /// The number of a line, from 1, whose wanted value has no closing quote or something after it.
 pub fn parse(text: &str, wanted: impl Fn(&str) -> bool) -> Result<BTreeMap<String, String>, usize> {
     let mut values = BTreeMap::new();
-    // Editors of Windows put a byte order mark in front.
-    for (index, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
-        let line = line.trim();
-        let line = line.strip_prefix("export ").unwrap_or(line);
-        let Some((name, rest)) = line.split_once('=') else { continue };
-        let name = name.trim();
-        if wanted(name) {
-            values.insert(name.to_owned(), value(rest.trim()).ok_or(index + 1)?);
-        }
+    for (number, name, rest) in assignments(text).filter(|(_, name, _)| wanted(name)) {
+        values.insert(name.to_owned(), value(rest).ok_or(number)?);
     }
     Ok(values)
+}
+
+/// Every name that is given something, whoever's it is, with what stands there as it is.
+pub fn names(text: &str) -> BTreeMap<String, String> {
+    assignments(text).map(|(_, name, rest)| (name.to_owned(), rest.to_owned())).collect()
+}
+
+/// The lines that give a name something: number from 1, name, the rest.
+fn assignments(text: &str) -> impl Iterator<Item = (usize, &str, &str)> {
+    // Editors of Windows put a byte order mark in front.
+    let lines = text.trim_start_matches('\u{feff}').lines().enumerate();
+    lines.filter_map(|(index, line)| {
+        let line = line.trim();
+        let (name, rest) = line.strip_prefix("export ").unwrap_or(line).split_once('=')?;
+        Some((index + 1, name.trim(), rest.trim()))
+    })
 }
 
 fn value(text: &str) -> Option<String> {

@@ -2,13 +2,14 @@
 //!
 //! The flags of the command line are the one list of settings there is: a flag with a variable is a setting, and
 //! what file, `.env` and environment say of it becomes the flag's default. So a value is checked, explained and
-//! turned into its type in one place. An unknown name that can only be meant for us is an error; other programs'
-//! variables are nobody's business here. An empty value in a file says nothing; in the environment it says that the
+//! turned into its type in one place. An unknown name that can only be meant for us is an error; one that
+//! is nearly a vendor's is told ([`misspelt`]); other programs' variables are nobody's business here. An empty value in a file says nothing; in the environment it says that the
 //! default shall be used, whatever the files have. Enter at [`Settings::read`], then
 //! [`Settings::apply`]; [`show`] prints what came of it.
 
 mod dotenv;
 mod file;
+pub mod misspelt;
 pub mod show;
 
 use std::collections::BTreeMap;
@@ -19,7 +20,9 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::Resettable;
 use clap::{Arg, ArgAction, Command};
+use parlance_providers::near;
 
+use self::misspelt::Misspelt;
 use crate::config::reserved::is_reserved;
 
 /// The variable that names the file, as `--config` does.
@@ -143,6 +146,7 @@ struct Written {
 pub struct Settings {
     layers: Vec<Layer>,
     chosen: Option<String>,
+    misspelt: Vec<Misspelt>,
 }
 
 impl Settings {
@@ -153,11 +157,17 @@ impl Settings {
     pub fn read(command: &Command, surroundings: &Surroundings) -> Result<Self, Error> {
         let known = Known::of(command);
         let environment = surroundings.environment.clone();
+        let mut misspelt = misspelt::among(&Source::Environment, &environment);
         let mut layers = vec![variables(&known, Source::Environment, environment)?];
-        layers.extend(dotenv_layer(&known, &surroundings.folder.join(".env"))?);
+        let dotenv = surroundings.folder.join(".env");
+        if let Some(text) = text_of(&dotenv, false)? {
+            layers.push(dotenv_layer(&known, &dotenv, &text)?);
+            misspelt.extend(misspelt::among(&Source::File(dotenv), &dotenv::names(&text)));
+        }
         let chosen = surroundings.arguments.iter().skip(1).filter_map(|argument| argument.to_str());
         let chosen = chosen.filter_map(|argument| command.find_subcommand(argument)).next();
-        let mut settings = Self { layers, chosen: chosen.map(|chosen| chosen.get_name().to_owned()) };
+        let chosen = chosen.map(|chosen| chosen.get_name().to_owned());
+        let mut settings = Self { layers, chosen, misspelt };
         let named = surroundings
             .config_flag()
             .or_else(|| settings.find(FILE_VARIABLE).map(|(_, written)| PathBuf::from(&written.value)))
@@ -181,6 +191,11 @@ impl Settings {
             self.check(subcommand)?;
         }
         Ok(command.mut_subcommand(chosen, |subcommand| self.with_defaults(subcommand)))
+    }
+
+    /// Variables that have no effect and were probably meant to.
+    pub fn misspelt(&self) -> &[Misspelt] {
+        &self.misspelt
     }
 
     /// Where the value of a variable comes from, flags aside.
@@ -335,14 +350,13 @@ fn variables(known: &Known, source: Source, found: BTreeMap<String, String>) -> 
     Ok(Layer { source, values })
 }
 
-fn dotenv_layer(known: &Known, path: &Path) -> Result<Option<Layer>, Error> {
-    let Some(text) = text_of(path, false)? else { return Ok(None) };
+fn dotenv_layer(known: &Known, path: &Path, text: &str) -> Result<Layer, Error> {
     let ours = |name: &str| known.has(name) || name.starts_with(PREFIX);
-    let found = dotenv::parse(&text, ours).map_err(|line| Error::File {
+    let found = dotenv::parse(text, ours).map_err(|line| Error::File {
         path: path.to_owned(),
         why: format!("line {line}: the value must end with the quote it begins with"),
     })?;
-    variables(known, Source::File(path.to_owned()), found).map(Some)
+    variables(known, Source::File(path.to_owned()), found)
 }
 
 fn file_layer(known: &Known, path: &Path, must_be_there: bool) -> Result<Option<Layer>, Error> {
@@ -373,22 +387,7 @@ fn text_of(path: &Path, must_be_there: bool) -> Result<Option<String>, Error> {
 
 /// The name that is the fewest letters away.
 fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a String>) -> String {
-    known.min_by_key(|known| distance(name, known)).cloned().unwrap_or_default()
-}
-
-/// Letters to add, leave out or change (Levenshtein).
-fn distance(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().collect();
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (index, letter) in from.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], index + 1);
-        for (column, other) in to.iter().enumerate() {
-            let change = diagonal + usize::from(letter != *other);
-            diagonal = row[column + 1];
-            row[column + 1] = change.min(diagonal + 1).min(row[column] + 1);
-        }
-    }
-    row[to.len()]
+    near::nearest(name, known.map(String::as_str)).first().copied().unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]

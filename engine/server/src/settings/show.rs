@@ -10,7 +10,7 @@ use super::{Settings, variable};
 use crate::config::Config;
 use crate::config::outside::BaseUrl;
 use crate::config::reserved::is_reserved;
-use crate::config::vendors::is_of_vendor;
+use crate::config::vendors::default_model;
 
 /// Arguments of `parlance config`: those of `serve` and of the clients, so that any of them can be tried.
 #[derive(Debug, clap::Args)]
@@ -26,17 +26,20 @@ pub struct ShowArgs {
     pub key: Option<String>,
 }
 
-/// One line a setting: the file's name for it, the value, the source.
+/// A long value does not push the sources of all others aside.
+const VALUE_WIDTH_MAX: usize = 40;
+
+/// One line a setting: the file's name for it, the value, the source, in columns. What has no effect yet is told only
+/// where somebody has set it.
 pub fn text(settings: &Settings, matches: &ArgMatches) -> String {
     // Not the command that was parsed: there a flag whose value was found has no variable any more.
     let command = ShowArgs::augment_args(Command::new("config"));
     let settings_of = command.get_arguments().filter_map(|arg| Some((arg, variable(arg)?.to_owned())));
-    settings_of.fold(String::new(), |text, (arg, variable)| {
+    let mut rows = Vec::new();
+    for (arg, variable) in settings_of {
         let reserved = is_reserved(&variable);
-        let many = reserved || is_of_vendor(&variable);
-        if many && matches.get_raw(arg.get_id().as_str()).is_none() {
-            // Only those that somebody has set.
-            return text;
+        if reserved && matches.get_raw(arg.get_id().as_str()).is_none() {
+            continue;
         }
         let name = arg.get_long().unwrap_or_default().replace('-', "_");
         let (value, source) = match made(&variable, matches) {
@@ -44,8 +47,15 @@ pub fn text(settings: &Settings, matches: &ArgMatches) -> String {
             None => (value(arg, &variable, matches), source(settings, arg, &variable, matches)),
         };
         let note = if reserved { ", no effect yet" } else { "" };
-        text + &format!("{name:<20} {value:<28} {source} ({variable}{note})\n")
-    })
+        rows.push((name, value, format!("{source} ({variable}{note})")));
+    }
+    let length = |text: &str| text.chars().count();
+    let names = rows.iter().map(|(name, ..)| length(name)).max().unwrap_or_default();
+    let values = rows.iter().map(|(_, value, _)| length(value)).filter(|length| *length <= VALUE_WIDTH_MAX);
+    let values = values.max().unwrap_or_default();
+    let lines =
+        rows.iter().map(|(name, value, source)| format!("{name:<names$}  {value:<values$}  {source}\n"));
+    lines.collect()
 }
 
 /// The one setting that is made from another if nobody says it.
@@ -57,7 +67,11 @@ fn made(variable: &str, matches: &ArgMatches) -> Option<(String, String)> {
 
 fn value(arg: &Arg, variable: &str, matches: &ArgMatches) -> String {
     let raw = matches.get_raw(arg.get_id().as_str()).and_then(|mut values| values.next());
-    let Some(raw) = raw.map(|raw| raw.to_string_lossy().into_owned()) else { return "-".to_owned() };
+    let raw = raw.map(|raw| raw.to_string_lossy().into_owned()).filter(|raw| !raw.is_empty());
+    let Some(raw) = raw else {
+        let default = default_model(variable).filter(|model| !model.is_empty());
+        return default.unwrap_or("-").to_owned();
+    };
     match (variable, arg.is_hide_env_values_set()) {
         ("DATABASE_URL", _) => {
             DatabaseUrl::parse(&raw, false).map_or("(not readable)".to_owned(), |url| url.to_string())

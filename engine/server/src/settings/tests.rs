@@ -274,8 +274,28 @@ fn the_effective_configuration_is_printed_with_sources_and_without_secrets() {
     ] {
         assert!(lines.iter().any(|found| found == line), "`{line}` is not in\n{text}");
     }
-    assert!(!text.contains("cartesia"), "what nobody has set is left out: {text}");
+    for line in [
+        "cartesia_api_key - default (CARTESIA_API_KEY)",
+        "openai_stt_model gpt-transcribe default (OPENAI_STT_MODEL)",
+        "tool_secrets - default (PARLANCE_TOOL_SECRETS)",
+    ] {
+        assert!(lines.iter().any(|found| found == line), "`{line}` is not in\n{text}");
+    }
+    assert!(!text.contains("exotel"), "what nobody has set and has no effect is left out: {text}");
     assert!(!text.contains("geheim") && !text.contains("pk_secret"), "{text}");
+}
+
+#[test]
+fn the_effective_configuration_stands_in_columns_whatever_is_set() {
+    let address = format!("http://{}.example", "long".repeat(12));
+    let mut place = Place::new(&[], &[("OPENAI_BASE_URL", &address)]);
+    let (settings, matches) = place.parse(&["config"]).expect("all is right");
+    let text = show::text(&settings, matches.subcommand().expect("a command was given").1);
+    let begin = |line: &str, what: &str| line.find(what);
+    let sources: Vec<_> = text.lines().filter_map(|line| begin(line, "  default (")).collect();
+    assert!(sources.len() > 50 && sources.iter().all(|at| *at == sources[0]), "{text}");
+    let values: Vec<_> = text.lines().filter_map(|line| begin(line, "  -  ")).collect();
+    assert!(values.len() > 20 && values.iter().all(|at| *at == values[0]), "{text}");
 }
 
 #[test]

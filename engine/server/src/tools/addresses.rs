@@ -260,6 +260,9 @@ mod tests {
             "2001:db8::1",
             "2001::1",
             "fec0::1",
+            "64:ff9b:1::a00:1",
+            "2001:0:4136:e378:8000:63bf:3fff:fdd2",
+            "5f00::1",
         ] {
             assert!(!rule.allows(address.parse().expect("it is an address")), "{address}");
         }
@@ -294,12 +297,21 @@ mod tests {
             "https://[::ffff:10.0.0.1]/",
             "https://2130706433/",
             "https://0x7f.1/",
+            "https://127.0.0.1./",
+            "https://127.1/",
+            "https://0177.0.0.1/",
+            "https://１２７.0.0.1/",
+            "https://[::ffff:7f00:1]/",
+            "https://[64:ff9b::169.254.169.254]/",
+            "https://[64:ff9b:1::1]/",
+            "https://[2002:a00:1::]/",
             "https://user:word@example.com/",
             "ftp://example.com/",
             "file:///etc/passwd",
         ] {
             assert!(allows(url).is_err(), "{url}");
         }
+        assert!(Url::parse("https://[fe80::1%25eth0]/").is_err(), "a zone is no part of an address");
         assert_eq!(allows("https://example.com:8443/a?b=c"), Ok(()));
         let plain = Addresses::new(PrivateAddresses::default(), true);
         assert_eq!(plain.allows_url(&Url::parse("http://example.com/").expect("it is a URL")), Ok(()));

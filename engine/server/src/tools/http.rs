@@ -12,6 +12,7 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, Method, Response, StatusCode, Url};
 use ring::hmac;
 use serde_json::{Map, Value, json};
+use tokio::time::Instant;
 
 use super::Reach;
 use super::addresses::{Addresses, Private};
@@ -104,11 +105,13 @@ impl HttpTool {
             Ok(wanted) => wanted,
             Err(why) => return ToolOutcome::Failed { reason: format!("not sent: {why}") },
         };
-        match tokio::time::timeout(run.timeout, self.tries(&reach.http, &wanted, run.effect)).await {
+        let tries = self.tries(&reach.http, &wanted, run.effect, Instant::now() + run.timeout);
+        let outcome = match tokio::time::timeout(run.timeout, tries).await {
             Ok(Ok((status, text))) => self.told(status, &secrets::hidden(&text, &secrets)),
             Ok(Err(why)) => why,
             Err(_) => ToolOutcome::TimedOut,
-        }
+        };
+        secrets::kept_out(outcome, &secrets)
     }
 
     /// The names of the secrets it needs.
@@ -162,12 +165,13 @@ impl HttpTool {
         Ok(Wanted { method: self.method.clone(), url, headers, body })
     }
 
-    /// The answer of the last try: its status and what it says.
+    /// The answer of the last try: its status and what it says. None begins after `until`: what is known then is told.
     async fn tries(
         &self,
         client: &Client,
         wanted: &Wanted,
         effect: Effect,
+        until: Instant,
     ) -> Result<(StatusCode, String), ToolOutcome> {
         let mut pauses = PAUSES.iter().filter(|_| effect != Effect::Effect);
         loop {
@@ -180,7 +184,7 @@ impl HttpTool {
                 Err(Trouble::Refused) => false,
                 Err(Trouble::NotReached | Trouble::Broken) => true,
             };
-            if again && let Some(pause) = pauses.next() {
+            if again && let Some(pause) = pauses.next().filter(|pause| Instant::now() + **pause < until) {
                 tokio::time::sleep(*pause).await;
                 continue;
             }

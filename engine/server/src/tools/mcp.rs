@@ -2,7 +2,8 @@
 //!
 //! A server is connected to once and kept for the calls after it. What it lists is good for five minutes; then it is
 //! listed again beside the call that asks, so that only the first call waits, and it for three seconds at most. One that
-//! does not answer leaves its tools out of the call. Enter at [`Servers::tools`].
+//! does not answer leaves its tools out of the call. A run that a lost session or a broken connection cost is made again
+//! only where it surely did not begin or where twice is once. Enter at [`Servers::tools`] and [`Servers::run`].
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,10 +15,10 @@ use parlance_providers::llm::ToolSpec;
 use parlance_store::{OrganisationId, Scope};
 use reqwest::header::{HeaderName, HeaderValue};
 use reqwest::{Client, Url};
-use rmcp::model::{CallToolRequestParams, CallToolResult, ContentBlock};
+use rmcp::model::{CallToolRequestParams, CallToolResult, ContentBlock, ToolAnnotations};
 use rmcp::service::{RoleClient, RunningService, ServiceError, ServiceExt};
 use rmcp::transport::StreamableHttpClientTransport;
-use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
+use rmcp::transport::streamable_http_client::{StreamableHttpClientTransportConfig, StreamableHttpError};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -35,8 +36,14 @@ const GOOD_FOR: Duration = Duration::from_secs(300);
 const LEFT_ALONE_FOR: Duration = Duration::from_secs(30);
 /// How long a connection that nobody uses is kept.
 const KEPT_FOR: Duration = Duration::from_secs(900);
+/// The pauses before another try.
+const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_millis(800)];
+/// Why nothing was run.
+const AWAY: &str = "the server can't be reached";
 /// Tools of one server.
 const TOOLS_MAX: usize = 64;
+/// The largest event that is taken, bytes: all tools with their schemas, or an answer.
+const EVENT_MAX: usize = 2 * 1024 * 1024;
 const NAME_MAX: usize = 64;
 const DESCRIPTION_MAX: usize = 2_000;
 const REASON_MAX: usize = 1_000;
@@ -54,8 +61,8 @@ pub struct Server {
     pub allowed_tools: Vec<String>,
     /// How long one of them may take.
     pub timeout: Duration,
-    /// What running one of them twice would do.
-    pub effect: Effect,
+    /// What running one of them twice would do; none: what the server says of each.
+    pub effect: Option<Effect>,
 }
 
 /// A tool of a server.
@@ -65,6 +72,18 @@ pub struct Remote {
     pub server: Server,
     /// What it is called there.
     pub tool: String,
+    /// What running it twice would do.
+    pub effect: Effect,
+}
+
+/// Why a try gave nothing.
+enum Trouble {
+    /// Nothing was sent, and another try would come to the same.
+    NotSetUp(String),
+    /// The tool surely was not run: the server was not reached, or did not know the session.
+    NotRun(String),
+    /// It was asked for, and what came of it is not known.
+    Broken,
 }
 
 type Key = (OrganisationId, String, BTreeMap<String, String>);
@@ -108,13 +127,16 @@ impl Servers {
     pub async fn tools(&self, scope: &Scope, servers: &[Server]) -> Vec<Tool> {
         let asked = servers.iter().map(|server| async move {
             let connection = self.listed(scope, server).await?;
-            Some(connection.tools.iter().filter_map(|tool| offered(server, tool)).take(TOOLS_MAX).collect())
+            let offered =
+                connection.tools.iter().filter_map(|tool| offered(server, tool, &connection.secrets));
+            Some(offered.take(TOOLS_MAX).collect())
         });
         let tools: Vec<Option<Vec<Tool>>> = join_all(asked).await;
         tools.into_iter().flatten().flatten().collect()
     }
 
-    /// Runs a tool.
+    /// Runs a tool. A session that was lost is opened anew; what surely was not run, and what may be run twice, is tried
+    /// again, twice at most and within `timeout`.
     pub async fn run(
         &self,
         scope: &Scope,
@@ -122,32 +144,60 @@ impl Servers {
         arguments: &Value,
         timeout: Duration,
     ) -> ToolOutcome {
-        let work = async {
-            let connection = match self.connected(scope, &remote.server).await {
-                Ok(connection) => connection,
-                Err(why) => return ToolOutcome::Failed { reason: why },
-            };
-            let mut params = CallToolRequestParams::new(remote.tool.clone());
-            params.arguments = arguments.as_object().cloned();
-            match connection.client.call_tool(params).await {
-                Ok(result) => told(result, &connection.secrets),
-                Err(ServiceError::McpError(error)) => {
-                    ToolOutcome::Failed { reason: said(&error.message, &connection.secrets) }
-                }
-                Err(_) => {
-                    tracing::warn!(server = remote.server.name, "an MCP server broke off");
-                    self.lock().remove(&key(scope, &remote.server));
-                    match remote.server.effect {
-                        // It may have been done.
-                        Effect::Effect => ToolOutcome::TimedOut,
-                        Effect::None | Effect::Idempotent => {
-                            ToolOutcome::Failed { reason: "the server broke off its answer".to_owned() }
-                        }
-                    }
-                }
-            }
-        };
+        let work = self.tries(scope, remote, arguments, Instant::now() + timeout);
         tokio::time::timeout(timeout, work).await.unwrap_or(ToolOutcome::TimedOut)
+    }
+
+    async fn tries(&self, scope: &Scope, remote: &Remote, arguments: &Value, until: Instant) -> ToolOutcome {
+        let mut pauses = PAUSES.iter();
+        // What is not known of a try stays so, whatever the next one comes to.
+        let mut may_have_run = false;
+        loop {
+            let trouble = match self.once(scope, remote, arguments).await {
+                Ok(outcome) => return outcome,
+                Err(trouble) => trouble,
+            };
+            may_have_run |= matches!(trouble, Trouble::Broken);
+            let again = match &trouble {
+                Trouble::NotSetUp(_) => false,
+                Trouble::NotRun(_) => true,
+                Trouble::Broken => remote.effect != Effect::Effect,
+            };
+            let pause = pauses.next().filter(|pause| again && Instant::now() + **pause < until);
+            let Some(pause) = pause else { return given_up(trouble, may_have_run, remote.effect) };
+            tokio::time::sleep(*pause).await;
+        }
+    }
+
+    /// One try, on the session that is kept or on a new one.
+    async fn once(&self, scope: &Scope, remote: &Remote, arguments: &Value) -> Result<ToolOutcome, Trouble> {
+        let connection = self.connected(scope, &remote.server).await?;
+        let mut params = CallToolRequestParams::new(remote.tool.clone());
+        params.arguments = arguments.as_object().cloned();
+        let told = match connection.client.call_tool(params).await {
+            Ok(result) => Ok(told(result, &connection.secrets)),
+            Err(ServiceError::McpError(error)) => {
+                Ok(ToolOutcome::Failed { reason: said(&error.message, &connection.secrets) })
+            }
+            Err(error) => Err(error),
+        };
+        let error = match told {
+            Ok(outcome) => return Ok(secrets::kept_out(outcome, &connection.secrets)),
+            Err(error) => error,
+        };
+        self.let_go(&key(scope, &remote.server), &connection);
+        let surely_not_run = was_not_run(&error);
+        tracing::warn!(server = remote.server.name, surely_not_run, "an MCP server broke off");
+        Err(if surely_not_run { Trouble::NotRun(AWAY.to_owned()) } else { Trouble::Broken })
+    }
+
+    /// Forgets a connection that broke, if nobody has made another meanwhile.
+    fn let_go(&self, key: &Key, broken: &Arc<Connection>) {
+        let mut all = self.lock();
+        let kept = all.get(key).and_then(|kept| kept.connection.as_ref());
+        if kept.is_some_and(|kept| Arc::ptr_eq(kept, broken)) {
+            all.remove(key);
+        }
     }
 
     /// What the server has, as it was listed lately; none if it does not answer.
@@ -178,7 +228,7 @@ impl Servers {
         }
     }
 
-    async fn connected(&self, scope: &Scope, server: &Server) -> Result<Arc<Connection>, String> {
+    async fn connected(&self, scope: &Scope, server: &Server) -> Result<Arc<Connection>, Trouble> {
         let kept = self.lock().get(&key(scope, server)).filter(|kept| !kept.is_lost()).cloned();
         match kept.and_then(|kept| kept.connection) {
             Some(connection) => Ok(connection),
@@ -187,11 +237,11 @@ impl Servers {
     }
 
     /// Connects and lists, within three seconds, and keeps what came of it.
-    async fn connect(&self, scope: &Scope, server: &Server) -> Result<Arc<Connection>, String> {
-        let late = || Err("the server did not answer in time".to_owned());
+    async fn connect(&self, scope: &Scope, server: &Server) -> Result<Arc<Connection>, Trouble> {
+        let late = || Err(Trouble::NotSetUp("the server did not answer in time".to_owned()));
         let connected = tokio::time::timeout(LIST_WITHIN, self.ask(scope, server)).await;
         let connected = connected.unwrap_or_else(|_| late()).map(Arc::new);
-        if let Err(why) = &connected {
+        if let Err(Trouble::NotSetUp(why) | Trouble::NotRun(why)) = &connected {
             tracing::warn!(server = server.name, why, "an MCP server gives no tools");
         }
         let now = Instant::now();
@@ -202,27 +252,33 @@ impl Servers {
         connected
     }
 
-    async fn ask(&self, scope: &Scope, server: &Server) -> Result<Connection, String> {
+    async fn ask(&self, scope: &Scope, server: &Server) -> Result<Connection, Trouble> {
         let texts = std::iter::once(&server.url).chain(server.headers.values());
         let names = texts.flat_map(|text| template::secrets(text));
-        let secrets = secrets::all(&self.secrets, scope, names).await?;
-        let address = template::address(&server.url, &template::Arguments::new(), &secrets)?;
-        let url = Url::parse(&address).map_err(|_| "its address makes no sense".to_owned())?;
-        self.addresses.allows_url(&url)?;
+        let secrets = secrets::all(&self.secrets, scope, names).await.map_err(Trouble::NotSetUp)?;
+        let address = template::address(&server.url, &template::Arguments::new(), &secrets);
+        let address = address.map_err(Trouble::NotSetUp)?;
+        let no_sense = |_| Trouble::NotSetUp("its address makes no sense".to_owned());
+        let url = Url::parse(&address).map_err(no_sense)?;
+        self.addresses.allows_url(&url).map_err(Trouble::NotSetUp)?;
         let mut headers = HashMap::new();
         for (name, text) in &server.headers {
             let value = HeaderValue::from_str(&template::header(text, &secrets));
             let (Ok(name), Ok(mut value)) = (name.parse::<HeaderName>(), value) else {
-                return Err(format!("its header {name} makes no sense"));
+                return Err(Trouble::NotSetUp(format!("its header {name} makes no sense")));
             };
             value.set_sensitive(true);
             headers.insert(name, value);
         }
         let config = StreamableHttpClientTransportConfig::with_uri(url.as_str()).custom_headers(headers);
+        // A lost session is ours to open anew: rmcp would tell other runs on it that they failed, which is not known.
+        let config = config.reinit_on_expired_session(false).max_sse_event_size(EVENT_MAX);
         let transport = StreamableHttpClientTransport::with_client(self.http.clone(), config);
         // What rmcp says may hold the address, which may hold a secret.
-        let client = ().serve(transport).await.map_err(|_| "the server can't be reached".to_owned())?;
-        let tools = client.list_all_tools().await.map_err(|_| "the server lists no tools".to_owned())?;
+        let away = |_| Trouble::NotRun(AWAY.to_owned());
+        let client = ().serve(transport).await.map_err(away)?;
+        let no_tools = |_| Trouble::NotRun("the server lists no tools".to_owned());
+        let tools = client.list_all_tools().await.map_err(no_tools)?;
         Ok(Connection { client, tools, secrets })
     }
 
@@ -245,16 +301,54 @@ fn key(scope: &Scope, server: &Server) -> Key {
     (scope.organisation(), server.url.clone(), server.headers.clone())
 }
 
+/// What is told when nothing more is tried.
+fn given_up(trouble: Trouble, may_have_run: bool, effect: Effect) -> ToolOutcome {
+    match trouble {
+        // It may have been done, which is another thing than a failure unless it does nothing.
+        _ if may_have_run && effect != Effect::None => ToolOutcome::TimedOut,
+        Trouble::NotSetUp(reason) | Trouble::NotRun(reason) => ToolOutcome::Failed { reason },
+        Trouble::Broken => ToolOutcome::Failed { reason: "the server broke off its answer".to_owned() },
+    }
+}
+
+/// Whether a request that failed so surely was not carried out: there was no connection to send it on, or the server
+/// answered 404 to the session, which then is over.
+fn was_not_run(error: &ServiceError) -> bool {
+    let ServiceError::TransportSend(error) = error else { return false };
+    match error.error.downcast_ref::<StreamableHttpError<reqwest::Error>>() {
+        Some(StreamableHttpError::SessionExpired) => true,
+        Some(StreamableHttpError::Client(error)) => error.is_connect(),
+        _ => false,
+    }
+}
+
+/// What running a tool twice would do, as the server says.
+fn hinted(tool: &rmcp::model::Tool) -> Effect {
+    let hint =
+        |of: fn(&ToolAnnotations) -> Option<bool>| tool.annotations.as_ref().and_then(of) == Some(true);
+    match (hint(|says| says.read_only_hint), hint(|says| says.idempotent_hint)) {
+        (true, _) => Effect::None,
+        (false, true) => Effect::Idempotent,
+        (false, false) => Effect::Effect,
+    }
+}
+
+/// What a server's tool is called by those who run it.
+pub fn name_of(server: &str, tool: &str) -> String {
+    let fits = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-');
+    let own: String = tool.chars().map(|letter| if fits(letter) { letter } else { '_' }).collect();
+    format!("{server}__{own}")
+}
+
 /// The tool as an agent has it; none if it may not be used or its schema can't be.
-fn offered(server: &Server, tool: &rmcp::model::Tool) -> Option<Tool> {
+fn offered(server: &Server, tool: &rmcp::model::Tool, secrets: &Values) -> Option<Tool> {
     let allowed = &server.allowed_tools;
     if !allowed.is_empty() && !allowed.iter().any(|name| *name == tool.name) {
         return None;
     }
-    let fits = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-');
-    let own: String = tool.name.chars().map(|letter| if fits(letter) { letter } else { '_' }).collect();
-    let name = format!("{}__{own}", server.name);
-    let parameters = Value::Object(tool.input_schema.as_ref().clone());
+    let name = name_of(&server.name, &tool.name);
+    let mut parameters = Value::Object(tool.input_schema.as_ref().clone());
+    secrets::hidden_in(&mut parameters, secrets);
     if let Some(why) =
         schema::problem(&parameters).or((name.len() > NAME_MAX).then(|| "its name is too long".into()))
     {
@@ -262,15 +356,16 @@ fn offered(server: &Server, tool: &rmcp::model::Tool) -> Option<Tool> {
         return None;
     }
     let description = tool.description.as_deref().unwrap_or_default();
-    let description = description.chars().take(DESCRIPTION_MAX).collect();
+    let description = secrets::hidden(description, secrets).chars().take(DESCRIPTION_MAX).collect();
+    let effect = server.effect.unwrap_or_else(|| hinted(tool));
     let policy = ToolPolicy {
         name: name.clone(),
-        effect: server.effect,
+        effect,
         timeout: server.timeout,
         say_while_running: None,
         say_after: None,
     };
-    let remote = Remote { server: server.clone(), tool: tool.name.to_string() };
+    let remote = Remote { server: server.clone(), tool: tool.name.to_string(), effect };
     let spec = ToolSpec { name, description, parameters };
     Some(Tool { spec, policy, offered: true, kind: Kind::Mcp(Arc::new(remote)) })
 }

@@ -5,9 +5,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use parlance_conversation::ToolOutcome;
 use parlance_store::{OrganisationId, Scope};
+use serde_json::Value;
 
-use super::template::Values;
+use super::template::{self, Values};
 
 /// What stands in place of a secret's value.
 const HIDDEN: &str = "[secret]";
@@ -106,13 +108,69 @@ pub async fn all<'a>(
 /// The text without the values of these secrets, as they are and as they stand in JSON and in an address.
 pub fn hidden(text: &str, secrets: &Values) -> String {
     let mut text = text.to_owned();
-    for value in secrets.values().filter(|value| value.len() >= SHORTEST) {
-        let quoted = serde_json::Value::from(value.as_str()).to_string();
-        for form in [value.as_str(), quoted.trim_matches('"'), &super::template::encoded(value)] {
-            text = text.replace(form, HIDDEN);
-        }
+    let values = secrets.values().filter(|value| value.len() >= SHORTEST);
+    let mut forms: Vec<String> = values.flat_map(|value| forms(value)).collect();
+    // The longest first: of a secret that begins with another one nothing shall be left.
+    forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
+    for form in forms {
+        text = text.replace(&form, HIDDEN);
     }
     text
+}
+
+/// The same in every text of a JSON value. However a service writes its JSON, once read it is plain.
+pub fn hidden_in(value: &mut Value, secrets: &Values) {
+    match value {
+        Value::String(text) => *text = hidden(text, secrets),
+        Value::Array(items) => items.iter_mut().for_each(|item| hidden_in(item, secrets)),
+        Value::Object(fields) => {
+            let plain = std::mem::take(fields).into_iter().map(|(key, mut value)| {
+                hidden_in(&mut value, secrets);
+                (hidden(&key, secrets), value)
+            });
+            *fields = plain.collect();
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// The same in what is told of a run.
+pub fn kept_out(mut outcome: ToolOutcome, secrets: &Values) -> ToolOutcome {
+    match &mut outcome {
+        ToolOutcome::Succeeded { result } => hidden_in(result, secrets),
+        ToolOutcome::Failed { reason } => *reason = hidden(reason, secrets),
+        ToolOutcome::TimedOut => {}
+    }
+    outcome
+}
+
+/// How a value may stand in a text.
+fn forms(value: &str) -> Vec<String> {
+    let quoted = Value::from(value).to_string();
+    let quoted = quoted[1..quoted.len() - 1].to_owned();
+    let encoded = template::encoded(value);
+    let mut forms = vec![
+        value.to_owned(),
+        // Some write JSON so.
+        quoted.replace('/', "\\/"),
+        quoted,
+        // A form has its spaces so.
+        encoded.replace("%20", "+"),
+        lower_escapes(&encoded),
+        encoded,
+    ];
+    forms.dedup();
+    forms
+}
+
+/// `%2f` for `%2F`.
+fn lower_escapes(encoded: &str) -> String {
+    let mut parts = encoded.split('%');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| {
+        let (escape, rest) = part.split_at(2);
+        format!("{text}%{}{rest}", escape.to_lowercase())
+    })
 }
 
 #[cfg(test)]
@@ -135,5 +193,19 @@ mod tests {
         let values: Values = [("A".to_owned(), "p\"q&r".to_owned())].into();
         let text = r#"plain p"q&r, in JSON "p\"q&r", in an address p%22q%26r"#;
         assert_eq!(hidden(text, &values), r#"plain [secret], in JSON "[secret]", in an address [secret]"#);
+    }
+
+    #[test]
+    fn a_service_can_not_write_a_secret_so_that_it_is_plain_again_once_it_is_read() {
+        let values: Values =
+            [("A".to_owned(), "ab/cd+é x".to_owned()), ("B".to_owned(), "ab/cd+é x and more".to_owned())]
+                .into();
+        assert_eq!(hidden(r#"{"a": "ab\/cd+é x"}"#, &values), r#"{"a": "[secret]"}"#);
+        assert_eq!(hidden("?a=ab%2fcd%2b%c3%a9%20x&b=ab%2Fcd%2B%C3%A9+x", &values), "?a=[secret]&b=[secret]");
+        assert_eq!(hidden("ab/cd+é x and more", &values), "[secret]", "one that begins as another does");
+        let mut read = serde_json::from_str(r#"{"\u0061b/cd+é x": [{"b": "<\u0061b\/cd+\u00e9 x>"}]}"#)
+            .expect("it is JSON");
+        hidden_in(&mut read, &values);
+        assert_eq!(read, serde_json::json!({"[secret]": [{"b": "<[secret]>"}]}));
     }
 }

@@ -105,7 +105,9 @@ pub fn address(text: &str, arguments: &Arguments, secrets: &Values) -> Result<St
             }
         }
     }
-    if filled.split('/').any(|segment| matches!(segment, "." | "..")) {
+    // An address reads `%2e` as a dot.
+    let plain = filled.replace("%2e", ".").replace("%2E", ".");
+    if plain.split(['/', '\\']).any(|segment| matches!(segment, "." | "..")) {
         return Err("an argument that stands in the address must not be `.` or `..`".to_owned());
     }
     let pairs = query.into_iter().flat_map(|query| query.split('&'));
@@ -224,6 +226,13 @@ mod tests {
         for id in [json!(".."), json!("."), json!(""), json!(null)] {
             assert!(address(url, &given(json!({ "id": id })), &vault()).is_err(), "{id}");
         }
+        for around in
+            ["https://a.example/%2e{id}/x", "https://a.example/.{id}", r"https://a.example/b\{id}.\x"]
+        {
+            assert!(address(around, &given(json!({"id": "."})), &vault()).is_err(), "{around}");
+        }
+        let filled = address("https://a.example/{id}", &given(json!({"id": "%2e%2e"})), &vault());
+        assert_eq!(filled.as_deref(), Ok("https://a.example/%252e%252e"));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use parlance_store::{Error, Scope};
 use serde_json::{Value, json};
 use tokio_util::task::TaskTracker;
 
-use super::client::Awaited;
+use super::client::{Answer, Awaited};
 use super::run::{Worker, fitting, storable};
 use super::{Kind, Reach, Tool, ToolSet};
 use crate::convert::{call, duration, json as wire_json};
@@ -67,9 +67,14 @@ impl Toolbox {
         });
     }
 
-    /// The client's answer to a run of one of its tools. False: nobody waits for it.
-    pub fn answered(&self, invocation: InvocationId, outcome: ToolOutcome) -> bool {
+    /// The client's answer to a run of one of its tools.
+    pub fn answered(&self, invocation: InvocationId, outcome: ToolOutcome) -> Answer {
         self.awaited.answer(invocation, storable(outcome))
+    }
+
+    /// The model was told that there was no answer: if the client is to run it, nobody waits for it any more.
+    pub fn time_is_up(&self, invocation: InvocationId) {
+        self.awaited.give_up(invocation);
     }
 
     /// The client is gone: its tools will not be answered.

@@ -303,6 +303,9 @@ async fn special(world: &World, rpc: &str, reason: ErrorReason) -> Option<Value>
     Some(match (rpc, reason) {
         ("CreateAgent", ErrorReason::InvalidField) => json!({ "agent": {} }),
         ("ValidateFlow", ErrorReason::InvalidField) => json!({}),
+        ("ValidateFlow", ErrorReason::NotFound) => {
+            json!({ "flow": world.inline_agent()["flow"], "agent": "agents/nobody" })
+        }
         ("UpdateFlow", ErrorReason::EtagMismatch) => {
             json!({ "agent": world.agent, "flow": world.inline_agent()["flow"], "etag": "stale" })
         }

@@ -9,14 +9,14 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::answering::{Asker, Dialect, Spare};
+use super::answering::{Dialect, Spare};
 use super::bodies::rounded;
 use super::calls::replayed;
 use super::context::{Turn, dialogue};
-use super::{LanguageModel, Request, Response, Sink, ToolCall, ToolSpec};
+use super::over_http::OverHttp;
+use super::{LanguageModel, Request, ToolCall, ToolSpec};
 use crate::account::Account;
-use crate::models::default_of;
-use crate::registry::{Kind, Open, Service};
+use crate::registry::{Open, Service};
 use crate::wire::http::Http;
 use crate::{Error, ErrorKind};
 
@@ -26,12 +26,8 @@ const PUBLIC: &str = "https://generativelanguage.googleapis.com";
 pub(super) const NO_SIGNATURE: &str = "skip_thought_signature_validator";
 
 /// The registry's line.
-pub const SERVICE: Service = Service {
-    name: NAME,
-    vendor: NAME,
-    about: "answers by Google's Gemini",
-    open: Open::Llm(|account| Ok(Arc::new(Gemini::open(account)?))),
-};
+pub const SERVICE: Service =
+    Service { name: NAME, vendor: NAME, about: "answers by Google's Gemini", open: Open::Llm(open) };
 
 static DIALECT: Dialect = Dialect {
     name: NAME,
@@ -44,46 +40,23 @@ static DIALECT: Dialect = Dialect {
     ],
 };
 
-/// Gemini, on one account.
-struct Gemini {
-    /// With the version.
-    base: String,
-    asker: Asker,
-}
-
-impl Gemini {
-    fn open(account: &Account) -> Result<Self, Error> {
-        if account.key.is_empty() {
-            let message = "no key; set GEMINI_API_KEY, or the organisation's key";
-            return Err(Error::new(NAME, ErrorKind::Unauthorized, message));
-        }
-        let base = account.base(PUBLIC);
-        let base = if base.ends_with("/v1beta") { base.to_owned() } else { format!("{base}/v1beta") };
-        let http = Http::new(NAME, &[("x-goog-api-key", account.key.reveal().to_owned())])?;
-        let asker = Asker::new(&DIALECT, http, format!("{base}/models?pageSize=1"));
-        Ok(Self { base, asker })
+fn open(account: &Account) -> Result<Arc<dyn LanguageModel>, Error> {
+    if account.key.is_empty() {
+        let message = "no key; set GEMINI_API_KEY, or the organisation's key";
+        return Err(Error::new(NAME, ErrorKind::Unauthorized, message));
     }
-}
-
-impl LanguageModel for Gemini {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn warm(&self) {
-        self.asker.warm();
-    }
-
-    fn respond(&self, request: Request, sink: Sink) -> Result<Response, Error> {
-        let model = request.model.clone().unwrap_or_else(|| default_of(Kind::Llm, NAME).to_owned());
-        let model = model.trim_start_matches("models/").to_owned();
+    let base = account.base(PUBLIC);
+    let base = if base.ends_with("/v1beta") { base.to_owned() } else { format!("{base}/v1beta") };
+    let http = Http::new(NAME, &[("x-goog-api-key", account.key.reveal().to_owned())])?;
+    let warm_url = format!("{base}/models?pageSize=1");
+    Ok(OverHttp::open(&DIALECT, http, warm_url, move |model, request| {
+        let model = model.trim_start_matches("models/");
         if !model.chars().all(|letter| letter.is_ascii_alphanumeric() || "-._".contains(letter)) {
             return Err(Error::new(NAME, ErrorKind::Invalid, format!("`{model}` is no id of a model")));
         }
-        let url = format!("{}/models/{model}:streamGenerateContent?alt=sse", self.base);
-        let body = body(&model, &request);
-        self.asker.respond(url, model, body, sink)
-    }
+        let url = format!("{base}/models/{model}:streamGenerateContent?alt=sse");
+        Ok((url, body(model, request)))
+    }))
 }
 
 fn body(model: &str, request: &Request) -> Value {

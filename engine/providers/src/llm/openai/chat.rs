@@ -4,22 +4,18 @@
 //! finish of `stop` with calls, a delta of null, counts on every chunk, comments, no `[DONE]`, thoughts in the text.
 //! Source: the types of openai-python 3.52, and `providers.md`, 2.1.
 
-use std::sync::Arc;
-
 use serde_json::{Value, json};
 
-use super::{Endpoint, ID_HEADER, Server, VENDOR, effort, http, inside};
+use super::{Endpoint, ID_HEADER, Server, VENDOR, effort, inside};
 use crate::Error;
-use crate::account::Account;
-use crate::llm::answering::{Asker, Dialect, Progress, Reader, Spare};
+use crate::llm::answering::{Dialect, Progress, Reader, Spare};
 use crate::llm::bodies::{count, rounded};
 use crate::llm::calls::{Fragment, Fragments, replayed};
 use crate::llm::context::{Turn, dialogue, turns};
 use crate::llm::gemini::NO_SIGNATURE;
 use crate::llm::telling::Telling;
-use crate::llm::{LanguageModel, Message, Request, Response, Sink, ToolCall, Usage};
-use crate::models::default_of;
-use crate::registry::{Kind, Open, Service};
+use crate::llm::{Message, Request, ToolCall, Usage};
+use crate::registry::{Open, Service};
 
 const NAME: &str = "openai";
 
@@ -28,7 +24,7 @@ pub const SERVICE: Service = Service {
     name: NAME,
     vendor: VENDOR,
     about: "answers by chat completions: OpenAI, or any compatible server at another address",
-    open: Open::Llm(|account| Ok(Arc::new(Chat::open(account)?))),
+    open: Open::Llm(|account| super::open(&DIALECT, account, "/chat/completions", body)),
 };
 
 const fn spare(name: &'static str, instead: &'static str) -> Spare {
@@ -49,37 +45,6 @@ static DIALECT: Dialect = Dialect {
         spare("stream_options", ""),
     ],
 };
-
-/// A server of chat completions.
-struct Chat {
-    endpoint: Endpoint,
-    asker: Asker,
-}
-
-impl Chat {
-    fn open(account: &Account) -> Result<Self, Error> {
-        let endpoint = Endpoint::of(account);
-        let http = http(&endpoint, NAME, account)?;
-        let asker = Asker::new(&DIALECT, http, endpoint.at("/models"));
-        Ok(Self { endpoint, asker })
-    }
-}
-
-impl LanguageModel for Chat {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn warm(&self) {
-        self.asker.warm();
-    }
-
-    fn respond(&self, request: Request, sink: Sink) -> Result<Response, Error> {
-        let model = request.model.clone().unwrap_or_else(|| default_of(Kind::Llm, NAME).to_owned());
-        let body = body(&self.endpoint, &model, &request);
-        self.asker.respond(self.endpoint.at("/chat/completions"), model, body, sink)
-    }
-}
 
 fn body(endpoint: &Endpoint, model: &str, request: &Request) -> Value {
     let is_openai = endpoint.server == Server::OpenAi;
@@ -261,6 +226,7 @@ impl Reader for Answer {
 mod tests {
     use super::*;
     use crate::ErrorKind;
+    use crate::account::Account;
     use crate::llm::answering::tests::{told, told_whole, words};
     use crate::llm::context::tests::{called, result, said};
     use crate::llm::{Event, Role, ToolSpec};

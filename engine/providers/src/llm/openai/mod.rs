@@ -5,9 +5,14 @@
 pub(super) mod chat;
 pub(super) mod responses;
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
+use super::answering::Dialect;
 use super::bodies::{is_too_long, of_kind, said, too_long, unwrapped};
+use super::over_http::OverHttp;
+use super::{LanguageModel, Request};
 use crate::account::Account;
 use crate::openai_server::{Endpoint, Server};
 use crate::wire::http::{Http, Refused};
@@ -18,13 +23,22 @@ const VENDOR: &str = "openai";
 /// The header with the id of a request.
 const ID_HEADER: &str = "x-request-id";
 
-/// A pool of connections to it. OpenAI and the other vendors want a key; a server of one's own may want none.
-fn http(endpoint: &Endpoint, name: &'static str, account: &Account) -> Result<Http, Error> {
+/// A model that is asked at `path` with this body. OpenAI and the other vendors want a key; a server of one's own may want
+/// none.
+fn open(
+    dialect: &'static Dialect,
+    account: &Account,
+    path: &'static str,
+    body: fn(&Endpoint, &str, &Request) -> Value,
+) -> Result<Arc<dyn LanguageModel>, Error> {
+    let (endpoint, name) = (Endpoint::of(account), dialect.name);
     if account.key.is_empty() && endpoint.server != Server::Other {
         let message = "no key; set OPENAI_API_KEY, or the organisation's key";
         return Err(Error::new(name, ErrorKind::Unauthorized, message));
     }
-    Http::new(name, &endpoint.headers(account))
+    let http = Http::new(name, &endpoint.headers(account))?;
+    let ask = move |model: &str, request: &Request| Ok((endpoint.at(path), body(&endpoint, model, request)));
+    Ok(OverHttp::open(dialect, http, Endpoint::of(account).at("/models"), ask))
 }
 
 /// How hard the model shall think: not at all where it can be told so, because thoughts cost the caller seconds of
@@ -98,18 +112,17 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::account::Secret;
-
-    fn at(base: &str) -> Endpoint {
-        Endpoint::of(&Account { key: Secret::new("k"), base_url: Some(base.to_owned()) })
-    }
+    use crate::registry::Open;
 
     #[test]
     fn a_key_is_needed_at_openai_and_not_at_a_server_of_ones_own() {
-        let none = Account::default();
-        let missing = http(&Endpoint::of(&none), "openai", &none);
-        assert_eq!(missing.err().map(|error| error.kind), Some(ErrorKind::Unauthorized));
-        assert!(http(&at("http://localhost:8000/v1"), "openai", &none).is_ok());
+        let opened = |base_url: Option<&str>| {
+            let account = Account { base_url: base_url.map(str::to_owned), ..Account::default() };
+            let Open::Llm(open) = chat::SERVICE.open else { panic!("it is a model") };
+            open(&account).err().map(|error| error.kind)
+        };
+        assert_eq!(opened(None), Some(ErrorKind::Unauthorized));
+        assert_eq!(opened(Some("http://localhost:8000/v1")), None);
     }
 
     #[test]

@@ -2,21 +2,17 @@
 //!
 //! Source: the types of openai-python 3.52 (`types/responses`), and `providers.md`, 2.2.
 
-use std::sync::Arc;
-
 use serde_json::{Value, json};
 
-use super::{Endpoint, ID_HEADER, Server, VENDOR, effort, http, inside};
+use super::{Endpoint, ID_HEADER, Server, VENDOR, effort, inside};
 use crate::Error;
-use crate::account::Account;
-use crate::llm::answering::{Asker, Dialect, Progress, Reader, Spare};
+use crate::llm::answering::{Dialect, Progress, Reader, Spare};
 use crate::llm::bodies::{count, rounded};
 use crate::llm::calls::{Fragment, Fragments, replayed};
 use crate::llm::context::{Turn, turns};
 use crate::llm::telling::Telling;
-use crate::llm::{LanguageModel, Request, Response, Sink, ToolCall, ToolSpec, Usage};
-use crate::models::default_of;
-use crate::registry::{Kind, Open, Service};
+use crate::llm::{Request, ToolCall, ToolSpec, Usage};
+use crate::registry::{Open, Service};
 
 const NAME: &str = "openai-responses";
 
@@ -25,7 +21,7 @@ pub const SERVICE: Service = Service {
     name: NAME,
     vendor: VENDOR,
     about: "answers by OpenAI's Responses, or a server that speaks them at another address",
-    open: Open::Llm(|account| Ok(Arc::new(Responses::open(account)?))),
+    open: Open::Llm(|account| super::open(&DIALECT, account, "/responses", body)),
 };
 
 static DIALECT: Dialect = Dialect {
@@ -38,37 +34,6 @@ static DIALECT: Dialect = Dialect {
         Spare { word: "temperature", inside: "", name: "temperature", instead: "" },
     ],
 };
-
-/// A server of responses.
-struct Responses {
-    endpoint: Endpoint,
-    asker: Asker,
-}
-
-impl Responses {
-    fn open(account: &Account) -> Result<Self, Error> {
-        let endpoint = Endpoint::of(account);
-        let http = http(&endpoint, NAME, account)?;
-        let asker = Asker::new(&DIALECT, http, endpoint.at("/models"));
-        Ok(Self { endpoint, asker })
-    }
-}
-
-impl LanguageModel for Responses {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn warm(&self) {
-        self.asker.warm();
-    }
-
-    fn respond(&self, request: Request, sink: Sink) -> Result<Response, Error> {
-        let model = request.model.clone().unwrap_or_else(|| default_of(Kind::Llm, NAME).to_owned());
-        let body = body(&self.endpoint, &model, &request);
-        self.asker.respond(self.endpoint.at("/responses"), model, body, sink)
-    }
-}
 
 fn body(endpoint: &Endpoint, model: &str, request: &Request) -> Value {
     let turns = turns(&request.messages);
@@ -231,6 +196,7 @@ impl Reader for Answer {
 mod tests {
     use super::*;
     use crate::ErrorKind;
+    use crate::account::Account;
     use crate::llm::answering::tests::{told, told_whole, words};
     use crate::llm::context::tests::{called, result, said};
     use crate::llm::{Event, Role};

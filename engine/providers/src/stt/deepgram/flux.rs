@@ -5,7 +5,6 @@
 //! <https://developers.deepgram.com/reference/speech-to-text/listen-flux> and the types of the official client,
 //! deepgram-sdk 7.17.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::HeaderMap;
@@ -15,10 +14,8 @@ use super::{FORMATS, HeardWord, PUBLIC};
 use crate::account::Account;
 use crate::models::default_of;
 use crate::registry::{Kind, Open, Service};
-use crate::stt::streaming::{Dialect, Out, Outgoing, Timeline, address, garbled, listen};
-use crate::stt::{
-    Capabilities, Control, Event, Listener, Settings, Sink, SpeechToText, Transcript, TurnSignal,
-};
+use crate::stt::streaming::{Dialect, Line, Out, Outgoing, OverSocket, Timeline, address, garbled};
+use crate::stt::{Capabilities, Control, Event, Settings, Transcript, TurnSignal};
 use crate::wire::http::Refused;
 use crate::{Error, ErrorKind};
 
@@ -29,7 +26,7 @@ pub const SERVICE: Service = Service {
     name: NAME,
     vendor: "deepgram",
     about: "hears, and decides turns itself, early where that is wanted",
-    open: Open::Stt(|account| Ok(Arc::new(Flux::new(account)))),
+    open: Open::Stt(|account| OverSocket::open(NAME, CAN, account, Stream::new)),
 };
 
 /// What listens to other languages than English.
@@ -48,40 +45,12 @@ fn end_threshold(responsiveness_percent: u8) -> String {
 /// How sure it must be of a turn's end to guess it: middling, as its documentation begins with.
 const EAGER_THRESHOLD: &str = "0.5";
 
-/// The transcriber with turns.
-#[derive(Debug, Clone)]
-pub struct Flux {
-    account: Account,
-}
-
-impl Flux {
-    /// With this account. It connects to nothing yet.
-    pub fn new(account: &Account) -> Self {
-        Self { account: account.clone() }
-    }
-}
-
-impl SpeechToText for Flux {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        Capabilities { formats: FORMATS, interims: true, watermark: true, turns: true, lag_ms_p95: 350 }
-    }
-
-    fn open(&self, settings: Settings, sink: Sink) -> Result<Box<dyn Listener>, Error> {
-        let format = settings.format;
-        listen(Stream::new(&self.account, settings)?, format, sink)
-    }
-}
+const CAN: Capabilities =
+    Capabilities { formats: FORMATS, interims: true, watermark: true, turns: true, lag_ms_p95: 350 };
 
 struct Stream {
-    url: String,
-    headers: Vec<(&'static str, String)>,
+    line: Line,
     timeline: Timeline,
-    request_id: Option<String>,
-    accepted: bool,
     /// Whether the vendor's turn has words and has not ended.
     open_turn: bool,
 }
@@ -116,11 +85,8 @@ impl Stream {
         query.extend(terms.into_iter().map(|term| ("keyterm", term)));
         let base = format!("{}/v2/listen", account.socket_base(PUBLIC));
         Ok(Self {
-            url: address(NAME, &base, &query)?,
-            headers: super::headers(account),
+            line: Line::new(NAME, address(NAME, &base, &query)?, super::headers(account)),
             timeline: Timeline::new(settings.format),
-            request_id: None,
-            accepted: false,
             open_turn: false,
         })
     }
@@ -151,21 +117,12 @@ impl Stream {
 }
 
 impl Dialect for Stream {
-    fn provider(&self) -> &'static str {
-        NAME
-    }
-
-    fn address(&self) -> (String, Vec<(&'static str, String)>) {
-        (self.url.clone(), self.headers.clone())
+    fn line(&self) -> &Line {
+        &self.line
     }
 
     fn upgraded(&mut self, headers: &HeaderMap, _out: &mut Out) {
-        let id = headers.get("dg-request-id").and_then(|id| id.to_str().ok());
-        self.request_id = id.map(str::to_owned);
-    }
-
-    fn is_accepted(&self) -> bool {
-        self.accepted
+        self.line.identify(headers, "dg-request-id");
     }
 
     fn chunk_ms(&self) -> u32 {
@@ -187,9 +144,9 @@ impl Dialect for Stream {
     fn message(&mut self, message: &Value, out: &mut Out) -> Result<(), Error> {
         match message["type"].as_str() {
             Some("Connected") => {
-                self.accepted = true;
+                self.line.accepted = true;
                 if let Some(id) = message["request_id"].as_str() {
-                    self.request_id = Some(id.to_owned());
+                    self.line.request_id = Some(id.to_owned());
                 }
             }
             Some("TurnInfo") => {
@@ -228,10 +185,6 @@ impl Dialect for Stream {
         super::closed(NAME, code, reason)
     }
 
-    fn request_id(&self) -> Option<&str> {
-        self.request_id.as_deref()
-    }
-
     fn goodbye(&self) -> Option<Outgoing> {
         Some(Outgoing::Text(json!({"type": "CloseStream"}).to_string()))
     }
@@ -261,7 +214,7 @@ mod tests {
     #[test]
     fn english_has_a_model_of_its_own_and_other_languages_are_hinted_at() {
         let url = |language: &str, eager_ends| {
-            stream(Settings { language: language.into(), eager_ends, ..Settings::default() }).url
+            stream(Settings { language: language.into(), eager_ends, ..Settings::default() }).line.url
         };
         let english = url("en-IN", false);
         assert!(english.starts_with("wss://api.deepgram.com/v2/listen?model=flux-general-en&"), "{english}");
@@ -275,7 +228,7 @@ mod tests {
     #[test]
     fn a_quick_agent_is_told_of_ends_that_are_less_certain() {
         let threshold = |responsiveness_percent| {
-            let url = stream(Settings { responsiveness_percent, ..Settings::default() }).url;
+            let url = stream(Settings { responsiveness_percent, ..Settings::default() }).line.url;
             let (_, after) = url.split_once("eot_threshold=").unwrap();
             after.split('&').next().unwrap().parse::<f64>().unwrap()
         };

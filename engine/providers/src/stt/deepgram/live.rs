@@ -4,7 +4,6 @@
 //! `speech_final` and the like are not looked at. Wire: <https://developers.deepgram.com/reference/speech-to-text/listen-streaming>
 //! and the types of the official client, deepgram-sdk 7.17.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::HeaderMap;
@@ -14,8 +13,8 @@ use super::{FORMATS, HeardWord, KEY_TERMS_MAX, PUBLIC};
 use crate::account::Account;
 use crate::models::default_of;
 use crate::registry::{Kind, Open, Service};
-use crate::stt::streaming::{Dialect, Out, Outgoing, Timeline, address, garbled, listen};
-use crate::stt::{Capabilities, Control, Event, Listener, Settings, Sink, SpeechToText, Transcript};
+use crate::stt::streaming::{Dialect, Line, Out, Outgoing, OverSocket, Timeline, address, garbled};
+use crate::stt::{Capabilities, Control, Event, Settings, Transcript};
 use crate::wire::http::Refused;
 use crate::{Error, ErrorKind};
 
@@ -26,7 +25,7 @@ pub const SERVICE: Service = Service {
     name: NAME,
     vendor: "deepgram",
     about: "hears many languages; the engine decides turns",
-    open: Open::Stt(|account| Ok(Arc::new(Deepgram::new(account)))),
+    open: Open::Stt(|account| OverSocket::open(NAME, CAN, account, Live::new)),
 };
 
 /// The vendor closes a stream on which nothing has come for 10 s.
@@ -36,41 +35,13 @@ const ENDPOINTING_MS: u32 = 300;
 /// Model families that take `keywords` and know no `keyterm`.
 const WITHOUT_KEY_TERMS: [&str; 4] = ["nova-2", "enhanced", "base", "whisper"];
 
-/// The live transcriber.
-#[derive(Debug, Clone)]
-pub struct Deepgram {
-    account: Account,
-}
-
-impl Deepgram {
-    /// With this account. It connects to nothing yet.
-    pub fn new(account: &Account) -> Self {
-        Self { account: account.clone() }
-    }
-}
-
-impl SpeechToText for Deepgram {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        Capabilities { formats: FORMATS, interims: true, watermark: true, turns: false, lag_ms_p95: 350 }
-    }
-
-    fn open(&self, settings: Settings, sink: Sink) -> Result<Box<dyn Listener>, Error> {
-        let format = settings.format;
-        listen(Live::new(&self.account, settings)?, format, sink)
-    }
-}
+const CAN: Capabilities =
+    Capabilities { formats: FORMATS, interims: true, watermark: true, turns: false, lag_ms_p95: 350 };
 
 struct Live {
-    url: String,
-    headers: Vec<(&'static str, String)>,
+    line: Line,
     timeline: Timeline,
     terms: Terms,
-    request_id: Option<String>,
-    accepted: bool,
     /// What the vendor last complained of; a complaint by itself ends nothing.
     complaint: Option<String>,
 }
@@ -123,8 +94,7 @@ impl Live {
         query.extend(terms.iter().map(|term| (name, term.clone())));
         let base = format!("{}/v1/listen", account.socket_base(PUBLIC));
         Ok(Self {
-            url: address(NAME, &base, &query)?,
-            headers: super::headers(account),
+            line: Line::new(NAME, address(NAME, &base, &query)?, super::headers(account)),
             timeline: Timeline::new(settings.format),
             terms: Terms {
                 of_call: terms.clone(),
@@ -133,8 +103,6 @@ impl Live {
                 changing: false,
                 can_change: knows_terms,
             },
-            request_id: None,
-            accepted: false,
             complaint: None,
         })
     }
@@ -174,22 +142,13 @@ impl Terms {
 }
 
 impl Dialect for Live {
-    fn provider(&self) -> &'static str {
-        NAME
-    }
-
-    fn address(&self) -> (String, Vec<(&'static str, String)>) {
-        (self.url.clone(), self.headers.clone())
+    fn line(&self) -> &Line {
+        &self.line
     }
 
     fn upgraded(&mut self, headers: &HeaderMap, _out: &mut Out) {
-        let id = headers.get("dg-request-id").and_then(|id| id.to_str().ok());
-        self.request_id = id.map(str::to_owned);
-        self.accepted = true;
-    }
-
-    fn is_accepted(&self) -> bool {
-        self.accepted
+        self.line.identify(headers, "dg-request-id");
+        self.line.accepted = true;
     }
 
     fn audio(&mut self, bytes: Vec<u8>, out: &mut Out) {
@@ -250,10 +209,6 @@ impl Dialect for Live {
         error
     }
 
-    fn request_id(&self) -> Option<&str> {
-        self.request_id.as_deref()
-    }
-
     fn goodbye(&self) -> Option<Outgoing> {
         Some(Outgoing::Text(json!({"type": "CloseStream"}).to_string()))
     }
@@ -287,7 +242,7 @@ mod tests {
             expectation,
             ..Settings::default()
         };
-        let url = live(settings).url;
+        let url = live(settings).line.url;
         for part in [
             "ws://localhost:1/deepgram/v1/listen?model=nova-3&language=multi&",
             "encoding=mulaw&sample_rate=8000",
@@ -300,7 +255,7 @@ mod tests {
         assert!(!url.contains("smart_format"), "{url}");
         let old = Settings { model: Some("nova-2-phonecall".into()), ..Settings::default() };
         let term = Expectation { jsgf: None, key_terms: vec!["Zephyr".into()] };
-        assert!(live(Settings { expectation: term, ..old }).url.contains("keywords=Zephyr"));
+        assert!(live(Settings { expectation: term, ..old }).line.url.contains("keywords=Zephyr"));
     }
 
     #[test]

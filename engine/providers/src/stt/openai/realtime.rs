@@ -6,7 +6,6 @@
 //! official client, openai 3.52.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -21,8 +20,8 @@ use crate::audio::AudioFormat;
 use crate::models::default_of;
 use crate::openai_server::Endpoint;
 use crate::registry::{Kind, Open, Service};
-use crate::stt::streaming::{Dialect, Out, Owed, address, listen};
-use crate::stt::{Capabilities, Control, Listener, Settings, Sink, SpeechToText};
+use crate::stt::streaming::{Dialect, Line, Out, OverSocket, Owed, address};
+use crate::stt::{Capabilities, Control, Settings};
 use crate::wire::http::Refused;
 use crate::{Error, ErrorKind};
 
@@ -33,7 +32,7 @@ pub const SERVICE: Service = Service {
     name: NAME,
     vendor: "openai",
     about: "hears voice while it is spoken; for servers that have sessions",
-    open: Open::Stt(|account| Ok(Arc::new(OpenAiRealtime::new(account)))),
+    open: Open::Stt(|account| OverSocket::open(NAME, CAN, account, Session::new)),
 };
 
 const PCM_24K: AudioFormat = AudioFormat::Pcm16 { sample_rate_hz: 24_000 };
@@ -44,43 +43,16 @@ const COMMIT_MIN_MS: usize = 100;
 /// A session ends after 60 minutes, wherever the caller is in a sentence.
 const STALE_AFTER: Duration = Duration::from_secs(50 * 60);
 
-/// The transcriber with interims.
-#[derive(Debug, Clone)]
-pub struct OpenAiRealtime {
-    account: Account,
-}
-
-impl OpenAiRealtime {
-    /// With this account. It connects to nothing yet.
-    pub fn new(account: &Account) -> Self {
-        Self { account: account.clone() }
-    }
-}
-
-impl SpeechToText for OpenAiRealtime {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            formats: &[PCM_24K, AudioFormat::MuLaw],
-            interims: true,
-            watermark: true,
-            turns: false,
-            lag_ms_p95: 1_660,
-        }
-    }
-
-    fn open(&self, settings: Settings, sink: Sink) -> Result<Box<dyn Listener>, Error> {
-        let format = settings.format;
-        listen(Session::new(&self.account, settings)?, format, sink)
-    }
-}
+const CAN: Capabilities = Capabilities {
+    formats: &[PCM_24K, AudioFormat::MuLaw],
+    interims: true,
+    watermark: true,
+    turns: false,
+    lag_ms_p95: 1_660,
+};
 
 struct Session {
-    url: String,
-    headers: Vec<(&'static str, String)>,
+    line: Line,
     update: Value,
     format: AudioFormat,
     voiced: Voiced,
@@ -88,8 +60,6 @@ struct Session {
     /// Bytes that were sent and not committed.
     uncommitted: usize,
     items: Items,
-    request_id: Option<String>,
-    accepted: bool,
 }
 
 /// What the vendor makes of the commits, in the order of the caller's speech.
@@ -145,17 +115,15 @@ impl Session {
         let endpoint = Endpoint::of(account);
         let base = endpoint.socket_at("/realtime");
         let width = if format == AudioFormat::MuLaw { 1 } else { 2 };
+        let url = address(NAME, &base, &[("intent", "transcription".to_owned())])?;
         Ok(Self {
-            url: address(NAME, &base, &[("intent", "transcription".to_owned())])?,
-            headers: endpoint.headers(account),
+            line: Line::new(NAME, url, endpoint.headers(account)),
             update: update(&settings),
             format,
             voiced: Voiced::new(format.sample_rate_hz(), width),
             owed: Owed::default(),
             uncommitted: 0,
             items: Items::default(),
-            request_id: None,
-            accepted: false,
         })
     }
 
@@ -214,7 +182,7 @@ impl Session {
         }
         let failed = failure(NAME, error)
             .unwrap_or_else(|| Error::new(NAME, ErrorKind::Unavailable, "an error without a message"));
-        let passes = self.accepted && failed.kind == ErrorKind::Invalid && !code.contains("model");
+        let passes = self.line.accepted && failed.kind == ErrorKind::Invalid && !code.contains("model");
         if passes && code != "session_expired" { Ok(()) } else { Err(failed) }
     }
 }
@@ -240,23 +208,15 @@ fn update(settings: &Settings) -> Value {
 }
 
 impl Dialect for Session {
-    fn provider(&self) -> &'static str {
-        NAME
-    }
-
-    fn address(&self) -> (String, Vec<(&'static str, String)>) {
-        (self.url.clone(), self.headers.clone())
+    fn line(&self) -> &Line {
+        &self.line
     }
 
     fn upgraded(&mut self, headers: &HeaderMap, out: &mut Out) {
-        let id = headers.get("x-request-id").and_then(|id| id.to_str().ok());
-        (self.request_id, self.accepted) = (id.map(str::to_owned), false);
+        self.line.identify(headers, "x-request-id");
+        self.line.accepted = false;
         self.items = Items::default();
         out.json(&self.update);
-    }
-
-    fn is_accepted(&self) -> bool {
-        self.accepted
     }
 
     fn chunk_ms(&self) -> u32 {
@@ -285,10 +245,10 @@ impl Dialect for Session {
         let id = message["item_id"].as_str().unwrap_or_default();
         let kind = message["type"].as_str().unwrap_or_default();
         match kind.strip_prefix("conversation.item.input_audio_transcription.").unwrap_or(kind) {
-            "session.updated" | "transcription_session.updated" => self.accepted = true,
+            "session.updated" | "transcription_session.updated" => self.line.accepted = true,
             "session.created" | "transcription_session.created" => {
                 let id = message["session"]["id"].as_str();
-                self.request_id = self.request_id.take().or(id.map(str::to_owned));
+                self.line.request_id = self.line.request_id.take().or(id.map(str::to_owned));
             }
             "input_audio_buffer.committed" => {
                 self.items.named(id, message["previous_item_id"].as_str());
@@ -317,10 +277,6 @@ impl Dialect for Session {
 
     fn refused(&self, answer: &Refused) -> Error {
         refused(NAME, answer)
-    }
-
-    fn request_id(&self) -> Option<&str> {
-        self.request_id.as_deref()
     }
 
     fn is_stale(&self, age: Duration) -> bool {
@@ -399,7 +355,7 @@ mod tests {
         let settings = Settings { format: AudioFormat::MuLaw, ..Settings::default() };
         let session = Session::new(&Account::default(), settings).unwrap();
         assert_eq!(session.update["session"]["audio"]["input"]["format"], json!({"type": "audio/pcmu"}));
-        assert_eq!(session.url, "wss://api.openai.com/v1/realtime?intent=transcription");
+        assert_eq!(session.line.url, "wss://api.openai.com/v1/realtime?intent=transcription");
     }
 
     #[test]
@@ -441,7 +397,7 @@ mod tests {
     #[test]
     fn an_empty_commit_ends_nothing_and_a_used_up_quota_ends_all() {
         let mut session = session(Settings::default());
-        session.accepted = true;
+        session.line.accepted = true;
         speak(&mut session, 0, &mut Out::default());
         let error = |code: &str, kind: &str| json!({"type": "error", "error": {"type": kind, "code": code, "message": "m"}});
         let empty = error("input_audio_buffer_commit_empty", "invalid_request_error");
@@ -450,7 +406,7 @@ mod tests {
         let quota = error("insufficient_quota", "insufficient_quota");
         let failed = session.message(&quota, &mut Out::default()).unwrap_err();
         assert_eq!(failed.kind, ErrorKind::OutOfCredit);
-        session.accepted = false;
+        session.line.accepted = false;
         let refused = error("invalid_value", "invalid_request_error");
         let failed = session.message(&refused, &mut Out::default()).unwrap_err();
         assert_eq!(failed.kind, ErrorKind::Invalid);

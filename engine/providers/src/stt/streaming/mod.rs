@@ -3,6 +3,7 @@
 //! Decides when a stream is open, silent, overfull, stale and over; what is said on it is a vendor's [`Dialect`]. It
 //! connects once: what replaces a broken stream and feeds it the audio again is the chain. Enter at [`listen`].
 
+mod line;
 mod owed;
 mod timeline;
 
@@ -17,6 +18,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
+pub(super) use line::{Line, OverSocket};
 pub(super) use owed::Owed;
 pub(super) use timeline::Timeline;
 
@@ -72,17 +74,11 @@ impl Out {
 
 /// How one vendor is spoken to: a state machine without a clock or a socket.
 pub(super) trait Dialect: Send + 'static {
-    /// The registered name.
-    fn provider(&self) -> &'static str;
-
-    /// Where the socket is opened, and with which headers.
-    fn address(&self) -> (String, Vec<(&'static str, String)>);
+    /// What every stream has.
+    fn line(&self) -> &Line;
 
     /// The upgrade was answered, the first time or (see [`Self::is_stale`]) again.
     fn upgraded(&mut self, headers: &HeaderMap, out: &mut Out);
-
-    /// Whether the vendor takes audio. Nothing that was fed is handed over before.
-    fn is_accepted(&self) -> bool;
 
     /// How much audio is handed over at once, where the vendor wants more than comes.
     fn chunk_ms(&self) -> u32 {
@@ -112,11 +108,8 @@ pub(super) trait Dialect: Send + 'static {
 
     /// What it means that the vendor has closed the stream.
     fn closed(&self, code: Option<u16>, reason: &str) -> Error {
-        closed(self.provider(), code, reason)
+        closed(self.line().provider, code, reason)
     }
-
-    /// The vendor's id of the stream.
-    fn request_id(&self) -> Option<&str>;
 
     /// What is said before the stream is closed.
     fn goodbye(&self) -> Option<Outgoing> {
@@ -167,7 +160,7 @@ pub(super) fn listen<D: Dialect>(
     sink: Sink,
 ) -> Result<Box<dyn Listener>, Error> {
     let runtime = Handle::try_current()
-        .map_err(|error| Error::new(dialect.provider(), ErrorKind::Unavailable, error.to_string()))?;
+        .map_err(|error| Error::new(dialect.line().provider, ErrorKind::Unavailable, error.to_string()))?;
     let (orders, waiting) = mpsc::channel(WAITING_MAX);
     let (overfull, ended) = oneshot::channel();
     let dropped = Arc::new(AtomicBool::new(false));
@@ -267,7 +260,7 @@ impl<D: Dialect> Stream<D> {
             let stale = matches!(over, Over::Stale);
             let goodbye = self.dialect.goodbye().filter(|_| !matches!(over, Over::Failed(_)));
             if let Over::Failed(error) = over {
-                self.tell(Event::Failed(error.with_request_id(self.dialect.request_id())));
+                self.tell(Event::Failed(error.with_request_id(self.dialect.line().request_id.as_deref())));
             }
             if let Some(socket) = socket {
                 tokio::spawn(close(socket, goodbye));
@@ -285,8 +278,7 @@ impl<D: Dialect> Stream<D> {
     }
 
     async fn open(&mut self) -> Result<Socket, Over> {
-        let (url, headers) = self.dialect.address();
-        let provider = self.dialect.provider();
+        let Line { provider, url, headers, .. } = self.dialect.line().clone();
         let opening = Box::pin(Socket::open(provider, &url, &headers, Limits::default()));
         let opened = tokio::select! {
             biased;
@@ -319,7 +311,7 @@ impl<D: Dialect> Stream<D> {
             if self.dialect.is_stale(began.elapsed()) {
                 return Err(Over::Stale);
             }
-            let accepted = self.dialect.is_accepted();
+            let accepted = self.dialect.line().accepted;
             let due = if accepted {
                 self.silent_after().map(|after| last_sent + after)
             } else {
@@ -349,12 +341,12 @@ impl<D: Dialect> Stream<D> {
             return Over::Dropped;
         }
         let message = "it takes audio more slowly than the caller speaks";
-        Over::Failed(Error::new(self.dialect.provider(), ErrorKind::Unavailable, message))
+        Over::Failed(Error::new(self.dialect.line().provider, ErrorKind::Unavailable, message))
     }
 
     /// Sends and tells; whether something was sent.
     async fn carry_out(&mut self, out: &mut Out, socket: &mut Socket) -> Result<bool, Error> {
-        if !self.opened && self.dialect.is_accepted() {
+        if !self.opened && self.dialect.line().accepted {
             self.opened = true;
             self.tell(Event::Opened);
         }
@@ -372,7 +364,7 @@ impl<D: Dialect> Stream<D> {
     }
 
     fn received(&mut self, received: Received, out: &mut Out) -> Result<(), Error> {
-        let provider = self.dialect.provider();
+        let provider = self.dialect.line().provider;
         let message: Result<Value, _> = match &received {
             Received::Text(text) => serde_json::from_str(text),
             Received::Binary(bytes) => serde_json::from_slice(bytes),
@@ -421,7 +413,7 @@ impl<D: Dialect> Stream<D> {
                 "it answered the upgrade, but did not accept the stream within {} s; check model and language",
                 ACCEPTED_WITHIN.as_secs()
             );
-            return Err(Error::new(self.dialect.provider(), ErrorKind::TimedOut, message));
+            return Err(Error::new(self.dialect.line().provider, ErrorKind::TimedOut, message));
         }
         self.hand_over(out);
         self.dialect.silence(out);

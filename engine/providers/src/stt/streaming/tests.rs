@@ -16,28 +16,19 @@ const SOON: Duration = Duration::from_secs(30);
 
 /// Takes a stream when told `go`, tells the text it is sent, and wants a fresh stream when it is told to.
 struct Plain {
-    address: String,
-    accepted: bool,
+    line: Line,
     stale: bool,
     silent_after: Option<Duration>,
 }
 
 impl Dialect for Plain {
-    fn provider(&self) -> &'static str {
-        "plain"
-    }
-
-    fn address(&self) -> (String, Vec<(&'static str, String)>) {
-        (self.address.clone(), Vec::new())
+    fn line(&self) -> &Line {
+        &self.line
     }
 
     fn upgraded(&mut self, _headers: &HeaderMap, out: &mut Out) {
-        (self.accepted, self.stale) = (false, false);
+        (self.line.accepted, self.stale) = (false, false);
         out.text("hello");
-    }
-
-    fn is_accepted(&self) -> bool {
-        self.accepted
     }
 
     fn audio(&mut self, bytes: Vec<u8>, out: &mut Out) {
@@ -50,7 +41,7 @@ impl Dialect for Plain {
 
     fn message(&mut self, message: &Value, _out: &mut Out) -> Result<(), Error> {
         match message["say"].as_str() {
-            Some("go") => self.accepted = true,
+            Some("go") => self.line.accepted = true,
             Some("old") => self.stale = true,
             _ => {}
         }
@@ -59,10 +50,6 @@ impl Dialect for Plain {
 
     fn refused(&self, refused: &Refused) -> Error {
         Error::of_status("plain", refused.status, "")
-    }
-
-    fn request_id(&self) -> Option<&str> {
-        Some("r-1")
     }
 
     fn goodbye(&self) -> Option<Outgoing> {
@@ -114,7 +101,11 @@ async fn peer(says: &'static [&'static str]) -> (String, UnboundedReceiver<(u32,
 fn open(address: String) -> (Box<dyn Listener>, UnboundedReceiver<Event>) {
     let (told, events) = unbounded_channel();
     let sink: Sink = Arc::new(move |event| drop(told.send(event)));
-    let dialect = Plain { address, accepted: false, stale: false, silent_after: None };
+    let dialect = Plain {
+        line: Line { request_id: Some("r-1".to_owned()), ..Line::new("plain", address, Vec::new()) },
+        stale: false,
+        silent_after: None,
+    };
     (listen(dialect, AudioFormat::PCM_16K, sink).unwrap(), events)
 }
 
@@ -195,7 +186,8 @@ fn nothing_is_put_into_a_callers_voice_while_its_audio_may_still_be_on_its_way()
     let (_orders, waiting) = mpsc::channel(1);
     let (_overfull, ended) = oneshot::channel();
     let silent_after = Some(Duration::from_millis(500));
-    let dialect = Plain { address: String::new(), accepted: true, stale: false, silent_after };
+    let line = Line { accepted: true, ..Line::new("plain", String::new(), Vec::new()) };
+    let dialect = Plain { line, stale: false, silent_after };
     let (sink, dropped): (Sink, _) = (Arc::new(drop), Arc::default());
     let mut stream = Stream {
         dialect,

@@ -6,6 +6,7 @@
 mod known;
 
 use super::VoiceInfo;
+use crate::near;
 
 /// A voice and who has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -158,34 +159,13 @@ fn is_plain(voice: &str) -> bool {
 }
 
 fn nearest(wanted: &str, order: &[(&str, &str)]) -> Vec<String> {
-    let wanted = wanted.to_lowercase();
-    let mut names: Vec<(usize, &str)> = Vec::new();
-    for (_, vendor) in order {
-        for voice in known::of(vendor) {
-            let near = distance(&wanted, &voice.name.to_lowercase());
-            if !names.iter().any(|(_, name)| *name == voice.name) {
-                names.push((near, voice.name));
-            }
+    let mut names: Vec<&str> = Vec::new();
+    for voice in order.iter().flat_map(|(_, vendor)| known::of(vendor)) {
+        if !names.contains(&voice.name) {
+            names.push(voice.name);
         }
     }
-    names.sort_by_key(|(near, _)| *near);
-    names.into_iter().take(NEAREST).map(|(_, name)| name.to_owned()).collect()
-}
-
-/// Letters to insert, delete or replace to get from one to the other.
-fn distance(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().collect();
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (above, letter) in from.chars().enumerate() {
-        let mut diagonal = above;
-        row[0] = above + 1;
-        for (column, other) in to.iter().enumerate() {
-            let replaced = diagonal + usize::from(letter != *other);
-            diagonal = row[column + 1];
-            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
-        }
-    }
-    row[to.len()]
+    near::nearest(wanted, names).into_iter().take(NEAREST).map(str::to_owned).collect()
 }
 
 #[cfg(test)]
@@ -247,12 +227,5 @@ mod tests {
         assert_eq!(id_of("deepgram", "", ""), "aura-2-thalia-en");
         assert_eq!(id_of("elevenlabs", "", "hi"), "21m00Tcm4TlvDq8ikWAM");
         assert_eq!(id_of("elevenlabs", "own-voice", ""), "own-voice");
-    }
-
-    #[test]
-    fn letters_between_two_names_are_counted() {
-        for (from, to, letters) in [("", "abc", 3), ("kitten", "sitting", 3), ("same", "same", 0)] {
-            assert_eq!(distance(from, to), letters);
-        }
     }
 }

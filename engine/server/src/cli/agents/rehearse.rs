@@ -10,6 +10,7 @@ use parlance_proto::v1::test_agent_response::Event;
 use parlance_proto::v1::{Speaker, TestAgentRequest, TestEnded, TestOutcome, TestToolRun, ToolState};
 
 use super::{ConnectArgs, Error, connect, message_json, resource_name};
+use crate::output::outln;
 
 /// Arguments of `parlance agents test`.
 #[derive(Debug, clap::Args)]
@@ -43,12 +44,12 @@ pub async fn run(args: TestArgs) -> Result<ExitCode, Error> {
     while let Some(response) = stream.message().await? {
         match response.event {
             Some(Event::Ended(ended)) => over = Some(ended),
-            Some(event) => println!("{}", line(&event)),
+            Some(event) => outln!("{}", line(&event)),
             None => {}
         }
     }
     let over = over.ok_or_else(|| Error::Broken("the test was cut off".to_owned()))?;
-    println!("{}", end(&over));
+    outln!("{}", end(&over));
     let finished = over.outcome() != TestOutcome::TimedOut;
     Ok(if finished { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

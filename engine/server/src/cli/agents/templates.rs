@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use parlance_proto::v1::{Agent, CreateAgentRequest};
 
 use super::{ConnectArgs, Error, connect};
+use crate::output::{out, outln};
 
 /// The templates by name, with what each is for.
 pub const TEMPLATES: [Template; 3] = [
@@ -83,7 +84,7 @@ pub struct NewArgs {
 pub async fn run(args: NewArgs) -> Result<ExitCode, Error> {
     let template = Template::find(&args.template)?;
     if args.print {
-        print!("{}", template.text);
+        out!("{}", template.text);
         return Ok(ExitCode::SUCCESS);
     }
     let mut agent = template.agent()?;
@@ -93,7 +94,7 @@ pub async fn run(args: NewArgs) -> Result<ExitCode, Error> {
     let request = CreateAgentRequest { agent_id, agent: Some(agent), ..Default::default() };
     let made = engine.agents().create_agent(request).await?.into_inner().agent.unwrap_or_default();
     let id = made.name.trim_start_matches("agents/");
-    println!("created {}: try it with `parlance talk --agent {id}`", made.name);
+    outln!("created {}: try it with `parlance talk --agent {id}`", made.name);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -48,15 +48,17 @@ pub struct Caller {
     quiet_ms: u32,
     /// Time since the agent was first heard after the last clip's last loud sample, if it was.
     agent_ms: Option<u32>,
+    /// The agent waits for the first words.
+    agent_listens: bool,
 }
 
 impl Caller {
     /// A caller who says `clips` in their order, in frames of `frame_samples`, and hangs up when after the last of
-    /// them nothing was heard for `linger_ms`.
+    /// them nothing was heard for `linger_ms`. The first clip waits for no greeting where the `agent_listens`.
     #[must_use]
-    pub fn new(clips: Vec<Clip>, frame_samples: usize, linger_ms: u32) -> Self {
+    pub fn new(clips: Vec<Clip>, frame_samples: usize, linger_ms: u32, agent_listens: bool) -> Self {
         let clips = clips.into();
-        Self { clips, speaking: None, frame_samples, linger_ms, quiet_ms: 0, agent_ms: None }
+        Self { clips, speaking: None, frame_samples, linger_ms, quiet_ms: 0, agent_ms: None, agent_listens }
     }
 
     /// Clips that were not begun.
@@ -95,8 +97,9 @@ impl Caller {
             None => false,
             Some(Cue::IntoAgent { after_ms }) => self.agent_ms.is_some_and(|since| since >= after_ms),
             Some(Cue::AgentDone) => {
-                let answered = self.agent_ms.is_some() && heard.free && self.quiet_ms >= QUIET_MS;
-                answered || self.quiet_ms >= PATIENCE_MS
+                let has_spoken = self.agent_ms.is_some() || self.agent_listens;
+                let is_done = has_spoken && heard.free && self.quiet_ms >= QUIET_MS;
+                is_done || self.quiet_ms >= PATIENCE_MS
             }
         }
     }
@@ -108,6 +111,7 @@ impl Caller {
 
     fn begin(&mut self) -> Move {
         self.agent_ms = None;
+        self.agent_listens = false;
         let Some(clip) = self.clips.pop_front() else { return Move::On };
         let name = clip.name.clone();
         self.speaking = Some((clip, 0));
@@ -147,7 +151,7 @@ mod tests {
     }
 
     fn caller(clips: Vec<Clip>) -> Caller {
-        Caller::new(clips, 10, 1_000)
+        Caller::new(clips, 10, 1_000, false)
     }
 
     /// Plays `frames` frames of the same hearing; the frame numbers at which something happened.
@@ -211,6 +215,15 @@ mod tests {
     fn a_silent_agent_is_spoken_to_anyway() {
         let mut caller = caller(vec![clip("a", Cue::AgentDone, 5)]);
         assert_eq!(hear(&mut caller, QUIET, 410), [(400, Move::Begins("a".into()))]);
+    }
+
+    #[test]
+    fn an_agent_that_listens_is_spoken_to_at_once_and_its_answer_is_waited_for() {
+        let clips = vec![clip("a", Cue::AgentDone, 5), clip("b", Cue::AgentDone, 5)];
+        let mut caller = Caller::new(clips, 10, 1_000, true);
+        assert_eq!(hear(&mut caller, QUIET, 100), [(20, Move::Begins("a".into()))]);
+        hear(&mut caller, SPEAKS, 10);
+        assert_eq!(hear(&mut caller, QUIET, 25), [(20, Move::Begins("b".into()))]);
     }
 
     #[test]

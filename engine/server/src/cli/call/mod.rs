@@ -25,7 +25,8 @@ use super::connect::{ConnectArgs, connect, resource_name, variable};
 use super::floor::Floor;
 use super::line::{Line, declined};
 use super::terminal::Tone;
-use super::{Error, describe, message_json};
+use super::{Error, describe, message_json, opening};
+use crate::output::{errln, outln};
 
 mod caller;
 mod clip;
@@ -79,8 +80,10 @@ pub async fn run(args: CallArgs) -> Result<ExitCode, Error> {
     let engine = connect(&args.connect).await?;
     let agent_hz = args.output_format.sample_rate_hz();
     let recording = args.save.as_ref().map(|path| Recording::begin(path, rate_hz, agent_hz)).transpose()?;
+    let listens = opening::agent_listens(&engine, &resource_name("agents", &args.agent)).await;
     let (line, ready) = Line::open(&engine, start(&args)).await?;
-    let mut call = Call::new(&args, clips, line, recording);
+    let caller = Caller::new(clips, parlance_media::frame_samples(rate_hz), linger_ms(&args), listens);
+    let mut call = Call::new(&args, caller, line, recording);
     call.greet(&ready);
     let outcome = call.hold().await;
     if let Some(recording) = call.recording.take() {
@@ -90,6 +93,10 @@ pub async fn run(args: CallArgs) -> Result<ExitCode, Error> {
     call.sum_up(&args);
     let all_said = call.caller.unsaid() == 0;
     Ok(if describe::is_normal(ended.reason()) && all_said { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn linger_ms(args: &CallArgs) -> u32 {
+    (args.linger.clamp(0.0, 3_600.0) * 1_000.0) as u32
 }
 
 fn start(args: &CallArgs) -> SessionStart {
@@ -121,13 +128,11 @@ struct Call {
 }
 
 impl Call {
-    fn new(args: &CallArgs, clips: Vec<Clip>, line: Line, recording: Option<Recording>) -> Self {
+    fn new(args: &CallArgs, caller: Caller, line: Line, recording: Option<Recording>) -> Self {
         let (input_format, output_format) = (args.input_format, args.output_format);
-        let frame_samples = parlance_media::frame_samples(input_format.sample_rate_hz());
-        let linger_ms = (args.linger.clamp(0.0, 3_600.0) * 1_000.0) as u32;
         Self {
             line,
-            caller: Caller::new(clips, frame_samples, linger_ms),
+            caller,
             speaker: Speaker::new(output_format),
             floor: Floor::default(),
             recording,
@@ -215,7 +220,7 @@ impl Call {
             let at_ms = self.at_ms();
             self.screen.show(response, at_ms);
         } else if !matches!(response, Response::Audio(_)) {
-            println!("{}", response_json(response)?);
+            outln!("{}", response_json(response)?);
         }
         Ok(())
     }
@@ -243,22 +248,22 @@ impl Call {
 
     fn greet(&mut self, ready: &SessionReady) {
         if !self.json {
-            println!("{} with {}: {}", ready.call, ready.agent, ready.providers);
+            outln!("{} with {}: {}", ready.call, ready.agent, ready.providers);
         }
     }
 
     fn sum_up(&mut self, args: &CallArgs) {
         let unsaid = self.caller.unsaid();
         if unsaid > 0 {
-            eprintln!("the call was over before {unsaid} of {} clips were said", args.clips.len());
+            errln!("the call was over before {unsaid} of {} clips were said", args.clips.len());
         }
         if self.json {
             return;
         }
         let seconds = self.speaker.played_ms() as f64 / 1_000.0;
-        println!("the agent was heard for {seconds:.1} s, with {} gaps", self.speaker.gaps());
+        outln!("the agent was heard for {seconds:.1} s, with {} gaps", self.speaker.gaps());
         if let Some(path) = &args.save {
-            println!("recording: {} (caller left, agent right)", path.display());
+            outln!("recording: {} (caller left, agent right)", path.display());
         }
     }
 }

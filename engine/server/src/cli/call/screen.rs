@@ -11,6 +11,7 @@ use parlance_proto::v1::{Speaker, TranscriptEntry, TranscriptUpdate, TurnEvent, 
 
 use super::super::terminal::{Paint, Tone, WIDTH, clock, millis, wrap};
 use super::super::{describe, waterfall};
+use crate::output::{out, outln};
 
 /// Column at which words begin: time and speaker stand before it.
 pub const INDENT: usize = 16;
@@ -76,7 +77,7 @@ impl Screen {
         self.wipe();
         for (n, line) in wrap(text, WIDTH - INDENT).iter().enumerate() {
             let head = if n == 0 { format!("{:>7}  {who:<7}", clock(at_ms)) } else { " ".repeat(INDENT) };
-            println!("{}{}", pad(&head), self.paint.paint(tone, line));
+            outln!("{}{}", pad(&head), self.paint.paint(tone, line));
         }
     }
 
@@ -128,7 +129,7 @@ impl Screen {
         }
         self.wipe();
         for line in waterfall::chart(times, self.paint) {
-            println!("{}{line}", " ".repeat(INDENT));
+            outln!("{}{line}", " ".repeat(INDENT));
         }
     }
 
@@ -136,7 +137,7 @@ impl Screen {
     fn entry(&mut self, entry: &TranscriptEntry) {
         self.wipe();
         for line in entry_lines(entry, self.paint) {
-            println!("{line}");
+            outln!("{line}");
         }
     }
 
@@ -149,7 +150,7 @@ impl Screen {
         let skip = entry.text.chars().count().saturating_sub(room);
         let tail: String = entry.text.chars().skip(skip).collect();
         let at_ms = entry.start_offset.as_ref().map_or(at_ms, |at| millis(Some(at)));
-        print!("\r\x1b[2K{}{}", head(entry, at_ms), self.paint.paint(Tone::Quiet, &tail));
+        out!("\r\x1b[2K{}{}", head(entry, at_ms), self.paint.paint(Tone::Quiet, &tail));
         // A terminal that cannot be written to shows nothing; the call goes on.
         let _ = stdout().flush();
         self.dirty = true;
@@ -157,7 +158,7 @@ impl Screen {
 
     fn wipe(&mut self) {
         if self.dirty {
-            print!("\r\x1b[2K");
+            out!("\r\x1b[2K");
             self.dirty = false;
         }
     }

@@ -184,6 +184,7 @@ mod tests {
             Verdict::Present(_) => "ok",
             Verdict::Missing { .. } => "missing",
             Verdict::Absent { .. } | Verdict::Unused(_) => "absent",
+            Verdict::Doubtful(_) => "check",
         };
         found.iter().map(|it| format!("{} {}: {}", mark(&it.verdict), it.what, it.verdict)).collect()
     }

@@ -34,10 +34,21 @@ pub fn update(request: v1::UpdateFlowRequest) -> Result<v1::UpdateAgentRequest, 
     })
 }
 
-/// What is wrong with a flow.
-pub fn problems(request: v1::ValidateFlowRequest) -> Result<Vec<v1::FlowProblem>, Refusal> {
+/// What is wrong with a flow of the agent that is named, or of none.
+pub async fn problems(
+    scope: &Scope,
+    request: v1::ValidateFlowRequest,
+) -> Result<Vec<v1::FlowProblem>, Refusal> {
     let flow = request.flow.ok_or_else(|| Violations::one("flow", "is required"))?;
+    let agent = match request.agent.as_str() {
+        "" => None,
+        agent => {
+            let id = name::agent("agent", agent)?;
+            let row = agents::get(scope, &id).await.map_err(|error| super::missing(error, &id))?;
+            Some(super::wire(&row)?)
+        }
+    };
     let mut bad = Violations::default();
-    convert::flow(&flow, None, &mut bad);
+    convert::flow(&flow, agent.as_ref(), &mut bad);
     Ok(convert::problems(&flow, &bad))
 }

@@ -96,13 +96,27 @@ async fn what_may_be_done_twice_is_tried_three_times_and_what_may_not_once() {
     let wanted = wanted(&format!("http://{address}/"));
     for (effect, tries) in [(Effect::Effect, 1), (Effect::Idempotent, 3), (Effect::None, 3)] {
         seen.lock().expect("nobody panicked").clear();
-        let (status, _) = tool().tries(&client, &wanted, effect).await.expect("it answers");
+        let (status, _) = tool().tries(&client, &wanted, effect, later()).await.expect("it answers");
         assert_eq!(
             (status.as_u16(), seen.lock().expect("nobody panicked").len()),
             (503, tries),
             "{effect:?}"
         );
     }
+}
+
+fn later() -> Instant {
+    Instant::now() + Duration::from_secs(60)
+}
+
+#[tokio::test]
+async fn no_try_begins_after_the_time_of_the_run_and_what_is_known_is_told() {
+    let (address, seen) = service("503 Service Unavailable\r\nContent-Length: 0").await;
+    let client = client(rule("127.0.0.1")).expect("a client can be made");
+    let wanted = wanted(&format!("http://{address}/"));
+    let answer = tool().tries(&client, &wanted, Effect::None, Instant::now()).await;
+    assert_eq!(answer.expect("it answers").0, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(seen.lock().expect("nobody panicked").len(), 1);
 }
 
 #[test]
