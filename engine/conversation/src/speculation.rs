@@ -158,6 +158,9 @@ impl Conversation {
         if are(&state.eager) {
             return Some((self.now.clock, SpeculationCue::EagerEnd));
         }
+        if self.provider_decides() {
+            return None; // it tells a probable end itself; a pause is none
+        }
         let Caller::Paused { last } = self.caller else { return None };
         // Words that ask for more will become others.
         let more = matches!(self.wait(speech, true).1, WaitReason::OpenEnded | WaitReason::ValueIncomplete);

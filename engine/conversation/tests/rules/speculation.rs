@@ -338,6 +338,20 @@ fn s_whatever_takes_the_turn_away_drops_the_reply() {
 }
 
 #[test]
+fn s_a_pause_begins_nothing_where_a_trusted_provider_tells_probable_ends() {
+    for (decides, begun) in [(true, 0), (false, 1)] {
+        let mut policy = eager();
+        policy.turn_taking.trust_provider_turns = true;
+        policy.transcriber.turns = decides;
+        let mut call = Session::new(policy);
+        call.answer(20, "For how many?").says(1_000, 1_500, "book a table").run(1_880);
+        assert_eq!(call.count("guess r1"), begun, "{}", call.text());
+        call.post(1_890, Input::ProviderTurn { signal: TurnSignal::EagerEnd }).run(1_900);
+        assert_eq!(call.count("guess r1"), 1, "{}", call.text());
+    }
+}
+
+#[test]
 fn s_a_slow_model_or_voice_is_asked_again_at_the_decision_and_counts_as_no_failure() {
     let mut policy = eager();
     policy.budgets.first_token = Duration::from_millis(150);
