@@ -158,8 +158,8 @@ impl Conversation {
         if are(&state.eager) {
             return Some((self.now.clock, SpeculationCue::EagerEnd));
         }
-        if self.provider_decides() {
-            return None; // it tells a probable end itself; a pause is none
+        if self.provider_decides() && state.tries(turn) + 1 >= TRIES_MAX {
+            return None; // the last is left for the probable end that it tells itself
         }
         let Caller::Paused { last } = self.caller else { return None };
         // Words that ask for more will become others.

@@ -338,16 +338,21 @@ fn s_whatever_takes_the_turn_away_drops_the_reply() {
 }
 
 #[test]
-fn s_a_pause_begins_nothing_where_a_trusted_provider_tells_probable_ends() {
-    for (decides, begun) in [(true, 0), (false, 1)] {
+fn s_pauses_leave_the_last_try_for_the_probable_end_that_a_trusted_provider_tells() {
+    for (decides, at_pauses) in [(true, 2), (false, 3)] {
         let mut policy = eager();
         policy.turn_taking.trust_provider_turns = true;
+        policy.turn_taking.responsiveness = 0.2; // so that no pause ends the turn
         policy.transcriber.turns = decides;
         let mut call = Session::new(policy);
-        call.answer(20, "For how many?").says(1_000, 1_500, "book a table").run(1_880);
-        assert_eq!(call.count("guess r1"), begun, "{}", call.text());
-        call.post(1_890, Input::ProviderTurn { signal: TurnSignal::EagerEnd }).run(1_900);
-        assert_eq!(call.count("guess r1"), 1, "{}", call.text());
+        for words in ["book a table", "with flowers", "by the window"] {
+            let from = call.clock + 500;
+            call.says(from, from + 700, words).run(from + 1_650);
+        }
+        assert_eq!(call.count("guess r"), at_pauses, "{}", call.text());
+        let at = call.clock + 10;
+        call.post(at, Input::ProviderTurn { signal: TurnSignal::EagerEnd }).run(at + 50);
+        assert_eq!(call.count("guess r"), 3, "{}", call.text());
     }
 }
 
