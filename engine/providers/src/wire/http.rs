@@ -23,8 +23,8 @@ const PEAK_KEPT: Duration = Duration::from_secs(15);
 /// For a peak above this none are asked for but one: each costs the vendor a small request.
 const REPLACED_MAX: usize = 24;
 /// Answers that are cut within this time are seen to together, and no more often than this.
-const CUT_TOGETHER: Duration = Duration::from_millis(20);
-const REPLACED_AT_MOST: Duration = Duration::from_millis(500);
+const CUT_TOGETHER: Duration = Duration::from_millis(100);
+const REPLACED_AT_MOST: Duration = Duration::from_millis(250);
 /// Who was to see to it and is gone is waited for no longer.
 const PENDING_MAX: Duration = Duration::from_secs(2);
 /// An error's body is read so far, bytes.
