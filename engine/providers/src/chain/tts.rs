@@ -30,7 +30,7 @@ const HEDGE_MIN: Duration = Duration::from_millis(150);
 const LEFT_ALONE: Duration = Duration::from_secs(5);
 /// Sentences that may break in a row before the call has no voice.
 const BROKEN_MAX: u32 = 4;
-/// One that is over its rate is waited for so long when nobody else is left.
+/// One that asks to be left alone is waited for at most so long when nobody else is left.
 const WAIT_MAX: Duration = Duration::from_millis(1_500);
 /// Audio is asked of the next voice so long before what there is has been played.
 const BEFORE_GAP: Duration = Duration::from_millis(300);
@@ -49,6 +49,8 @@ struct Shared {
 struct States {
     speakers: Vec<Option<Box<dyn Speaker>>>,
     left_alone_until: Vec<Option<Instant>>,
+    /// Until when it asked to be left alone; `None` once a caller has waited for it as long as one can.
+    asked_until: Vec<Option<Instant>>,
     given_up: Vec<bool>,
     /// Whether the last sentence was one it could not speak.
     puzzled: Vec<bool>,
@@ -63,6 +65,7 @@ impl Chain {
         let states = States {
             speakers: (0..count).map(|_| None).collect(),
             left_alone_until: vec![None; count],
+            asked_until: vec![None; count],
             given_up: vec![false; count],
             puzzled: vec![false; count],
             broken: 0,
@@ -102,7 +105,6 @@ impl Speaker for Chain {
             attempts: 0,
             hedge: None,
             again: true,
-            wait: Duration::ZERO,
             told,
             events,
             failed: None,
@@ -149,6 +151,35 @@ impl Shared {
         first.into_iter().chain(last).collect()
     }
 
+    /// How long this one still asks to be left alone.
+    fn asks_for(&self, index: usize) -> Duration {
+        let until = self.states().asked_until[index];
+        until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()))
+    }
+
+    /// Who of these may be asked soonest: its vendor does not ask to be left alone and its breaker lets a request through.
+    fn soonest(&self, of: impl Iterator<Item = usize> + Clone) -> Option<usize> {
+        let asks_for = |index: &usize| self.asks_for(*index);
+        let is_free =
+            |index: &usize| asks_for(index).is_zero() && self.setup.health.is_free(&self.used(*index));
+        let now = Instant::now();
+        let closed_for = |index: &usize| {
+            let until = self.setup.health.open_until(&self.used(*index));
+            asks_for(index).max(until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now)))
+        };
+        of.clone().find(is_free).or_else(|| of.min_by_key(closed_for))
+    }
+
+    /// Whom of these to ask now, taken out of them; `None` while all ask to be left alone.
+    fn next(&self, waiting: &mut VecDeque<usize>) -> Option<(usize, Pass)> {
+        let may_be_asked = |index: &usize| self.asks_for(*index).is_zero();
+        self.soonest(waiting.iter().copied()).filter(may_be_asked)?;
+        let mut those = waiting.iter().copied().filter(may_be_asked).collect();
+        let (index, pass) = self.setup.next(&mut those, |index| self.used(index))?;
+        waiting.retain(|of| *of != index);
+        Some((index, pass))
+    }
+
     /// Opens it, once.
     fn ready(&self, index: usize) -> Result<(), Error> {
         let mut states = self.states();
@@ -186,6 +217,7 @@ impl Shared {
         if !is_puzzled || was_puzzled {
             states.left_alone_until[index] = Some(Instant::now() + LEFT_ALONE);
         }
+        states.asked_until[index] = error.retry_after.and_then(|wait| Instant::now().checked_add(wait));
         states.given_up[index] |= error.kind.is_permanent() && !is_puzzled;
         // Its socket may be one that is open and mute: the next sentence finds another, which is opened now.
         let may_be_stuck = matches!(
@@ -201,7 +233,7 @@ impl Shared {
 
     fn spoke(&self, index: usize) {
         let mut states = self.states();
-        (states.puzzled[index], states.broken) = (false, 0);
+        (states.puzzled[index], states.asked_until[index], states.broken) = (false, None, 0);
     }
 }
 
@@ -259,8 +291,6 @@ struct Sentence {
     hedge: Option<u32>,
     /// A voice that failed may be asked once more when nobody else is left.
     again: bool,
-    /// How long the vendor wants to be left alone before that.
-    wait: Duration,
     told: UnboundedSender<(u32, Event)>,
     events: UnboundedReceiver<(u32, Event)>,
     failed: Option<(usize, Error)>,
@@ -281,10 +311,12 @@ impl Sentence {
 
     async fn say(mut self) {
         loop {
-            if self.running.is_empty() {
-                tokio::time::sleep(std::mem::take(&mut self.wait)).await;
+            // One that fails on the spot may ask to be left alone too.
+            while self.running.is_empty() && !self.waiting.is_empty() {
+                self.leave_alone().await;
+                self.start();
             }
-            if self.running.is_empty() && !self.start() {
+            if self.running.is_empty() {
                 self.shared.states().broken += 1;
                 let (_, error) = self.failed.take().unwrap_or_else(|| (0, super::nobody_left("voice")));
                 return (self.sink)(Event::Failed(error));
@@ -295,12 +327,16 @@ impl Sentence {
         }
     }
 
-    /// Asks the next voice. `false` when none is left.
-    fn start(&mut self) -> bool {
-        loop {
-            let shared = &self.shared;
-            let next = shared.setup.next(&mut self.waiting, |index| shared.used(index));
-            let Some((candidate, mut pass)) = next else { return false };
+    /// While all that are left ask for it, as long as a caller can wait: whoever asks for least is next.
+    async fn leave_alone(&self) {
+        let Some(next) = self.shared.soonest(self.waiting.iter().copied()) else { return };
+        tokio::time::sleep(self.shared.asks_for(next).min(WAIT_MAX)).await;
+        self.shared.states().asked_until[next] = None;
+    }
+
+    /// Asks the next voice; none while all that are left ask to be left alone.
+    fn start(&mut self) {
+        while let Some((candidate, mut pass)) = self.shared.next(&mut self.waiting) {
             self.note_switch(candidate);
             self.attempts += 1;
             let (number, told) = (self.attempts, self.told.clone());
@@ -320,7 +356,7 @@ impl Sentence {
                         pass,
                         _speech: speech,
                     });
-                    return true;
+                    return;
                 }
                 Err(error) => self.note_failure(candidate, &mut pass, error),
             }
@@ -509,12 +545,8 @@ impl Sentence {
     fn note_failure(&mut self, candidate: usize, pass: &mut Pass, error: Error) {
         self.shared.note_failure(candidate, pass, &error);
         let nobody_else = self.waiting.is_empty() && self.running.is_empty();
-        let wait = error.retry_after.unwrap_or_default();
-        let worth_it = nobody_else && !error.kind.is_permanent() && wait <= WAIT_MAX;
-        if worth_it && std::mem::take(&mut self.again) {
-            let best = self.shared.order().front().copied();
-            self.waiting.extend(best);
-            self.wait = wait;
+        if nobody_else && !error.kind.is_permanent() && std::mem::take(&mut self.again) {
+            self.waiting.extend(self.shared.soonest(self.shared.order().into_iter()));
         }
         self.failed = Some((candidate, error));
     }

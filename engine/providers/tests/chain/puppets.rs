@@ -26,6 +26,8 @@ pub enum Step {
     Fail(ErrorKind),
     /// It is over its rate and wants to be left alone for so many milliseconds.
     Limit(u64),
+    /// It can't be reached, and wants to be left alone for so many milliseconds.
+    Overloaded(u64),
     /// The end, in order.
     End,
 }
@@ -88,6 +90,7 @@ impl LanguageModel for Puppet {
                     }
                     Step::Fail(kind) => return sink(llm::Event::Failed(Error::new(name, kind, "as told"))),
                     Step::Limit(ms) => return sink(llm::Event::Failed(limited(name, ms))),
+                    Step::Overloaded(ms) => return sink(llm::Event::Failed(overloaded(name, ms))),
                     Step::End => return sink(llm::Event::Finished { usage: llm::Usage::default() }),
                 }
             }
@@ -126,6 +129,7 @@ impl Speaker for PuppetSpeaker {
                     Step::Call(_) => {}
                     Step::Fail(kind) => return sink(tts::Event::Failed(Error::new(name, kind, "as told"))),
                     Step::Limit(ms) => return sink(tts::Event::Failed(limited(name, ms))),
+                    Step::Overloaded(ms) => return sink(tts::Event::Failed(overloaded(name, ms))),
                     Step::End => return sink(tts::Event::Finished),
                 }
             }
@@ -137,6 +141,11 @@ impl Speaker for PuppetSpeaker {
 pub fn limited(name: &str, ms: u64) -> Error {
     let wait = Duration::from_millis(ms);
     Error::new(name, ErrorKind::RateLimited, "as told").retry_after(Some(wait))
+}
+
+fn overloaded(name: &str, ms: u64) -> Error {
+    let wait = Duration::from_millis(ms);
+    Error::new(name, ErrorKind::Unavailable, "as told").retry_after(Some(wait))
 }
 
 /// The first letter is the sample, so that a test knows whose audio it is.

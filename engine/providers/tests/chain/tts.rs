@@ -11,7 +11,7 @@ use parlance_providers::tts::{Event, Settings, Sound, Speaker};
 use tokio::sync::mpsc::unbounded_channel;
 
 use crate::puppets::{Puppet, Step, setup, short, switches};
-use Step::{End, Fail, Limit, Say, SayAt, Wait};
+use Step::{End, Fail, Limit, Overloaded, Say, SayAt, Wait};
 
 type Notes = Arc<Mutex<Vec<Note>>>;
 
@@ -185,14 +185,48 @@ async fn the_first_voice_speaks_again_as_soon_as_its_breaker_lets_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_only_voice_that_is_over_its_rate_is_left_alone_as_long_as_it_asks_or_given_no_second_chance() {
-    for (ms, expected) in [(1_200, Ok(())), (60_000, Err(ErrorKind::RateLimited))] {
-        let only = Puppet::new("only", &[&[Limit(ms)], &[Say("a"), End]]);
-        let (mut chain, _) = chain_of(short(), std::slice::from_ref(&only));
+async fn the_only_voice_is_left_alone_as_long_as_it_asks_and_a_caller_can_wait() {
+    for (limited, least) in [(Limit(1_200), 1_200), (Limit(60_000), 1_500), (Overloaded(1_200), 1_200)] {
+        let only = Puppet::new("only", &[std::slice::from_ref(&limited), &[Say("a"), End]]);
+        let (mut chain, _) = chain_of(short(), &[only]);
         let began = tokio::time::Instant::now();
-        assert_eq!(spoken(chain.as_mut(), "hello").await.1, expected, "{ms}");
-        assert!(expected.is_err() || began.elapsed() >= Duration::from_millis(ms));
+        assert_eq!(spoken(chain.as_mut(), "hello").await, ("a".into(), Ok(())), "{limited:?}");
+        let waited = began.elapsed().as_millis();
+        assert!((least..least + 100).contains(&waited), "{waited} ms of {limited:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn sentences_of_voices_that_all_ask_to_be_left_alone_wait_for_them_and_do_not_end_the_call_at_once() {
+    for limited in [Limit(4_000), Overloaded(4_000)] {
+        let limits = [limited.clone()];
+        // Twice in each of two sentences that break; the third is said.
+        let scripts: [&[Step]; 5] = [&limits, &limits, &limits, &limits, &[Say("a"), End]];
+        for all in [vec![Puppet::new("only", &scripts)], vec![Puppet::new("only", &scripts), worse()]] {
+            let (mut chain, _) = chain_of(short(), &all);
+            let began = tokio::time::Instant::now();
+            let mut heard = String::new();
+            while heard.is_empty() && chain.has_another() {
+                heard = spoken(chain.as_mut(), "the same words").await.0;
+            }
+            assert_eq!(heard, "a", "{limited:?} of {}", all.len());
+            assert!(began.elapsed() >= Duration::from_millis(4_000), "{:?} of {limited:?}", began.elapsed());
+        }
+    }
+}
+
+fn worse() -> Arc<Puppet> {
+    Puppet::new("worse", &[&[Limit(600_000)]])
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_voices_that_ask_to_be_left_alone_the_one_that_asks_for_less_is_waited_for_and_asked() {
+    let first = Puppet::new("first", &[&[Limit(60_000)], &[Say("a"), End]]);
+    let second = Puppet::new("second", &[&[Limit(1_000)], &[Say("b"), End]]);
+    let (mut chain, _) = chain_of(short(), &[first, second]);
+    let began = tokio::time::Instant::now();
+    assert_eq!(spoken(chain.as_mut(), "hello").await, ("b".into(), Ok(())));
+    assert!(began.elapsed() >= Duration::from_millis(1_000));
 }
 
 #[tokio::test(start_paused = true)]
