@@ -95,6 +95,12 @@ impl Replay {
         self.asked_for && self.voice_from_us.is_some()
     }
 
+    /// How far the audio had come when the words were asked for that have not come; `None` if none were.
+    pub(super) fn asked_us(&self) -> Option<u64> {
+        let asked = self.controls.iter().rfind(|(_, control)| *control == Control::Finalize);
+        asked.filter(|_| self.is_asked_for()).map(|(at, _)| self.us(*at))
+    }
+
     /// What was asked for has come, be it nothing. A watermark may end a little before the voice did.
     pub(super) fn answered(&mut self) {
         self.asked_for = false;

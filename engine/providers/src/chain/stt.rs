@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::health::Pass;
 use super::replay::{Replay, shifted};
-use super::told::{Shared, Turn, locked};
+use super::told::{Fed, Shared, Turn, locked};
 use super::{Listening, Setup};
 use crate::audio::{Audio, AudioFormat, Convert, Converters};
 use crate::notes::{Note, Stage};
@@ -109,6 +109,8 @@ struct Candidate {
     /// Streams that failed early, in a row.
     strikes: u32,
     given_up: bool,
+    /// It has told words in this call.
+    has_heard: bool,
     /// When it last failed in a way that made the caller wait.
     failed_late: Option<Instant>,
 }
@@ -123,6 +125,7 @@ impl Candidate {
             capabilities,
             strikes: 0,
             given_up: false,
+            has_heard: false,
             failed_late: None,
         }
     }
@@ -272,7 +275,9 @@ impl Stream {
         let format = candidate.format;
         let mut convert =
             (format != self.settings.format).then(|| (self.converters)(self.settings.format, format));
-        self.replay.feed(listener.as_mut(), |audio, listener| pass(&mut convert, audio, listener));
+        let (listening, asked_us) = (listener.as_mut(), self.replay.asked_us());
+        let mut fed = Fed { listener: listening, shared: &self.shared, asked_us };
+        self.replay.feed(&mut fed, |audio, listener| pass(&mut convert, audio, listener));
         if self.replay.has_unsettled_voice() {
             let mut shared = locked(&self.shared);
             if shared.failed.is_none() && !shared.heard_from {
@@ -385,6 +390,7 @@ impl Stream {
     /// There was something to be heard: who did not hear it was broken. Who heard only what was before it was not.
     fn words_came(&mut self, from_us: Option<u64>) {
         (self.is_watched, self.patience) = (true, 1);
+        self.candidates[self.current].has_heard = true;
         for Suspect { index, mut pass, error, heard_until_us } in std::mem::take(&mut self.suspects) {
             // Without times only one that told nothing at all is blamed.
             let missed_them = from_us.map_or(error.kind != ErrorKind::Empty, |from| from < heard_until_us);
@@ -404,8 +410,14 @@ impl Stream {
         let from = self.current;
         let suspected = |index: &usize| self.suspects.iter().any(|suspect| suspect.index == *index);
         let usable = (0..self.candidates.len()).filter(|index| !self.candidates[*index].given_up);
-        if usable.clone().all(|index| suspected(&index)) {
-            // All of them: nobody is to blame. Watched again when words came, and, with more patience, at the next turn.
+        // Mute anew, and whoever was asked since has broken.
+        let is_deaf = suspected(&from) && self.deaf_since.is_some_and(|since| since.elapsed() > DEAF_MAX);
+        if is_deaf && !self.candidates[from].has_heard {
+            self.leave();
+            return self.give_up(error);
+        }
+        if is_deaf || usable.clone().all(|index| suspected(&index)) {
+            // All of them, or one that has heard words before: nobody is to blame. Watched again when words came, and, with more patience, at the next turn.
             self.suspects.clear();
             (self.is_watched, self.patience) = (false, (self.patience * 2).min(PATIENCE_MAX));
             return;
@@ -499,16 +511,20 @@ impl Stream {
         }
         let all_given_up = self.candidates.iter().all(|candidate| candidate.given_up);
         if all_given_up || self.deaf_since.is_some_and(|since| now - since > DEAF_MAX) {
-            self.over = true;
-            let error =
-                self.broken.take().map_or_else(|| super::nobody_left("transcriber"), |(_, error)| error);
-            let sink = Arc::clone(&locked(&self.shared).sink);
-            return sink(Event::Failed(error));
+            let broken = self.broken.take().map(|(_, error)| error);
+            return self.give_up(broken.unwrap_or_else(|| super::nobody_left("transcriber")));
         }
         // Nobody can be asked at this moment; the audio is kept.
         self.again_at = Some(now + self.again_after.max(self.asked_for()));
         self.again_after = (self.again_after * 2).min(AGAIN_MAX);
         self.candidates.iter_mut().for_each(|candidate| candidate.strikes = candidate.strikes.min(1));
+    }
+
+    /// Nobody listens any more.
+    fn give_up(&mut self, error: Error) {
+        self.over = true;
+        let sink = Arc::clone(&locked(&self.shared).sink);
+        sink(Event::Failed(error));
     }
 
     /// How long the only one there is wants to be left alone, as far as a caller can wait for it.

@@ -10,7 +10,8 @@ use tokio::time::Instant;
 
 use super::replay::ANSWER_SHORT_US;
 use crate::Error;
-use crate::stt::{Event, Sink, Transcript, TurnSignal};
+use crate::audio::Audio;
+use crate::stt::{Control, Event, Listener, Sink, Transcript, TurnSignal};
 
 /// What the sink of the current stream and the stream itself both need.
 pub(super) struct Shared {
@@ -152,6 +153,28 @@ impl Shared {
         }
         transcript.covers_until_us = transcript.covers_until_us.map(|until| until + self.begin_us);
         transcript
+    }
+}
+
+/// A fresh stream while it is fed what came before it: what it is asked for once more it has to answer too.
+pub(super) struct Fed<'a> {
+    pub(super) listener: &'a mut dyn Listener,
+    pub(super) shared: &'a Mutex<Shared>,
+    /// How far it is fed when it is asked; `None` where nobody waits for an answer.
+    pub(super) asked_us: Option<u64>,
+}
+
+impl Listener for Fed<'_> {
+    fn hear(&mut self, audio: Audio<'_>) {
+        self.listener.hear(audio);
+    }
+
+    fn control(&mut self, control: Control) {
+        if let Some(until_us) = self.asked_us.filter(|_| control == Control::Finalize) {
+            let mut shared = locked(self.shared);
+            (shared.finalized, shared.answered) = (Some((Instant::now(), until_us)), false);
+        }
+        self.listener.control(control);
     }
 }
 

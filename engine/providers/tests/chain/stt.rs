@@ -31,6 +31,10 @@ enum Fate {
     Limited(u64),
     /// Listens and finds nothing.
     Deaf,
+    /// Breaks when it is asked for what there is.
+    BreaksAsked,
+    /// Tells nothing but, when it is asked, that there is nothing; neither with times nor with a watermark.
+    Empty,
 }
 
 /// Hears each word when its frame comes and settles them two by two.
@@ -106,6 +110,7 @@ impl Listener for Stream {
                     continue;
                 }
                 Fate::Mute(after) if self.heard >= after => continue,
+                Fate::BreaksAsked | Fate::Empty => continue,
                 Fate::Breaks(after) if self.heard >= after => {
                     (self.sink)(Event::Failed(Error::new(self.name, ErrorKind::Unavailable, "as told")));
                     continue;
@@ -137,6 +142,13 @@ impl Listener for Stream {
             let words = std::mem::take(&mut self.words);
             let text = words.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" ");
             (self.sink)(Event::Slice(Transcript { text, words, covers_until_us: Some(self.at_us) }));
+        }
+        if matches!(control, Control::Finalize) && matches!(self.fate, Fate::BreaksAsked) {
+            (self.sink)(Event::Failed(Error::new(self.name, ErrorKind::Unavailable, "as told")));
+        }
+        if matches!(control, Control::Finalize) && matches!(self.fate, Fate::Empty) {
+            let (text, words) = (String::new(), Vec::new());
+            (self.sink)(Event::Slice(Transcript { text, words, covers_until_us: None }));
         }
     }
 }
@@ -380,6 +392,37 @@ async fn a_mute_transcriber_is_blamed_when_another_hears_words_in_the_same_voice
     call.frame(0);
     let looks = call.health.look(&AccountId::ENGINE);
     assert_eq!(looks.iter().map(|look| look.state).collect::<Vec<_>>(), [State::Shaky, State::Well]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fresh_stream_that_answers_the_question_of_the_one_before_with_nothing_is_not_taken_for_mute() {
+    let first = Counting::new("first", &[Fate::BreaksAsked, Fate::Empty]);
+    let second = Counting::new("second", &[Fate::Well]);
+    let mut call = Call::open(&[first.clone(), second.clone()]);
+    voiced(&mut call, NOISE, 100).await;
+    for _ in 0..250 {
+        call.frame(0);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!((*first.opened.lock().unwrap(), *second.opened.lock().unwrap()), (2, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_always_mute_beside_one_that_always_breaks_hears_nobody_and_the_call_is_told() {
+    // One that has heard words in this call hears noise now, for all anybody knows.
+    for (fates, is_over) in [(&[Fate::Mute(0)] as &[Fate], true), (&[Fate::Mute(2), Fate::Mute(0)], false)] {
+        let second = Counting::new("second", &[Fate::Breaks(0)]);
+        let mut call = Call::open(&[Counting::new("first", fates), second.clone()]);
+        if !is_over {
+            call.say(1..=2).await;
+            call.hears(1..=2).await;
+        }
+        voiced(&mut call, 3, 60_000).await;
+        assert_eq!(has_failed(&call), is_over);
+        let opened = *second.opened.lock().unwrap();
+        voiced(&mut call, 3, 10_000).await;
+        assert_eq!(*second.opened.lock().unwrap(), opened, "not asked for ever");
+    }
 }
 
 #[tokio::test]
