@@ -22,7 +22,7 @@ const KEPT_IN_SILENCE_US: u64 = 2_000_000;
 /// Before the onset of voice so much is kept: soft beginnings.
 const BEFORE_VOICE_US: u64 = 500_000;
 /// Voice that begins is told so late: what is heard at the moment a turn is decided may be the next one's beginning.
-const ONSET_US: u64 = 120_000;
+const ONSET_US: u64 = 160_000;
 /// What is told answers a finalize if it covers the audio up to so little before it.
 pub(super) const ANSWER_SHORT_US: u64 = 200_000;
 /// A fresh stream is fed pieces of this length.
@@ -304,10 +304,10 @@ mod tests {
         replay.hear(Audio::Pcm16(&[2; 800]));
         replay.control(&Control::VoiceStarted(1_960_000));
         let fed = fed(&replay);
-        assert_eq!((replay.begin_us(), fed.0.len()), (1_880_000, 1_920 + 800));
+        assert_eq!((replay.begin_us(), fed.0.len()), (1_840_000, 2_560 + 800));
         assert_eq!(
             fed.1,
-            [(2_720, Control::VoiceStarted(80_000))],
+            [(3_360, Control::VoiceStarted(120_000))],
             "and nothing that was told in the turn before"
         );
         // A turn that was decided in the middle of its last word's breath: none of that comes again.
@@ -330,11 +330,11 @@ mod tests {
         replay.control(&Control::VoiceEnded(1_300_000));
         replay.control(&Control::Finalize);
         let fed = fed(&replay);
-        assert_eq!(fed.0.len(), 1_920 + 6_400, "and what may have been the beginning of that voice");
+        assert_eq!(fed.0.len(), 2_560 + 6_400, "and what may have been the beginning of that voice");
         let expected = [
-            (5_120, Control::VoiceStarted(170_000)),
-            (8_320, Control::VoiceEnded(420_000)),
-            (8_320, Control::Finalize),
+            (5_760, Control::VoiceStarted(210_000)),
+            (8_960, Control::VoiceEnded(460_000)),
+            (8_960, Control::Finalize),
         ];
         assert_eq!(fed.1, expected);
         replay.settle(1_250_000);
