@@ -154,7 +154,7 @@ struct Answer {
     attempts: u32,
     /// The attempt that was started beside a slow one.
     hedge: Option<u32>,
-    /// One that failed may be asked once more when nobody else is left: the only one, or one whose words are being said.
+    /// One that failed may be asked once more when nobody else is left: the only one that is not given up, or one whose words are being said.
     again: bool,
     /// It has asked for tools, which run now: nothing of it is missing.
     has_called: bool,
@@ -163,7 +163,7 @@ struct Answer {
     events: UnboundedReceiver<(u32, Event)>,
     sink: Sink,
     said: String,
-    /// The last failure, and whose.
+    /// The last failure, and whose; `None` once it was told who follows.
     failed: Option<(usize, Error)>,
 }
 
@@ -283,15 +283,15 @@ impl Answer {
         // Not a switch: the first may still win.
         let failed = self.failed.take();
         self.start().await;
-        self.failed = failed;
+        self.failed = failed.or(self.failed.take());
         self.hedge = self.running.get(1).map(|attempt| attempt.number);
     }
 
     /// The one that failed is followed by this one.
-    fn note_switch(&self, candidate: usize) {
-        let Some((from, error)) = &self.failed else { return };
-        let [from, to] = [*from, candidate].map(|index| self.candidates[index].provider.name());
-        (self.setup.notes)(Note::Switched { kind: Kind::Llm, from, to, error: error.clone() });
+    fn note_switch(&mut self, candidate: usize) {
+        let Some((from, error)) = self.failed.take() else { return };
+        let [from, to] = [from, candidate].map(|index| self.candidates[index].provider.name());
+        (self.setup.notes)(Note::Switched { kind: Kind::Llm, from, to, error });
     }
 
     async fn give_up_late(&mut self) {
@@ -435,7 +435,8 @@ impl Answer {
             given_up(&self.given_up)[candidate] = Some(error.clone());
         }
         let wait = error.retry_after.unwrap_or_default();
-        let may_again = self.candidates.len() == 1 || !self.said.is_empty();
+        let left = given_up(&self.given_up).iter().filter(|why| why.is_none()).count();
+        let may_again = left == 1 || !self.said.is_empty();
         let worth_it = may_again && !error.kind.is_permanent() && wait <= WAIT_MAX;
         if self.waiting.is_empty() && self.running.is_empty() && worth_it && std::mem::take(&mut self.again) {
             tokio::time::sleep(wait).await;

@@ -51,7 +51,8 @@ struct States {
     left_alone_until: Vec<Option<Instant>>,
     /// Until when it asked to be left alone; `None` once a caller has waited for it as long as one can.
     asked_until: Vec<Option<Instant>>,
-    given_up: Vec<bool>,
+    /// Why it is not asked again in this call.
+    given_up: Vec<Option<Error>>,
     /// Whether the last sentence was one it could not speak.
     puzzled: Vec<bool>,
     /// Sentences in a row that broke.
@@ -66,7 +67,7 @@ impl Chain {
             speakers: (0..count).map(|_| None).collect(),
             left_alone_until: vec![None; count],
             asked_until: vec![None; count],
-            given_up: vec![false; count],
+            given_up: vec![None; count],
             puzzled: vec![false; count],
             broken: 0,
         };
@@ -96,8 +97,10 @@ impl Speaker for Chain {
         let runtime = tokio::runtime::Handle::try_current()
             .map_err(|error| Error::new(name, ErrorKind::Unavailable, error.to_string()))?;
         let (told, events) = unbounded_channel();
+        let waiting = self.shared.order();
         let mut sentence = Sentence {
-            waiting: self.shared.order(),
+            failed: self.shared.why_given_up().filter(|_| waiting.is_empty()),
+            waiting,
             shared: Arc::clone(&self.shared),
             text: text.to_owned(),
             sink,
@@ -107,7 +110,6 @@ impl Speaker for Chain {
             again: true,
             told,
             events,
-            failed: None,
         };
         if sentence.say_kept() {
             return Ok(Box::new(()));
@@ -119,7 +121,7 @@ impl Speaker for Chain {
 
     fn has_another(&self) -> bool {
         let states = self.shared.states();
-        states.broken < BROKEN_MAX && states.given_up.iter().any(|given_up| !given_up)
+        states.broken < BROKEN_MAX && states.given_up.iter().any(Option::is_none)
     }
 }
 
@@ -145,10 +147,15 @@ impl Shared {
     fn order(&self) -> VecDeque<usize> {
         let now = Instant::now();
         let states = self.states();
-        let usable = (0..self.candidates.len()).filter(|index| !states.given_up[*index]);
+        let usable = (0..self.candidates.len()).filter(|index| states.given_up[*index].is_none());
         let alone = |index: &usize| states.left_alone_until[*index].is_some_and(|until| now < until);
         let (last, first): (Vec<_>, Vec<_>) = usable.partition(alone);
         first.into_iter().chain(last).collect()
+    }
+
+    /// The last that is not asked again in this call, and why.
+    fn why_given_up(&self) -> Option<(usize, Error)> {
+        self.states().given_up.iter().cloned().enumerate().rev().find_map(|(of, why)| Some((of, why?)))
     }
 
     /// How long this one still asks to be left alone.
@@ -218,7 +225,9 @@ impl Shared {
             states.left_alone_until[index] = Some(Instant::now() + LEFT_ALONE);
         }
         states.asked_until[index] = error.retry_after.and_then(|wait| Instant::now().checked_add(wait));
-        states.given_up[index] |= error.kind.is_permanent() && !is_puzzled;
+        if error.kind.is_of_the_account() {
+            states.given_up[index] = Some(error.clone());
+        }
         // Its socket may be one that is open and mute: the next sentence finds another, which is opened now.
         let may_be_stuck = matches!(
             error.kind,
@@ -293,6 +302,7 @@ struct Sentence {
     again: bool,
     told: UnboundedSender<(u32, Event)>,
     events: UnboundedReceiver<(u32, Event)>,
+    /// The last failure, and whose; `None` once it was told who follows.
     failed: Option<(usize, Error)>,
 }
 
@@ -379,7 +389,7 @@ impl Sentence {
                         Event::Audio(sound) if !sound.is_empty() => {
                             let name = self.shared.name(self.running[index].candidate);
                             if let Err(error) = Form::of(&sound, name) {
-                                self.broke(index, error);
+                                self.give_up(index, error);
                                 continue;
                             }
                             self.choose(index);
@@ -399,7 +409,7 @@ impl Sentence {
                         // Not a switch: the first may still win.
                         let failed = self.failed.take();
                         self.start();
-                        self.failed = failed;
+                        self.failed = failed.or(self.failed.take());
                         self.hedge = self.running.get(1).map(|attempt| attempt.number);
                     } else {
                         self.give_up_late(budgets.first_audio);
@@ -411,8 +421,13 @@ impl Sentence {
 
     /// The vendor failed before any audio: that costs nothing.
     fn broke(&mut self, index: usize, error: Error) {
+        self.running[index].bill.settled = true;
+        self.give_up(index, error);
+    }
+
+    /// Nothing more of this attempt is wanted; the vendor is paid for it.
+    fn give_up(&mut self, index: usize, error: Error) {
         let mut broken = self.running.remove(index);
-        broken.bill.settled = true;
         self.note_failure(broken.candidate, &mut broken.pass, error);
     }
 
@@ -430,10 +445,9 @@ impl Sentence {
     fn give_up_late(&mut self, budget: Duration) {
         let now = Instant::now();
         while let Some(index) = self.running.iter().position(|attempt| attempt.since + budget <= now) {
-            let mut late = self.running.remove(index);
             let message = format!("no audio within {} ms", budget.as_millis());
-            let error = Error::new(self.shared.name(late.candidate), ErrorKind::TimedOut, message);
-            self.note_failure(late.candidate, &mut late.pass, error);
+            let name = self.shared.name(self.running[index].candidate);
+            self.give_up(index, Error::new(name, ErrorKind::TimedOut, message));
         }
     }
 
@@ -465,10 +479,10 @@ impl Sentence {
     }
 
     /// The one that failed is followed by this one.
-    fn note_switch(&self, candidate: usize) {
-        let Some((from, error)) = &self.failed else { return };
-        let [from, to] = [*from, candidate].map(|index| self.shared.name(index));
-        (self.shared.setup.notes)(Note::Switched { kind: Kind::Tts, from, to, error: error.clone() });
+    fn note_switch(&mut self, candidate: usize) {
+        let Some((from, error)) = self.failed.take() else { return };
+        let [from, to] = [from, candidate].map(|index| self.shared.name(index));
+        (self.shared.setup.notes)(Note::Switched { kind: Kind::Tts, from, to, error });
     }
 
     /// The rest of the chosen attempt.

@@ -101,6 +101,24 @@ async fn the_only_model_is_asked_once_more_but_not_when_only_a_person_can_help()
 }
 
 #[tokio::test]
+async fn the_only_model_that_is_not_given_up_is_asked_once_more() {
+    let refused = Puppet::new("first", &[&[Fail(ErrorKind::Unauthorized)]]);
+    let second = Puppet::new("second", &[&[Fail(ErrorKind::Unavailable)], &[Say("Yes."), End]]);
+    assert_eq!(answer(&[refused, second]).await.text, "Yes.");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hedge_that_wins_is_no_second_switch_from_a_failure_before_it() {
+    let budgets = Budgets { hedging: true, first_token: Duration::from_secs(1), ..short() };
+    let first = Puppet::new("first", &[&[Fail(ErrorKind::Unavailable)]]);
+    let second = Puppet::new("second", &[&[Wait(10_000)]]);
+    let third = Puppet::new("third", &[&[Say("Fine."), End]]);
+    let answered = answer_with(budgets, &[first, second, third]).await;
+    assert_eq!(answered.text, "Fine.");
+    assert_eq!(switches(&answered.notes), [("first", "second")]);
+}
+
+#[tokio::test]
 async fn a_key_that_is_refused_is_not_tried_again_in_this_call_but_in_another() {
     for kind in [ErrorKind::Unauthorized, ErrorKind::OutOfCredit, ErrorKind::Blocked] {
         let (setup, notes) = setup(short());

@@ -77,6 +77,8 @@ async fn audio_that_can_not_be_played_is_its_voices_failure_and_the_next_voice_s
         let first = Puppet::new("first", &[&[SayAt(rate_hz, "aaaaaaaa"), End]]);
         let (mut chain, notes) = chain_of(short(), &[first, well()]);
         assert_eq!(spoken(chain.as_mut(), "hello").await, ("bb".into(), Ok(())), "{rate_hz}");
+        let paid = [("first", "thrown", 5), ("second", "used", 5)];
+        assert_eq!(bills(&notes), paid, "it was given the text, and audio came");
         let failed = notes.lock().unwrap().iter().find_map(|note| match note {
             Note::Failed { provider, error, .. } => Some((*provider, error.kind)),
             _ => None,
@@ -123,6 +125,19 @@ async fn the_only_voice_is_asked_once_more_and_a_call_without_any_says_so() {
     let (mut chain, _) = chain_of(short(), &[Puppet::new("only", &[&[Fail(ErrorKind::Blocked)]])]);
     assert_eq!(spoken(chain.as_mut(), "hello").await, (String::new(), Err(ErrorKind::Blocked)));
     assert!(!chain.has_another());
+    // A later sentence too is told why.
+    assert_eq!(spoken(chain.as_mut(), "again").await, (String::new(), Err(ErrorKind::Blocked)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hedge_that_wins_is_no_second_switch_from_a_failure_before_it() {
+    let budgets = Budgets { hedging: true, first_audio: Duration::from_secs(1), ..short() };
+    let first = Puppet::new("first", &[&[Fail(ErrorKind::Unavailable)]]);
+    let second = Puppet::new("second", &[&[Wait(10_000)]]);
+    let third = Puppet::new("third", &[&[Say("c"), End]]);
+    let (mut chain, notes) = chain_of(budgets, &[first, second, third]);
+    assert_eq!(spoken(chain.as_mut(), "hello").await, ("c".into(), Ok(())));
+    assert_eq!(switches(&notes), [("first", "second")]);
 }
 
 #[tokio::test]
