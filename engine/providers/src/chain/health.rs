@@ -238,16 +238,22 @@ impl Pass {
     }
 
     fn was_outrun_at(&mut self, now: Instant) {
-        let provider = self.used.provider;
+        let (provider, is_trial) = (self.used.provider, std::mem::take(&mut self.is_trial));
         self.health.with(&self.used, |record| {
             record.outrun += 1;
-            if record.outrun >= OUTRUN {
+            // A trial that is outrun has not shown that it is back.
+            if is_trial || record.outrun >= OUTRUN {
                 let message = format!("outrun by another {} times in a row", record.outrun);
                 record.outrun = 0;
                 record.failures = record.failures.max(FAILURES - 1);
-                record.failed(now, &Error::new(provider, ErrorKind::TimedOut, message), false);
+                record.failed(now, &Error::new(provider, ErrorKind::TimedOut, message), is_trial);
             }
         });
+    }
+
+    /// It was heard from first, whatever becomes of the rest.
+    pub(super) fn was_heard(&mut self) {
+        self.health.with(&self.used, |record| record.outrun = 0);
     }
 
     /// It did not.
@@ -470,7 +476,19 @@ mod tests {
         assert!(!clock.is_asked());
         clock.pass(5_001);
         outrun(&clock);
-        assert!(clock.is_asked(), "a trial that was outrun is free for the next request");
+        assert!(!clock.is_asked(), "a trial that was outrun has failed");
+        clock.pass(10_001);
+        assert!(clock.is_asked());
+    }
+
+    #[test]
+    fn one_that_was_heard_from_and_interrupted_is_not_counted_as_always_outrun() {
+        let clock = Clock::new();
+        for _ in 0..3 {
+            (0..4).for_each(|_| clock.ask().unwrap().was_outrun_at(clock.1));
+            clock.ask().unwrap().was_heard();
+        }
+        assert_eq!(clock.0.look(&AccountId::ENGINE)[0].state, State::Well);
     }
 
     #[test]

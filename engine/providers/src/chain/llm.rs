@@ -307,7 +307,8 @@ impl Answer {
 
     /// This attempt answers.
     fn choose(&mut self, index: usize) {
-        let chosen = self.running.swap_remove(index);
+        let mut chosen = self.running.swap_remove(index);
+        chosen.pass.was_heard();
         let winner = self.candidates[chosen.candidate].provider.name();
         for Attempt { candidate, since, mut pass, .. } in self.running.drain(..) {
             let loser = self.candidates[candidate].provider.name();

@@ -454,6 +454,7 @@ impl Sentence {
     /// This attempt speaks.
     fn choose(&mut self, index: usize) {
         let mut chosen = self.running.swap_remove(index);
+        chosen.pass.was_heard();
         let winner = self.shared.name(chosen.candidate);
         let setup = &self.shared.setup;
         for Attempt { candidate, since, mut pass, .. } in self.running.drain(..) {
