@@ -40,6 +40,7 @@ const KEPT_FOR: Duration = Duration::from_secs(900);
 const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_millis(800)];
 /// Why nothing was run.
 const AWAY: &str = "the server can't be reached";
+const LATE: &str = "the server did not answer in time";
 /// Tools of one server.
 const TOOLS_MAX: usize = 64;
 /// The largest event that is taken, bytes: all tools with their schemas, or an answer.
@@ -80,7 +81,7 @@ pub struct Remote {
 enum Trouble {
     /// Nothing was sent, and another try would come to the same.
     NotSetUp(String),
-    /// The tool surely was not run: the server was not reached, or did not know the session.
+    /// The tool surely was not run: the server was not reached, opened no session, or did not know it.
     NotRun(String),
     /// It was asked for, and what came of it is not known.
     Broken,
@@ -144,8 +145,9 @@ impl Servers {
         arguments: &Value,
         timeout: Duration,
     ) -> ToolOutcome {
-        let work = self.tries(scope, remote, arguments, Instant::now() + timeout);
-        tokio::time::timeout(timeout, work).await.unwrap_or(ToolOutcome::TimedOut)
+        let until = Instant::now() + timeout;
+        let work = self.tries(scope, remote, arguments, until);
+        tokio::time::timeout_at(until, work).await.unwrap_or(ToolOutcome::TimedOut)
     }
 
     async fn tries(&self, scope: &Scope, remote: &Remote, arguments: &Value, until: Instant) -> ToolOutcome {
@@ -153,7 +155,7 @@ impl Servers {
         // What is not known of a try stays so, whatever the next one comes to.
         let mut may_have_run = false;
         loop {
-            let trouble = match self.once(scope, remote, arguments).await {
+            let trouble = match self.once(scope, remote, arguments, until).await {
                 Ok(outcome) => return outcome,
                 Err(trouble) => trouble,
             };
@@ -170,8 +172,16 @@ impl Servers {
     }
 
     /// One try, on the session that is kept or on a new one.
-    async fn once(&self, scope: &Scope, remote: &Remote, arguments: &Value) -> Result<ToolOutcome, Trouble> {
-        let connection = self.connected(scope, &remote.server).await?;
+    async fn once(
+        &self,
+        scope: &Scope,
+        remote: &Remote,
+        arguments: &Value,
+        until: Instant,
+    ) -> Result<ToolOutcome, Trouble> {
+        // Until there is a session the tool is not asked for, so that a time that is over then says nothing was done.
+        let connected = tokio::time::timeout_at(until, self.connected(scope, &remote.server)).await;
+        let connection = connected.unwrap_or_else(|_| Err(Trouble::NotRun(LATE.to_owned())))?;
         let mut params = CallToolRequestParams::new(remote.tool.clone());
         params.arguments = arguments.as_object().cloned();
         let told = match connection.client.call_tool(params).await {
@@ -238,7 +248,7 @@ impl Servers {
 
     /// Connects and lists, within three seconds, and keeps what came of it.
     async fn connect(&self, scope: &Scope, server: &Server) -> Result<Arc<Connection>, Trouble> {
-        let late = || Err(Trouble::NotSetUp("the server did not answer in time".to_owned()));
+        let late = || Err(Trouble::NotRun(LATE.to_owned()));
         let connected = tokio::time::timeout(LIST_WITHIN, self.ask(scope, server)).await;
         let connected = connected.unwrap_or_else(|_| late()).map(Arc::new);
         if let Err(Trouble::NotSetUp(why) | Trouble::NotRun(why)) = &connected {
@@ -380,13 +390,13 @@ fn told(result: CallToolResult, secrets: &Values) -> ToolOutcome {
     if result.is_error == Some(true) {
         return ToolOutcome::Failed { reason: said(&text, secrets) };
     }
-    let structured = result.structured_content.map(|value| value.to_string());
-    let answer = secrets::hidden(&structured.unwrap_or(text), secrets);
+    let answer = result.structured_content.map_or(text, |value| value.to_string());
     if answer.len() > ANSWER_MAX {
         return ToolOutcome::Failed { reason: "the server's answer is larger than 64 KiB".to_owned() };
     }
-    let object = serde_json::from_str::<Value>(&answer).ok().filter(Value::is_object);
-    ToolOutcome::Succeeded { result: object.unwrap_or_else(|| json!({ "text": answer })) }
+    let object = secrets::hidden_in_json(&answer, secrets).filter(Value::is_object);
+    let result = object.unwrap_or_else(|| json!({ "text": secrets::hidden(&answer, secrets) }));
+    ToolOutcome::Succeeded { result }
 }
 
 /// A failure in the server's words, cut short.
