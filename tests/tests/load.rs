@@ -26,12 +26,24 @@ fn five_calls_take_turns_for_five_seconds_and_every_figure_is_there() {
     }
 }
 
+/// At once, against stand-ins.
+const CALLS: u64 = 3;
+
 #[test]
-fn against_stand_ins_answers_begun_early_are_kept_and_nobody_waits_for_a_handshake() {
+fn against_stand_ins_answers_begun_early_are_kept_and_nobody_waits_for_a_socket() {
     let load = Path::new(env!("CARGO_BIN_EXE_load"));
     parlance_tests::program::path();
     let run = Command::new(load)
-        .args(["--stand-ins", "--calls", "3", "--seconds", "8", "--responsiveness", "0.5", "--json"])
+        .args([
+            "--stand-ins",
+            "--calls",
+            &CALLS.to_string(),
+            "--seconds",
+            "8",
+            "--responsiveness",
+            "0.5",
+            "--json",
+        ])
         .output()
         .expect("the driver can be started");
     let complaint = String::from_utf8_lossy(&run.stderr);
@@ -43,11 +55,11 @@ fn against_stand_ins_answers_begun_early_are_kept_and_nobody_waits_for_a_handsha
         for run in ["off", "on"] {
             let run = &pair[run];
             assert_eq!(run["errors"], serde_json::json!({}), "{run}");
-            assert_eq!(
-                (&run["handshakes_in_turn"], &run["provider_failures"]),
-                (&0.into(), &0.into()),
-                "{run}"
-            );
+            assert_eq!(run["provider_failures"], 0, "{run}");
+            let mut whose = run["handshakes_of"].as_object().expect("they are counted").clone();
+            // An answer that is cut takes its connection with it, and the next may come before another is open.
+            let model = whose.remove("openai").map_or(0, |count| count.as_u64().unwrap_or(u64::MAX));
+            assert!(whose.is_empty() && model <= CALLS, "{run}");
             assert!(run["total_ms"]["count"].as_u64() >= Some(3), "each caller has a turn: {run}");
         }
         assert_eq!(pair["off"]["speculations"]["started"], 0, "{pair}");

@@ -247,7 +247,7 @@ pub(crate) struct Hearing {
     pub lag: Duration,
     /// Last voiced sample whose words the transcriber still owes.
     pub owed_since: Option<CallTime>,
-    /// The provider told the end of a turn, and no words came since (E5).
+    /// The provider told the end of a turn, or was made to close it, and no words came since (E5).
     pub ended: bool,
     /// Audio up to here has been judged.
     judged_until: CallTime,

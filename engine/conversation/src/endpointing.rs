@@ -107,7 +107,7 @@ impl Conversation {
         if !speech.is_turn() || !speech.has_words() {
             return None;
         }
-        let due = speech.newest_word + self.wait(speech, false).0 + WORDLESS;
+        let due = speech.newest_word + self.patience(speech, false).0 + WORDLESS;
         let listening = !self.policy.transcriber.watermark || self.hearing.has_covered(due);
         (listening || due > self.now.clock).then_some(due)
     }
@@ -124,11 +124,16 @@ impl Conversation {
         }
     }
 
+    /// E5: a trusted provider has still to tell the end of what is being said.
+    pub(crate) fn provider_decides(&self) -> bool {
+        let trusted = self.policy.turn_taking.trust_provider_turns;
+        trusted && self.policy.transcriber.turns && !self.hearing.ended
+    }
+
     /// The wait of E1, or that of E5 while a trusted provider has still to tell the end.
     fn patience(&self, speech: &Speech, settled: bool) -> (Duration, WaitReason) {
         let (wait, why) = self.wait(speech, settled);
-        let decides = self.policy.turn_taking.trust_provider_turns && self.policy.transcriber.turns;
-        match decides && !self.hearing.ended && why != WaitReason::ValueComplete {
+        match self.provider_decides() && why != WaitReason::ValueComplete {
             true => (wait.max(PROVIDER_WAIT), WaitReason::Provider),
             false => (wait, why),
         }

@@ -11,7 +11,7 @@ use crate::caller::{Caller, Speech, Standing, Token, join, tokens};
 use crate::endpointing::FINALIZE_AFTER;
 use crate::{
     Action, CallTime, Conversation, Deadline, DropReason, Entry, Event, Expectation, Speaker, Transcript,
-    WordTime,
+    TranscriptKind, WordTime,
 };
 
 /// A word this long after the last voiced sample was not noticed by the voice detector (B5).
@@ -79,7 +79,8 @@ impl Conversation {
         let changed = speech.take(transcript.kind, fresh, covers);
         let (standing, text) = (speech.standing, speech.text());
         if has_words {
-            self.hearing.ended = false;
+            // A slice is the end of the provider's turn, whoever closed it.
+            self.hearing.ended &= transcript.kind == TranscriptKind::Slice;
             self.count_as_voice(begun, ended.unwrap_or(covers));
         }
         if let (true, Standing::Turn { id, .. }) = (changed, standing) {
@@ -165,6 +166,7 @@ impl Conversation {
     /// The transcriber's turn is closed, and this may come next.
     pub(crate) fn expect(&mut self, expectation: Expectation) {
         self.expectation = expectation.clone();
+        self.hearing.ended = true; // of words that are still open no end comes (E5)
         self.act(Action::Expect(expectation));
     }
 }

@@ -158,6 +158,9 @@ impl Conversation {
         if are(&state.eager) {
             return Some((self.now.clock, SpeculationCue::EagerEnd));
         }
+        if self.provider_decides() && state.tries(turn) + 1 >= TRIES_MAX {
+            return None; // the last is left for the probable end that it tells itself
+        }
         let Caller::Paused { last } = self.caller else { return None };
         // Words that ask for more will become others.
         let more = matches!(self.wait(speech, true).1, WaitReason::OpenEnded | WaitReason::ValueIncomplete);

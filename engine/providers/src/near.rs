@@ -7,6 +7,8 @@
 const LETTERS_A_SLIP: usize = 3;
 /// And at most so many altogether.
 const SLIPS_MAX: usize = 3;
+/// A longer name is no slip of the finger: it is compared with none, whoever sent it.
+const LETTERS_MAX: usize = 64;
 
 /// All names, the nearest first; those that are as near keep their order.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
@@ -31,13 +33,21 @@ pub fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) ->
 /// What is wrong with a name that is none of `known`, completing a field's name.
 pub fn unknown(name: &str, known: &[&str]) -> String {
     let meant = did_you_mean(name, known.iter().copied());
-    format!("`{name}` is not known{meant}; known are: {}", known.join(", "))
+    let known = known.join(", ");
+    match name.char_indices().nth(LETTERS_MAX) {
+        None => format!("`{name}` is not known{meant}; known are: {known}"),
+        Some((end, _)) => format!("`{}…` is not known; known are: {known}", &name[..end]),
+    }
 }
 
-/// Letters to insert, delete, replace or exchange with their neighbour to get from one to the other.
+/// Letters to insert, delete, replace or exchange with their neighbour to get from one to the other; more than any name
+/// has where one is longer than 64.
 pub fn distance(from: &str, to: &str) -> usize {
-    let letters = |text: &str| text.to_lowercase().chars().collect::<Vec<char>>();
-    let (from, to) = (letters(from), letters(to));
+    let letters = |text: &str| {
+        let letters = text.chars().flat_map(char::to_lowercase).take(LETTERS_MAX + 1).collect::<Vec<char>>();
+        (letters.len() <= LETTERS_MAX).then_some(letters)
+    };
+    let (Some(from), Some(to)) = (letters(from), letters(to)) else { return usize::MAX };
     let mut rows: Vec<Vec<usize>> = vec![(0..=to.len()).collect()];
     for above in 0..from.len() {
         let mut row = vec![above + 1];
@@ -67,6 +77,15 @@ mod tests {
         for (from, to, slips) in [("", "abc", 3), ("abc", "", 3), ("kitten", "sitting", 3)] {
             assert_eq!(distance(from, to), slips, "{from} {to}");
         }
+    }
+
+    #[test]
+    fn a_name_beyond_all_measure_is_compared_with_none_and_not_repeated() {
+        let long = "o".repeat(4_000_000);
+        assert_eq!(distance(&long, &long), usize::MAX);
+        assert_eq!((meant(&long, ["openai"]), meant("openai", [long.as_str()])), (None, None));
+        assert!(unknown(&long, &["openai"]).len() < 200);
+        assert_eq!(distance(&long[..64], &long[..63]), 1);
     }
 
     #[test]

@@ -338,6 +338,25 @@ fn s_whatever_takes_the_turn_away_drops_the_reply() {
 }
 
 #[test]
+fn s_pauses_leave_the_last_try_for_the_probable_end_that_a_trusted_provider_tells() {
+    for (decides, at_pauses) in [(true, 2), (false, 3)] {
+        let mut policy = eager();
+        policy.turn_taking.trust_provider_turns = true;
+        policy.turn_taking.responsiveness = 0.2; // so that no pause ends the turn
+        policy.transcriber.turns = decides;
+        let mut call = Session::new(policy);
+        for words in ["book a table", "with flowers", "by the window"] {
+            let from = call.clock + 500;
+            call.says(from, from + 700, words).run(from + 1_650);
+        }
+        assert_eq!(call.count("guess r"), at_pauses, "{}", call.text());
+        let at = call.clock + 10;
+        call.post(at, Input::ProviderTurn { signal: TurnSignal::EagerEnd }).run(at + 50);
+        assert_eq!(call.count("guess r"), 3, "{}", call.text());
+    }
+}
+
+#[test]
 fn s_a_slow_model_or_voice_is_asked_again_at_the_decision_and_counts_as_no_failure() {
     let mut policy = eager();
     policy.budgets.first_token = Duration::from_millis(150);

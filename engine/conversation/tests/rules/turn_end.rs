@@ -198,6 +198,41 @@ fn e5_an_end_that_was_told_before_the_words_were_a_turn_is_not_waited_for_again(
 }
 
 #[test]
+fn e5_a_turn_that_the_engine_closed_at_the_provider_is_not_waited_for() {
+    let mut policy = decided_elsewhere(booking());
+    let Responder::Flow { flow } = &policy.responder else { panic!("it has a flow") };
+    let mut flow = serde_json::to_value(&**flow).expect("it can be written");
+    flow["nodes"]["more"] = flow["nodes"]["ask"].clone();
+    flow["nodes"]["book"]["next"] = "more".into();
+    let flow = serde_json::from_value(flow).expect("a flow");
+    policy.responder = Responder::Flow { flow: std::sync::Arc::new(flow) };
+    let mut call = Session::new(policy);
+    call.tool_delay = Some(3_000);
+    call.says(4_000, 4_500, "Friday").says(8_000, 8_300, "yes").voice(11_000, 12_000);
+    call.plain(11_300, TranscriptKind::Interim, "tell me", Some(11_250));
+    // The tool is over, the next answer expected, and with that the provider's turn closed.
+    call.plain(12_150, TranscriptKind::Slice, "tell me", Some(12_100)).run(16_000);
+    call.in_order(&["turn t3", "tool over i1", "expect", "ended t3"]);
+    assert!(call.when("ended t3") < 13_500, "{}", call.text());
+}
+
+#[test]
+fn e5_voice_without_words_is_no_end_where_the_provider_decides() {
+    for (decides, wait) in [(true, 2_600), (false, 1_000)] {
+        let mut policy = decided_elsewhere(model());
+        policy.transcriber.turns = decides;
+        let mut call = Session::new(policy);
+        call.post(1_050, Input::CallerVoiceStarted { at: ms(1_000) }).words(1_000, 2_000, "book a table");
+        for covers in (2_200..6_000).step_by(200) {
+            call.listened(covers + 50, covers);
+        }
+        call.run(6_000);
+        let waited = call.when("ended t1 max_wait") - 2_000;
+        assert!((wait..=wait + 250).contains(&waited), "{waited}\n{}", call.text());
+    }
+}
+
+#[test]
 fn e6_a_turn_is_joined_at_most_twice() {
     let mut call = Session::new(model());
     for _ in 0..4 {

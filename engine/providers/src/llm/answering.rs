@@ -162,8 +162,10 @@ impl Asking {
         let mut rewarm =
             Rewarm { is_due: http.carries_one_at_a_time(), under_way: Some(http.under_way()), http, url };
         let asked = self.ask().await;
-        rewarm.is_due = false;
+        // One that was refused gives its connection back; one that was given up has none.
+        rewarm.is_due &= matches!(&asked, Err(error) if error.kind == ErrorKind::TimedOut);
         let response = asked?;
+        rewarm.is_due = response.version() < Version::HTTP_2;
         let id = response.headers().get(self.dialect.id_header).and_then(|id| id.to_str().ok());
         let id = id.map(str::to_owned);
         let named = |error: Error| match &error.request_id {
@@ -177,7 +179,6 @@ impl Asking {
             let message = "a web page came instead of an answer; check the base URL";
             return Err(named(self.error(ErrorKind::Protocol, message)));
         }
-        rewarm.is_due = response.version() < Version::HTTP_2;
         let read = if is("application/json") {
             self.document(response, reader.as_mut(), telling).await
         } else {

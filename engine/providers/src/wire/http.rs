@@ -19,10 +19,14 @@ const TOGETHER: Duration = Duration::from_secs(2);
 /// So many connections are opened for one call that begins together with others, at most.
 const TOGETHER_MAX: usize = 32;
 /// For so long after a peak there are connections for it.
-const PEAK_KEPT: Duration = Duration::from_secs(60);
+const PEAK_KEPT: Duration = Duration::from_secs(15);
+/// For a peak above this none are asked for but one: each costs the vendor a small request.
+const REPLACED_MAX: usize = 24;
 /// Answers that are cut within this time are seen to together, and no more often than this.
-const CUT_TOGETHER: Duration = Duration::from_millis(20);
+const CUT_TOGETHER: Duration = Duration::from_millis(100);
 const REPLACED_AT_MOST: Duration = Duration::from_millis(250);
+/// Who was to see to it and is gone is waited for no longer.
+const PENDING_MAX: Duration = Duration::from_secs(2);
 /// An error's body is read so far, bytes.
 const ERROR_BODY_MAX: usize = 16_384;
 /// What is shorter is no key, and may stand in a refusal for other reasons.
@@ -58,8 +62,8 @@ struct Load {
     /// The most there were lately, and when that was.
     peak: usize,
     peaked: Option<Instant>,
-    /// Somebody is about to open what is missing.
-    pending: bool,
+    /// Since when somebody is about to open what is missing.
+    pending: Option<Instant>,
     /// When that was done last.
     replaced: Option<Instant>,
 }
@@ -77,14 +81,20 @@ impl Load {
     fn replace_after(&mut self) -> Option<Duration> {
         let since = self.replaced.map_or(REPLACED_AT_MOST, |at| at.elapsed());
         let wait = REPLACED_AT_MOST.saturating_sub(since).max(CUT_TOGETHER);
-        (!std::mem::replace(&mut self.pending, true)).then_some(wait)
+        if self.pending.is_some_and(|since| since.elapsed() < PENDING_MAX) {
+            return None;
+        }
+        self.pending = Some(Instant::now());
+        Some(wait)
     }
 
     /// So many must be busy at once that there is one for each answer of the peak: a request by itself would be carried by
     /// one that is idle, and open none.
     fn replacements(&mut self) -> usize {
-        let wanted = self.peak.saturating_sub(self.now).clamp(1, TOGETHER_MAX);
-        (self.pending, self.replaced) = (false, Some(Instant::now()));
+        let idle = self.peak.saturating_sub(self.now);
+        // Where many are idle one that is missing is hardly missed.
+        let wanted = if idle > REPLACED_MAX { 1 } else { idle.max(1) };
+        (self.pending, self.replaced) = (None, Some(Instant::now()));
         wanted
     }
 }

@@ -125,10 +125,8 @@ impl fmt::Display for Pair {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { transcriber, responsiveness, off, on } = self;
         let decides = *transcriber == Transcriber::DeepgramFlux;
-        match decides {
-            true => writeln!(to, "{}, which decides turns", transcriber.name())?,
-            false => writeln!(to, "{}, responsiveness {responsiveness}", transcriber.name())?,
-        }
+        let how = if decides { ", which decides turns" } else { "" };
+        writeln!(to, "{}{how}, responsiveness {responsiveness}", transcriber.name())?;
         writeln!(to, "{:36} {:^26} {:^26}", "", "speculation off", "speculation on")?;
         let names = "     p50      p95      p99";
         writeln!(to, "{:36} {names} {names}", "milliseconds")?;

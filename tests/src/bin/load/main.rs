@@ -69,7 +69,7 @@ pub struct Arguments {
     /// How quick the agents are with stand-ins, 0 to 1, one pair of runs each: the wait is 1200 - 1000 x this.
     #[arg(long, value_delimiter = ',', default_values_t = [0.8, 0.5], value_parser = responsiveness)]
     pub responsiveness: Vec<f64>,
-    /// Who listens with stand-ins, one after another; where it decides turns itself, only the first responsiveness is tried.
+    /// Who listens with stand-ins, one after another; where it decides turns itself, with the first responsiveness alone.
     #[arg(long, value_delimiter = ',', default_values = ["deepgram", "deepgram-flux"])]
     pub transcribers: Vec<path::Transcriber>,
     /// Print the figures as JSON instead of a table.

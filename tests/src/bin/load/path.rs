@@ -216,7 +216,9 @@ impl Noted {
         let (wait, transcript) = if self.decides {
             // The last end before the answer is heard: that of a pause was no answer's.
             let ends = |sent: &&Sent| {
-                sent.detail.contains("\"EndOfTurn\"") && (voice_end..=first_frame).contains(&sent.sent_us)
+                // One that the engine asked for decided nothing.
+                let told = sent.detail.contains("\"EndOfTurn\"") && !sent.detail.contains("\"manual\"");
+                told && (voice_end..=first_frame).contains(&sent.sent_us)
             };
             let end = self.transcripts.iter().rfind(ends)?;
             (None, ms(voice_end, end.sent_us))

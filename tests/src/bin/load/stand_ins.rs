@@ -44,7 +44,7 @@ pub const TURNS: Delay = Delay {
     what: "Deepgram Flux, audio to message",
     from_ms: 50,
     to_ms: 150,
-    source: "assumed; it takes 250 ms of silence for a probable end, 350 ms for an end",
+    source: "assumed; it takes 250 ms of silence for a probable end, at 0.8 350 ms for an end",
 };
 /// From a request to the first token.
 pub const FIRST_TOKEN: Delay = Delay {

@@ -35,7 +35,7 @@ pub async fn run(arguments: &Arguments) -> Result<Comparison, String> {
     let (sounds, words) = sounds()?;
     let mut pairs = Vec::new();
     for &transcriber in &arguments.transcribers {
-        // Where the transcriber decides, no wait depends on it.
+        // Where the transcriber decides, it is how certain that must be: one is enough.
         let settings = match transcriber {
             Transcriber::Deepgram => &arguments.responsiveness[..],
             Transcriber::DeepgramFlux => &arguments.responsiveness[..1],

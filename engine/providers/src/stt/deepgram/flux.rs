@@ -37,13 +37,16 @@ const CHUNK_MS: u32 = 80;
 const SILENCE_MS: u64 = 500;
 /// How sure it must be of a turn's end to tell one, in hundredths: from 90 for a patient agent over the vendor's default
 /// of 70 to 50 for a quick one, the vendor's own bounds.
-fn end_threshold(responsiveness_percent: u8) -> String {
+fn end_threshold(responsiveness_percent: u8) -> u32 {
     let quick = u32::from(responsiveness_percent.min(100));
-    let hundredths = if quick <= 80 { 90 - quick / 4 } else { 150 - quick };
-    format!("0.{hundredths}")
+    if quick <= 80 { 90 - quick / 4 } else { 150 - quick }
 }
-/// How sure it must be of a turn's end to guess it: middling, as its documentation begins with.
-const EAGER_THRESHOLD: &str = "0.5";
+
+/// How sure it must be to guess an end: middling, as the vendor's documentation begins with, and clearly less than for
+/// the end itself.
+fn eager_threshold(end: u32) -> u32 {
+    end.saturating_sub(15).clamp(30, 50)
+}
 
 const CAN: Capabilities =
     Capabilities { formats: FORMATS, interims: true, watermark: true, turns: true, lag_ms_p95: 350 };
@@ -72,9 +75,10 @@ impl Stream {
         let model = settings.model.as_deref().unwrap_or(default);
         let mut query = vec![("model", model.to_owned())];
         query.extend(super::encoding(settings.format));
-        query.push(("eot_threshold", end_threshold(settings.responsiveness_percent)));
+        let end = end_threshold(settings.responsiveness_percent);
+        query.push(("eot_threshold", format!("0.{end}")));
         if settings.eager_ends {
-            query.push(("eager_eot_threshold", EAGER_THRESHOLD.to_owned()));
+            query.push(("eager_eot_threshold", format!("0.{}", eager_threshold(end))));
         }
         // A hint is the bare language, and only the multilingual model takes one.
         let language = settings.language.split(['-', '_']).next().unwrap_or_default();
@@ -222,7 +226,7 @@ mod tests {
         assert!(url("hi-IN", false).contains("model=flux-general-multi&"));
         assert!(url("hi-IN", false).ends_with("language_hint=hi"));
         assert!(!url("multi", false).contains("language_hint"));
-        assert!(url("en", true).contains("eager_eot_threshold=0.5"));
+        assert!(url("en", true).contains("eager_eot_threshold=0.50"));
     }
 
     #[test]
@@ -233,6 +237,7 @@ mod tests {
             after.split('&').next().unwrap().parse::<f64>().unwrap()
         };
         assert_eq!([0, 40, 80, 90, 100, 255].map(threshold), [0.9, 0.8, 0.7, 0.6, 0.5, 0.5]);
+        assert_eq!([90, 70, 60, 50].map(eager_threshold), [50, 50, 45, 35]);
     }
 
     #[test]

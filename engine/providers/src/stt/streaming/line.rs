@@ -10,7 +10,7 @@ use crate::account::Account;
 use crate::stt::{Capabilities, Listener, Settings, Sink, SpeechToText};
 
 /// Where a stream goes, and how far it has come.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(in crate::stt) struct Line {
     /// The registered name.
     pub provider: &'static str,
