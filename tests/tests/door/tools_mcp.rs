@@ -278,22 +278,6 @@ async fn a_server_that_says_nothing_when_a_session_is_opened_is_asked_again_and_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_run_whose_time_is_over_before_there_is_a_session_was_surely_not_made() {
-    let mut menu = Menu::open("sesame").await;
-    let house = House::scripted_with(&OPEN, None).await;
-    let timeout = Some(prost_types::Duration { seconds: 1, nanos: 0 });
-    let mcp_servers = vec![v1::McpServer { timeout, ..server("menu", &menu.url, "sesame") }];
-    let agent = house.hires(v1::Agent { mcp_servers, ..tools::agent(Vec::new()) }).await;
-    let mut caller = Caller::dials(&house, typing_start(&agent)).await;
-    menu.is_mute_once();
-    menu.restarts().await;
-    let run = tools::run(&mut caller, "menu__order", json!({"dish": "soup"})).await;
-    let (state, reason) = (v1::ToolState::Failed, "the server did not answer in time");
-    assert_eq!((run.state(), run.reason.as_str()), (state, reason));
-    assert!(menu.runs().is_empty());
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_nobody_can_be_reached_a_run_has_failed_and_nothing_was_done() {
     let house = House::scripted_with(&OPEN, None).await;
     let mut menu = Menu::open("sesame").await;

@@ -145,9 +145,8 @@ impl Servers {
         arguments: &Value,
         timeout: Duration,
     ) -> ToolOutcome {
-        let until = Instant::now() + timeout;
-        let work = self.tries(scope, remote, arguments, until);
-        tokio::time::timeout_at(until, work).await.unwrap_or(ToolOutcome::TimedOut)
+        let work = self.tries(scope, remote, arguments, Instant::now() + timeout);
+        tokio::time::timeout(timeout, work).await.unwrap_or(ToolOutcome::TimedOut)
     }
 
     async fn tries(&self, scope: &Scope, remote: &Remote, arguments: &Value, until: Instant) -> ToolOutcome {
@@ -155,7 +154,7 @@ impl Servers {
         // What is not known of a try stays so, whatever the next one comes to.
         let mut may_have_run = false;
         loop {
-            let trouble = match self.once(scope, remote, arguments, until).await {
+            let trouble = match self.once(scope, remote, arguments).await {
                 Ok(outcome) => return outcome,
                 Err(trouble) => trouble,
             };
@@ -172,16 +171,8 @@ impl Servers {
     }
 
     /// One try, on the session that is kept or on a new one.
-    async fn once(
-        &self,
-        scope: &Scope,
-        remote: &Remote,
-        arguments: &Value,
-        until: Instant,
-    ) -> Result<ToolOutcome, Trouble> {
-        // Until there is a session the tool is not asked for, so that a time that is over then says nothing was done.
-        let connected = tokio::time::timeout_at(until, self.connected(scope, &remote.server)).await;
-        let connection = connected.unwrap_or_else(|_| Err(Trouble::NotRun(LATE.to_owned())))?;
+    async fn once(&self, scope: &Scope, remote: &Remote, arguments: &Value) -> Result<ToolOutcome, Trouble> {
+        let connection = self.connected(scope, &remote.server).await?;
         let mut params = CallToolRequestParams::new(remote.tool.clone());
         params.arguments = arguments.as_object().cloned();
         let told = match connection.client.call_tool(params).await {
