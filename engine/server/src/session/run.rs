@@ -315,10 +315,9 @@ impl Session {
     }
 
     fn noted(&mut self, note: Note) {
-        if let Some(switch) = self.voice.noted(&note) {
-            self.take_note(switch);
+        for note in self.voice.noted(note) {
+            self.take_note(note);
         }
-        self.take_note(note);
     }
 
     fn take_note(&mut self, note: Note) {
