@@ -48,9 +48,10 @@ struct Engine {
 }
 
 impl Engine {
-    fn postgres(&self) -> Option<String> {
+    /// Its process. What is half written or no number names none: it is given to `kill`.
+    fn postgres(&self) -> Option<u32> {
         let text = std::fs::read_to_string(&self.postmaster).ok()?;
-        text.lines().next().map(|pid| pid.trim().to_owned()).filter(|pid| !pid.is_empty())
+        text.lines().next()?.trim().parse().ok().filter(|pid| *pid > 1)
     }
 
     /// Looks again and again until there is something.
@@ -76,13 +77,13 @@ impl Drop for Engine {
         self.child.kill().ok();
         self.child.wait().ok();
         if let Some(pid) = self.postgres() {
-            signal("QUIT", &pid);
+            signal("QUIT", pid);
         }
     }
 }
 
-fn signal(name: &str, pid: &str) {
-    Command::new("kill").arg(format!("-{name}")).arg(pid).status().expect("there is a kill");
+fn signal(name: &str, pid: u32) {
+    Command::new("kill").arg(format!("-{name}")).arg(pid.to_string()).status().expect("there is a kill");
 }
 
 #[test]
@@ -93,7 +94,7 @@ fn an_engine_that_nobody_reads_runs_on_and_takes_its_postgres_with_it_in_the_end
     let postmaster = folder.0.join("data/postgres/data/postmaster.pid");
     let mut engine = Engine { child: child.expect("it starts"), postmaster };
     engine.until("it had no Postgres", |it| it.postgres());
-    signal("TERM", &engine.child.id().to_string());
+    signal("TERM", engine.child.id());
     let status = engine.until("it did not end", Engine::ended);
     assert!(status.success(), "{status}");
     assert_eq!(engine.postgres(), None, "its Postgres was left behind");

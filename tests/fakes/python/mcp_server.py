@@ -2,7 +2,7 @@
 
 It wants `Authorization: Bearer` and the key it is given, and says so with 401. It stops when its input ends. The second
 argument is a folder: each run of `order`, `look` and `reserve` is a line of `runs` there, and does not end while there is a
-file `hold`.
+file `hold`. A file `mute` there goes with the first request that belongs to no session, which gets no answer.
 """
 
 import asyncio
@@ -73,6 +73,9 @@ def guarded(app, key):
                 await send({"type": "http.response.start", "status": 401, "headers": []})
                 await send({"type": "http.response.body", "body": b"no key"})
                 return
+            if b"mcp-session-id" not in dict(scope["headers"]) and (folder / "mute").exists():
+                (folder / "mute").unlink()
+                await asyncio.Event().wait()
         await app(scope, receive, send)
 
     return guard

@@ -8,7 +8,7 @@ use axum::{Json, Router};
 use hyper::StatusCode;
 use serde_json::Value;
 
-use crate::{Seen, Sent, Service, State};
+use crate::{Plan, Seen, Sent, Service, State};
 
 #[derive(serde::Deserialize)]
 struct Looked {
@@ -22,13 +22,17 @@ pub fn routes() -> Router<Arc<State>> {
         .route("/control/sent", get(sent))
 }
 
-/// `{"service": "openai_chat", "fault": {"fault": "drop", "after": 3}, "times": 1}`.
-async fn plan(Of(state): Of<Arc<State>>, Json(mut wanted): Json<Value>) -> Result<(), (StatusCode, String)> {
+/// `{"service": "openai_chat", "fault": {"fault": "drop", "after": 3}, "times": 1}`; answers with the plan as it is now.
+async fn plan(
+    Of(state): Of<Arc<State>>,
+    Json(mut wanted): Json<Value>,
+) -> Result<Json<Plan>, (StatusCode, String)> {
     let wrong = |error: serde_json::Error| (StatusCode::BAD_REQUEST, error.to_string());
     let service = wanted.as_object_mut().and_then(|wanted| wanted.remove("service"));
     let service = serde_json::from_value(service.unwrap_or_default()).map_err(wrong)?;
-    state.plan(service, serde_json::from_value(wanted).map_err(wrong)?);
-    Ok(())
+    let plan: Plan = serde_json::from_value(wanted).map_err(wrong)?;
+    state.plan(service, plan.clone());
+    Ok(Json(plan))
 }
 
 async fn seen(Of(state): Of<Arc<State>>, Query(looked): Query<Looked>) -> Json<Vec<Seen>> {

@@ -70,16 +70,22 @@ impl Menu {
     /// Another process takes its place, and knows nothing of what the one before was asked.
     async fn restarts(&mut self) {
         let (next, port) = Self::starts(self.key, &self.folder).await;
-        self.holds(false);
+        // In this order: what the one before was asked shall not be answered by it any more.
         self.relay.leads_to(port);
         let mut before = std::mem::replace(&mut self.process, next);
         before.kill().await.expect("it was there");
+        self.holds(false);
     }
 
     /// Runs that begin do not end.
     fn holds(&self, hold: bool) {
         let file = self.folder.join("hold");
         if hold { fs::write(file, "").expect("there is room") } else { drop(fs::remove_file(file)) }
+    }
+
+    /// The next who wants a session gets no answer.
+    fn is_mute_once(&self) {
+        fs::write(self.folder.join("mute"), "").expect("there is room");
     }
 
     /// What was run, a word and a dish each.
@@ -255,6 +261,20 @@ async fn a_session_that_the_server_has_lost_is_opened_anew_and_the_run_is_made_o
         assert_eq!(run.state(), v1::ToolState::Succeeded, "{run:?}");
         assert_eq!(menu.runs().len(), times);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_says_nothing_when_a_session_is_opened_is_asked_again_and_the_run_is_made_once() {
+    let mut menu = Menu::open("sesame").await;
+    let house = House::scripted_with(&OPEN, None).await;
+    let mcp_servers = vec![server("menu", &menu.url, "sesame")];
+    let agent = house.hires(v1::Agent { mcp_servers, ..tools::agent(Vec::new()) }).await;
+    let mut caller = Caller::dials(&house, typing_start(&agent)).await;
+    menu.is_mute_once();
+    menu.restarts().await;
+    let run = tools::run(&mut caller, "menu__order", json!({"dish": "soup"})).await;
+    assert_eq!(run.state(), v1::ToolState::Succeeded, "{run:?}");
+    assert_eq!(menu.runs(), ["order soup"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,6 +2,7 @@
 //! and every fault in mid-call. The vendors are stand-ins which the vendors' own client libraries take for real.
 
 mod calls;
+mod example;
 mod faults;
 mod hindi;
 mod takeovers;

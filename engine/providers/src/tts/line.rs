@@ -462,7 +462,8 @@ impl<D: Dialect> Task<D> {
             let error = Error::new(self.dialect.provider(), ErrorKind::TimedOut, message);
             job.done().fail(self.named(error));
             self.cancel(id).await;
-            if self.last_heard <= began {
+            // Also when the sentence had sounded: the next one would wait in vain on a socket that fell silent.
+            if self.last_heard <= began || now >= self.last_heard + BETWEEN {
                 let message = "it answers pings but nothing else";
                 self.broke(&Error::new(self.dialect.provider(), ErrorKind::TimedOut, message));
             }

@@ -162,7 +162,10 @@ fn read(path: &Path) -> Result<String, Error> {
 }
 
 /// An agent from the text of its file.
-fn parse(path: &Path, text: &str) -> Result<Agent, Error> {
+///
+/// # Errors
+/// A usage error that names the file and what in it is wrong.
+pub fn parse(path: &Path, text: &str) -> Result<Agent, Error> {
     let agent: Agent = message_json::from_yaml("Agent", text)
         .map_err(|error| Error::Usage(format!("{}: {error}", path.display())))?;
     if agent.name.strip_prefix("agents/").is_none_or(str::is_empty) {

@@ -91,8 +91,11 @@ pub fn from_yaml<M: Message + Default>(name: &str, text: &str) -> Result<M, Stri
         let error = error.to_string();
         let tree = serde_yaml_ng::from_str(text).unwrap_or_default();
         let unknown = unknown_word(&descriptor, &tree);
-        let hint = unknown.filter(|(word, _)| error.contains(&format!("'{word}'")));
-        hint.map_or(error.clone(), |(_, hint)| format!("{error}{hint}"))
+        let hint = unknown.filter(|(word, _)| error.contains(&format!("'{word}'"))).map(|(_, hint)| hint);
+        let seconds =
+            || error.contains("parse duration").then(|| "; write seconds with an `s`: 3s or 0.5s".to_owned());
+        let hint = hint.or_else(seconds).unwrap_or_default();
+        format!("{error}{hint}")
     })?;
     dynamic.transcode_to().map_err(|error| error.to_string())
 }
@@ -176,6 +179,19 @@ fn value_json(value: &prost_types::Value) -> Value {
 mod tests {
     use super::*;
     use prost_types::value::Kind;
+
+    #[test]
+    fn a_duration_that_is_none_is_answered_with_how_one_is_written() {
+        for wrong in ["3", "500ms"] {
+            let error =
+                from_yaml::<parlance_proto::v1::Agent>("Agent", &format!("tools: [{{timeout: {wrong}}}]"));
+            let error = error.expect_err("it is none");
+            assert!(
+                error.contains("timeout") && error.ends_with("write seconds with an `s`: 3s or 0.5s"),
+                "{error}"
+            );
+        }
+    }
 
     #[test]
     fn fields_are_written_to_be_read() {

@@ -165,7 +165,7 @@ fn line(provider: &Provider) -> String {
         ProviderKind::Unspecified => "",
     };
     let account = match (provider.configured, provider.account()) {
-        (false, _) => "no key",
+        (false, _) => "no key in use",
         (true, ProviderAccount::Organisation) => "own account",
         (true, ProviderAccount::Engine) => "engine's account",
         (true, ProviderAccount::Unspecified) => "here",

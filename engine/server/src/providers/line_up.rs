@@ -281,7 +281,9 @@ pub fn transcriber(can: &parlance_providers::stt::Capabilities) -> Transcriber {
 fn missing(field: &str, names: &str) -> Refusal {
     Refusal::WrongState {
         reason: v1::ErrorReason::ProviderMissing,
-        message: format!("{field}: {names} can't be used: set the key, or name another provider"),
+        message: format!(
+            "{field}: {names} can't be used: set the key (and PARLANCE_PROVIDERS to auto, if it is not), or name another provider"
+        ),
     }
 }
 

@@ -16,6 +16,7 @@ pub mod journal;
 pub mod live;
 mod log_line;
 pub mod manner;
+pub mod notes;
 pub mod onlookers;
 pub mod ownership;
 pub mod past;

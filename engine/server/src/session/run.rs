@@ -17,7 +17,6 @@ use parlance_proto::v1::session_control::Control as WireControl;
 use parlance_proto::v1::voice_session_request::Request;
 use parlance_proto::v1::voice_session_response::Response;
 use parlance_proto::v1::{self, VoiceSessionRequest};
-use parlance_providers::notes::Note;
 use parlance_providers::{llm, tts};
 use tonic::{Code, Status, Streaming};
 
@@ -28,6 +27,7 @@ use super::facts;
 use super::far_end::FarEnd;
 use super::inbox::{Inbox, Post, Posted};
 use super::journal::{CLOSE_WAIT, Closing, Record};
+use super::notes::PassedOver;
 use super::playout::{Playout, Progress};
 use super::record::Recording;
 use super::requests::Requests;
@@ -84,6 +84,7 @@ pub struct Session {
     pub(super) tally: Tally,
     pub(super) prices: Arc<Prices>,
     pub(super) names: Names,
+    pub(super) passed_over: PassedOver,
     pub(super) asking: llm::Request,
     pub(super) key_terms: Vec<String>,
     actions: Vec<Action>,
@@ -157,6 +158,7 @@ impl Session {
             tally: Tally::default(),
             prices: parts.prices,
             names: parts.names,
+            passed_over: PassedOver::default(),
             asking: parts.asking,
             key_terms: parts.key_terms,
             actions: Vec::new(),
@@ -203,7 +205,7 @@ impl Session {
     }
 
     /// Hands a fact over, with the playout's exact position before it, and whatever comes of it.
-    fn feed(&mut self, input: Input) {
+    pub(super) fn feed(&mut self, input: Input) {
         if let Some(progress) = self.playout.progress(self.clock.now(), true) {
             self.facts.push_back(played(progress, self.clock.now()));
         }
@@ -311,33 +313,6 @@ impl Session {
             Posted::ToolCall(call) => self.far_end.tell(self.clock.now(), Response::ToolCall(call)),
             Posted::Control(control) => self.feed(Input::Control(control)),
             Posted::End(reason) => self.feed(Input::Control(Control::End { reason })),
-        }
-    }
-
-    fn noted(&mut self, note: Note) {
-        if let Some(switch) = self.voice.noted(&note) {
-            self.take_note(switch);
-        }
-        self.take_note(note);
-    }
-
-    fn take_note(&mut self, note: Note) {
-        self.metrics.providers.noted(&note);
-        if let Note::ThrownAway { usage, .. } = &note {
-            self.metrics.threw_away(*usage);
-        }
-        self.tally.noted(&note, self.caller_audio.listened_us());
-        if let Some(trace) = &mut self.trace {
-            trace.noted(self.clock.now(), &note);
-        }
-        match note {
-            Note::Switched { kind, from, to, error } => {
-                self.feed(facts::switched(kind, from, to, error.to_string()));
-            }
-            Note::WentBack { kind, from, to } => {
-                self.feed(facts::switched(kind, from, to, "it may be asked again".to_owned()));
-            }
-            _ => {}
         }
     }
 

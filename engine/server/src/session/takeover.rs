@@ -16,6 +16,8 @@ pub struct Takeover {
     failed: Option<(&'static str, Error)>,
     /// The voice that broke in a sentence whose rest is to be said by another.
     broke: Option<(&'static str, Error)>,
+    /// Whose taking over was told when it was heard, until somebody fails or speaks again.
+    told: Option<&'static str>,
 }
 
 impl Takeover {
@@ -24,23 +26,39 @@ impl Takeover {
         self.broke = self.failed.take().or(self.broke.take());
     }
 
-    /// Takes note, and gives the switch that the chain could not tell, if this ends one.
-    pub fn note(&mut self, note: &Note) -> Option<Note> {
-        let next = match note {
+    /// Something was said to its end, also if from what is kept: whoever speaks from here on follows nobody.
+    pub fn spoke(&mut self) {
+        *self = Self::default();
+    }
+
+    /// What is to be told of a note: before it the switch that the chain could not tell, if this ends one, and not the
+    /// note itself where it is a switch that was told so.
+    pub fn told(&mut self, note: Note) -> impl Iterator<Item = Note> + use<> {
+        let (next, was_told) = match &note {
             Note::Failed { kind: Kind::Tts, provider, error } => {
                 self.failed = Some((*provider, error.clone()));
-                return None;
+                self.told = None;
+                (None, false)
             }
-            Note::Used { kind: Kind::Tts, provider, .. } => *provider,
+            Note::Used { kind: Kind::Tts, provider, .. } => (Some(*provider), false),
+            // A hedge that is heard after the one it was to outrun has failed: the chain tells the switch after its use.
+            Note::Switched { kind: Kind::Tts, to, .. } if self.told == Some(to) => (None, true),
             // The one that was asked next failed too: it is told what comes after it.
-            Note::Switched { kind: Kind::Tts, from, .. } => *from,
-            _ => return None,
+            Note::Switched { kind: Kind::Tts, from, .. } => (Some(*from), false),
+            _ => (None, false),
         };
-        self.failed = None;
+        let switch = next.and_then(|next| self.taken_over(next));
+        if let (Note::Used { kind: Kind::Tts, provider, .. }, true) = (&note, switch.is_some()) {
+            self.told = Some(*provider);
+        }
+        switch.into_iter().chain((!was_told).then_some(note))
+    }
+
+    /// The switch to this one; none if nobody broke, or it goes on itself.
+    fn taken_over(&mut self, to: &'static str) -> Option<Note> {
+        (self.failed, self.told) = (None, None);
         let (from, error) = self.broke.take()?;
-        // Asked anew in vain it was no takeover.
-        let in_vain = from == next && matches!(note, Note::Switched { .. });
-        (!in_vain).then_some(Note::Switched { kind: Kind::Tts, from, to: next, error })
+        (from != to).then_some(Note::Switched { kind: Kind::Tts, from, to, error })
     }
 }
 
@@ -67,10 +85,17 @@ mod tests {
         Note::Switched { kind: Kind::Tts, from, to, error: error(from) }
     }
 
+    /// What is told of a note beside itself.
+    fn beside(takeover: &mut Takeover, note: Note) -> Vec<Note> {
+        let mut told: Vec<Note> = takeover.told(note.clone()).collect();
+        assert_eq!(told.pop(), Some(note));
+        told
+    }
+
     fn after_a_break() -> Takeover {
         let mut takeover = Takeover::default();
-        assert_eq!(takeover.note(&used(Kind::Tts, "one")), None);
-        assert_eq!(takeover.note(&failed("one")), None);
+        assert_eq!(beside(&mut takeover, used(Kind::Tts, "one")), []);
+        assert_eq!(beside(&mut takeover, failed("one")), []);
         takeover.broke();
         takeover
     }
@@ -78,29 +103,52 @@ mod tests {
     #[test]
     fn who_speaks_after_a_voice_broke_in_mid_sentence_took_over_from_it_once() {
         let mut takeover = after_a_break();
-        assert_eq!(takeover.note(&used(Kind::Llm, "model")), None);
-        assert_eq!(takeover.note(&used(Kind::Tts, "two")), Some(switched("one", "two")));
-        assert_eq!(takeover.note(&used(Kind::Tts, "one")), None, "its return is another story");
-        assert_eq!(after_a_break().note(&used(Kind::Tts, "one")), Some(switched("one", "one")), "asked anew");
+        assert_eq!(beside(&mut takeover, used(Kind::Llm, "model")), []);
+        assert_eq!(beside(&mut takeover, used(Kind::Tts, "two")), [switched("one", "two")]);
+        assert_eq!(beside(&mut takeover, used(Kind::Tts, "one")), [], "its return is another story");
+    }
+
+    #[test]
+    fn a_voice_that_goes_on_itself_took_over_from_nobody() {
+        let mut takeover = after_a_break();
+        assert_eq!(beside(&mut takeover, used(Kind::Tts, "one")), []);
+        assert_eq!(beside(&mut takeover, used(Kind::Tts, "two")), [], "it is over");
+    }
+
+    #[test]
+    fn a_break_is_forgotten_when_something_was_said_to_its_end_since() {
+        let mut takeover = after_a_break();
+        takeover.spoke();
+        assert_eq!(beside(&mut takeover, used(Kind::Tts, "two")), []);
     }
 
     #[test]
     fn where_the_next_voice_fails_too_each_step_is_told() {
         let mut takeover = after_a_break();
-        takeover.note(&failed("two"));
-        assert_eq!(takeover.note(&switched("two", "three")), Some(switched("one", "two")));
-        assert_eq!(takeover.note(&used(Kind::Tts, "three")), None, "the chain has told it");
+        assert_eq!(beside(&mut takeover, failed("two")), []);
+        assert_eq!(beside(&mut takeover, switched("two", "three")), [switched("one", "two")]);
+        assert_eq!(beside(&mut takeover, used(Kind::Tts, "three")), [], "the chain has told it");
         let mut takeover = after_a_break();
-        takeover.note(&failed("one"));
-        assert_eq!(takeover.note(&switched("one", "two")), None, "the chain tells this one");
+        assert_eq!(beside(&mut takeover, failed("one")), []);
+        assert_eq!(beside(&mut takeover, switched("one", "two")), [], "the chain tells this one");
+    }
+
+    #[test]
+    fn a_hedge_that_takes_over_is_told_once_though_the_chain_tells_it_too() {
+        let mut takeover = after_a_break();
+        assert_eq!(beside(&mut takeover, failed("two")), []);
+        assert_eq!(beside(&mut takeover, used(Kind::Tts, "three")), [switched("one", "three")]);
+        assert_eq!(takeover.told(switched("two", "three")).count(), 0);
+        assert_eq!(beside(&mut takeover, failed("one")), []);
+        assert_eq!(beside(&mut takeover, switched("one", "three")), [], "that is another one");
     }
 
     #[test]
     fn a_voice_that_fails_before_it_is_heard_is_the_chains_to_tell() {
         let mut takeover = Takeover::default();
-        takeover.note(&failed("one"));
-        assert_eq!(takeover.note(&switched("one", "two")), None);
+        assert_eq!(beside(&mut takeover, failed("one")), []);
+        assert_eq!(beside(&mut takeover, switched("one", "two")), []);
         takeover.broke();
-        assert_eq!(takeover.note(&used(Kind::Tts, "two")), None, "what broke then was no provider");
+        assert_eq!(beside(&mut takeover, used(Kind::Tts, "two")), [], "what broke then was no provider");
     }
 }

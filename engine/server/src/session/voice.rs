@@ -71,6 +71,7 @@ impl Voice {
 
     /// The segment being spoken is complete.
     pub fn finished(&mut self) -> Option<Failure> {
+        self.takeover.spoke();
         self.current = None;
         self.start_next()
     }
@@ -84,9 +85,9 @@ impl Voice {
         Some(Failure { reply, message, fallback_left: self.speaker.has_another() })
     }
 
-    /// Takes note of what a provider did, and gives the switch of voices that this completes, if it does.
-    pub fn noted(&mut self, note: &Note) -> Option<Note> {
-        self.takeover.note(note)
+    /// What is to be told of a provider's note: with the switch of voices that it completes, if it does, each once.
+    pub fn noted(&mut self, note: Note) -> impl Iterator<Item = Note> + use<> {
+        self.takeover.told(note)
     }
 
     fn start_next(&mut self) -> Option<Failure> {

@@ -107,7 +107,7 @@ impl HttpTool {
         };
         let tries = self.tries(&reach.http, &wanted, run.effect, Instant::now() + run.timeout);
         let outcome = match tokio::time::timeout(run.timeout, tries).await {
-            Ok(Ok((status, text))) => self.told(status, &secrets::hidden(&text, &secrets)),
+            Ok(Ok((status, text))) => self.told(status, &text, &secrets),
             Ok(Err(why)) => why,
             Err(_) => ToolOutcome::TimedOut,
         };
@@ -198,7 +198,8 @@ impl HttpTool {
         }
     }
 
-    fn told(&self, status: StatusCode, text: &str) -> ToolOutcome {
+    fn told(&self, status: StatusCode, answer: &str, secrets: &Values) -> ToolOutcome {
+        let text = secrets::hidden(answer, secrets);
         if status.is_redirection() {
             return failed("the service wants to be asked elsewhere, which is not followed");
         }
@@ -207,13 +208,13 @@ impl HttpTool {
             let said = if said.trim().is_empty() { String::new() } else { format!(": {}", said.trim()) };
             return ToolOutcome::Failed { reason: format!("the service answered {}{said}", status.as_u16()) };
         }
-        if text.len() > ANSWER_MAX {
+        if answer.len() > ANSWER_MAX {
             return failed("the service's answer is larger than 64 KiB");
         }
-        match serde_json::from_str::<Value>(text) {
-            Ok(answer) => ToolOutcome::Succeeded { result: picked(&self.result_fields, answer) },
-            Err(_) if text.trim().is_empty() => ToolOutcome::Succeeded { result: json!({}) },
-            Err(_) => ToolOutcome::Succeeded { result: json!({ "text": text }) },
+        match secrets::hidden_in_json(answer, secrets) {
+            Some(answer) => ToolOutcome::Succeeded { result: picked(&self.result_fields, answer) },
+            None if text.trim().is_empty() => ToolOutcome::Succeeded { result: json!({}) },
+            None => ToolOutcome::Succeeded { result: json!({ "text": text }) },
         }
     }
 }

@@ -40,6 +40,7 @@ const KEPT_FOR: Duration = Duration::from_secs(900);
 const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_millis(800)];
 /// Why nothing was run.
 const AWAY: &str = "the server can't be reached";
+const LATE: &str = "the server did not answer in time";
 /// Tools of one server.
 const TOOLS_MAX: usize = 64;
 /// The largest event that is taken, bytes: all tools with their schemas, or an answer.
@@ -80,7 +81,7 @@ pub struct Remote {
 enum Trouble {
     /// Nothing was sent, and another try would come to the same.
     NotSetUp(String),
-    /// The tool surely was not run: the server was not reached, or did not know the session.
+    /// The tool surely was not run: the server was not reached, opened no session, or did not know it.
     NotRun(String),
     /// It was asked for, and what came of it is not known.
     Broken,
@@ -238,7 +239,7 @@ impl Servers {
 
     /// Connects and lists, within three seconds, and keeps what came of it.
     async fn connect(&self, scope: &Scope, server: &Server) -> Result<Arc<Connection>, Trouble> {
-        let late = || Err(Trouble::NotSetUp("the server did not answer in time".to_owned()));
+        let late = || Err(Trouble::NotRun(LATE.to_owned()));
         let connected = tokio::time::timeout(LIST_WITHIN, self.ask(scope, server)).await;
         let connected = connected.unwrap_or_else(|_| late()).map(Arc::new);
         if let Err(Trouble::NotSetUp(why) | Trouble::NotRun(why)) = &connected {
@@ -380,13 +381,13 @@ fn told(result: CallToolResult, secrets: &Values) -> ToolOutcome {
     if result.is_error == Some(true) {
         return ToolOutcome::Failed { reason: said(&text, secrets) };
     }
-    let structured = result.structured_content.map(|value| value.to_string());
-    let answer = secrets::hidden(&structured.unwrap_or(text), secrets);
+    let answer = result.structured_content.map_or(text, |value| value.to_string());
     if answer.len() > ANSWER_MAX {
         return ToolOutcome::Failed { reason: "the server's answer is larger than 64 KiB".to_owned() };
     }
-    let object = serde_json::from_str::<Value>(&answer).ok().filter(Value::is_object);
-    ToolOutcome::Succeeded { result: object.unwrap_or_else(|| json!({ "text": answer })) }
+    let object = secrets::hidden_in_json(&answer, secrets).filter(Value::is_object);
+    let result = object.unwrap_or_else(|| json!({ "text": secrets::hidden(&answer, secrets) }));
+    ToolOutcome::Succeeded { result }
 }
 
 /// A failure in the server's words, cut short.

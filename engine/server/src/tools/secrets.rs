@@ -7,7 +7,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use parlance_conversation::ToolOutcome;
 use parlance_store::{OrganisationId, Scope};
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 use super::template::{self, Values};
 
@@ -118,7 +118,7 @@ pub fn hidden(text: &str, secrets: &Values) -> String {
     text
 }
 
-/// The same in every text of a JSON value. However a service writes its JSON, once read it is plain.
+/// The same in every text and number of a JSON value. However a service writes its JSON, once read it is plain.
 pub fn hidden_in(value: &mut Value, secrets: &Values) {
     match value {
         Value::String(text) => *text = hidden(text, secrets),
@@ -130,8 +130,32 @@ pub fn hidden_in(value: &mut Value, secrets: &Values) {
             });
             *fields = plain.collect();
         }
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        Value::Number(number) => {
+            let text = number.to_string();
+            let plain = if is_one_of(number, secrets) { HIDDEN.to_owned() } else { hidden(&text, secrets) };
+            if plain != text {
+                *value = Value::String(plain);
+            }
+        }
+        Value::Null | Value::Bool(_) => {}
     }
+}
+
+/// The JSON value that a text is, without them; none if it is none, or can't be rid of them.
+pub fn hidden_in_json(text: &str, secrets: &Values) -> Option<Value> {
+    // First as text: a secret may be a piece of JSON itself. Where a number is hidden so, JSON it is no more.
+    let plain = serde_json::from_str(&hidden(text, secrets)).ok();
+    let mut value: Value = plain.or_else(|| serde_json::from_str(text).ok())?;
+    hidden_in(&mut value, secrets);
+    let text = value.to_string();
+    (hidden(&text, secrets) == text).then_some(value)
+}
+
+/// Whether a number is a secret of digits, however it is written: `12345678.0`, or a long one rounded as it was read.
+fn is_one_of(number: &Number, secrets: &Values) -> bool {
+    let long = secrets.values().filter(|value| value.len() >= SHORTEST);
+    let mut same = long.filter_map(|value| value.parse::<f64>().ok());
+    same.any(|secret| number.as_f64() == Some(secret))
 }
 
 /// The same in what is told of a run.
@@ -156,6 +180,7 @@ fn forms(value: &str) -> Vec<String> {
         quoted,
         // A form has its spaces so.
         encoded.replace("%20", "+"),
+        lower_escapes(&encoded).replace("%20", "+"),
         lower_escapes(&encoded),
         encoded,
     ];
@@ -202,10 +227,26 @@ mod tests {
                 .into();
         assert_eq!(hidden(r#"{"a": "ab\/cd+é x"}"#, &values), r#"{"a": "[secret]"}"#);
         assert_eq!(hidden("?a=ab%2fcd%2b%c3%a9%20x&b=ab%2Fcd%2B%C3%A9+x", &values), "?a=[secret]&b=[secret]");
+        assert_eq!(hidden("a=ab%2fcd%2b%c3%a9+x", &values), "a=[secret]");
         assert_eq!(hidden("ab/cd+é x and more", &values), "[secret]", "one that begins as another does");
         let mut read = serde_json::from_str(r#"{"\u0061b/cd+é x": [{"b": "<\u0061b\/cd+\u00e9 x>"}]}"#)
             .expect("it is JSON");
         hidden_in(&mut read, &values);
         assert_eq!(read, serde_json::json!({"[secret]": [{"b": "<[secret]>"}]}));
+    }
+
+    #[test]
+    fn a_secret_of_digits_is_hidden_where_it_is_a_number_and_what_stands_beside_it_stays_json() {
+        let secrets = [("PIN", "12345678"), ("LONG", "98765432109876543210"), ("KEY", r#"{"id":"k","n":5}"#)];
+        let values: Values = secrets.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let read = |text: &str| hidden_in_json(text, &values).map(|value| value.to_string());
+        let plain = r#"{"n":5,"pin":"[secret]"}"#;
+        for pin in ["12345678", "12345678.0", "1.2345678e7", "98765432109876543210", r#""12345678""#] {
+            assert_eq!(read(&format!(r#"{{"n": 5, "pin": {pin}}}"#)).as_deref(), Some(plain), "{pin}");
+        }
+        assert_eq!(read(r#"[9123456789]"#).as_deref(), Some(r#"["9[secret]9"]"#), "as in a text");
+        assert_eq!(read(r#"{"a":"{\"id\":\"k\",\"n\":5}"}"#).as_deref(), Some(r#"{"a":"[secret]"}"#));
+        assert_eq!(read(r#"{"a":{"id":"k","n":5}}"#), None, "a secret that is JSON");
+        assert_eq!(read("no JSON"), None);
     }
 }

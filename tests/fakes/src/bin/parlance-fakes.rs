@@ -27,8 +27,11 @@ Faults, those in the first line with {"after": EVENTS}:
 
 While it runs:
   curl HOST:PORT/control/plan -H 'content-type: application/json' -d '{"service": "openai_chat", "lines": ["Hi."]}'
-  curl HOST:PORT/control/seen?service=openai_chat
-  curl HOST:PORT/control/sent?service=openai_chat"#;
+  curl 'HOST:PORT/control/seen?service=openai_chat'
+  curl 'HOST:PORT/control/sent?service=openai_chat'
+
+They understand nobody: a transcriber hears each stretch of voice as the next of its plan's `lines`, or as `hello`, and a
+model says its `lines`, or what it was told."#;
 
 /// Vendors: the name in variables, the path of their base URL.
 const VENDORS: [(&str, &str); 6] = [

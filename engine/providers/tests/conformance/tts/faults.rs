@@ -50,6 +50,25 @@ async fn a_voice_that_falls_silent_a_peer_that_is_gone_and_one_that_does_not_rea
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_socket_that_fell_silent_is_left_for_a_fresh_one() {
+    let faults = [Fault::Silence { after: 0 }, Fault::Silence { after: 4 }];
+    every_by(&faults, async |bench: Bench, fault| {
+        bench.plan(Plan::failing(fault.clone()).times(1));
+        let mut speaker = bench.open();
+        let lost = say(&mut *speaker, TEXT).await;
+        assert_eq!(lost.error.unwrap().kind, ErrorKind::TimedOut, "{}, {fault:?}", bench.row.name);
+        let heard = say(&mut *speaker, "word40 word41").await;
+        assert_eq!(
+            (heard.error.clone(), heard.words()),
+            (None, vec![40, 41]),
+            "{}, {fault:?}",
+            bench.row.name
+        );
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_connection_cut_in_mid_sentence_fails_it_and_repeats_nothing() {
     every(async |bench: Bench| {
         let heard = fails(&bench, Fault::Drop { after: 4 }, &[ErrorKind::Unavailable]).await;

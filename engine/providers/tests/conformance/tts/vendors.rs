@@ -73,16 +73,40 @@ async fn one_socket_lost_under_several_sentences_costs_only_those_that_had_begun
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_vendor_that_never_ends_what_was_cancelled_is_left_for_a_fresh_socket() {
-    for (name, sentences) in [("elevenlabs", 5), ("deepgram", 1)] {
+    for (name, sentences, stop) in [("elevenlabs", 5, None), ("deepgram", 1, Some("Clear"))] {
         let bench = bench(name).await;
         bench.plan(Plan::failing(Fault::Silence { after: 1 }).times(1));
         let mut speaker = bench.open();
-        let mut cut: Vec<_> = (0..sentences).map(|_| start(&mut *speaker, "word900 word901")).collect();
+        let texts: Vec<_> = (900..900 + sentences).map(|word| text_of(word..word + 1)).collect();
+        let mut cut: Vec<_> = texts.iter().map(|text| start(&mut *speaker, text)).collect();
         while !matches!(cut[0].next().await, Event::Audio(_)) {}
+        // One that is cancelled before it has begun takes no room, and the vendor must have no room left.
+        for text in &texts {
+            bench.until_seen("text", |message| message.contains(text)).await;
+        }
         drop(cut);
+        if let Some(stop) = stop {
+            bench.until_seen("text", |message| message.contains(stop)).await;
+        }
         let heard = say(&mut *speaker, "word1 word2").await;
         assert_eq!((heard.error.clone(), heard.words()), (None, vec![1, 2]), "{name}");
         assert_eq!(bench.connections(), 2, "{name}");
+    }
+}
+
+/// The test's own thread is the only one, so that no sentence begins between being asked for and being cancelled.
+#[tokio::test]
+async fn sentences_cancelled_before_they_began_take_no_room() {
+    for name in ["elevenlabs", "cartesia"] {
+        let bench = bench(name).await;
+        let mut speaker = bench.open();
+        bench.until_seen("open", |_| true).await;
+        drop((0..20).map(|_| start(&mut *speaker, "word900")).collect::<Vec<_>>());
+        let heard = say(&mut *speaker, "word1 word2").await;
+        assert_eq!((heard.error.clone(), heard.words()), (None, vec![1, 2]), "{name}");
+        let seen = bench.fakes.seen(bench.row.stand_in);
+        assert!(!seen.iter().any(|seen| seen.detail.contains("word900")), "{name}");
+        assert_eq!(bench.connections(), 1, "{name}");
     }
 }
 

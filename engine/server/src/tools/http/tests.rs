@@ -129,18 +129,26 @@ fn an_answer_is_told_as_json_as_text_or_as_a_failure_and_never_too_much_of_it() 
         ToolOutcome::Failed { reason } => reason,
         other => panic!("it failed: {other:?}"),
     };
-    assert_eq!(result(tool().told(StatusCode::OK, r#"{"a": 1}"#)), json!({"a": 1}));
-    assert_eq!(result(tool().told(StatusCode::OK, "sunny")), json!({"text": "sunny"}));
-    assert_eq!(result(tool().told(StatusCode::NO_CONTENT, "")), json!({}));
+    let none = Values::new();
+    assert_eq!(result(tool().told(StatusCode::OK, r#"{"a": 1}"#, &none)), json!({"a": 1}));
+    assert_eq!(result(tool().told(StatusCode::OK, "sunny", &none)), json!({"text": "sunny"}));
+    assert_eq!(result(tool().told(StatusCode::NO_CONTENT, "", &none)), json!({}));
     let picky = HttpTool { result_fields: vec!["/data/0/price".into(), "/none".into()], ..tool() };
-    let picked = result(picky.told(StatusCode::OK, r#"{"data": [{"price": 7}], "token": "x"}"#));
+    let picked = result(picky.told(StatusCode::OK, r#"{"data": [{"price": 7}], "token": "x"}"#, &none));
     assert_eq!(picked, json!({"data.0.price": 7}));
     assert_eq!(
-        reason(tool().told(StatusCode::NOT_FOUND, "no such order\n")),
+        reason(tool().told(StatusCode::NOT_FOUND, "no such order\n", &none)),
         "the service answered 404: no such order"
     );
-    assert!(reason(tool().told(StatusCode::FOUND, "")).contains("not followed"));
-    assert!(reason(tool().told(StatusCode::OK, &"x".repeat(ANSWER_MAX + 1))).contains("64 KiB"));
+    assert!(reason(tool().told(StatusCode::FOUND, "", &none)).contains("not followed"));
+    assert!(reason(tool().told(StatusCode::OK, &"x".repeat(ANSWER_MAX + 1), &none)).contains("64 KiB"));
+    let pin: Values = [("PIN".to_owned(), "12345678".to_owned())].into();
+    let told = result(tool().told(StatusCode::OK, r#"{"pin": 12345678, "a": 1}"#, &pin));
+    assert_eq!(
+        told,
+        json!({"pin": "[secret]", "a": 1}),
+        "what stands beside a secret of digits is told as it is"
+    );
 }
 
 #[test]

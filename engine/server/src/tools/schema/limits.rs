@@ -2,6 +2,8 @@
 //! agent's own tool rule by rule, so that a limit that nothing can meet is refused when the tool is created and not in the
 //! middle of a call.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value};
 
 use super::{DEPTH_MAX, pattern, single};
@@ -33,7 +35,9 @@ pub fn faults(schema: &Value) -> Vec<(String, String)> {
     let mut found = Found { root: schema, faults: Vec::new(), patterns: 0 };
     found.look(schema, "");
     if found.patterns > pattern::MANY {
-        let why = format!("holds {} patterns; at most {} are allowed", found.patterns, pattern::MANY);
+        let (held, large, most) = (found.patterns, pattern::LARGE_COUNTS, pattern::MANY);
+        let why =
+            format!("holds {held} patterns, a large one counted as {large}; at most {most} are allowed");
         found.faults.push((String::new(), why));
     }
     found.faults
@@ -90,20 +94,47 @@ impl Found<'_> {
                 Some(None) => {}
             }
         }
-        if let Some(word) = fields.get("$ref")
-            && word.as_str().and_then(|word| target(self.root, word)).is_none()
-        {
-            let why =
-                format!("{} leads nowhere: it must be a place in this schema such as #/$defs/dish", word);
-            self.add(at, "$ref", why);
+        match fields.get("$ref").map(|word| (word, word.as_str().and_then(|word| target(self.root, word)))) {
+            Some((word, None)) => {
+                let why =
+                    format!("{word} leads nowhere: it must be a place in this schema such as #/$defs/dish");
+                self.add(at, "$ref", why);
+            }
+            Some((word, Some(found))) if self.circles(found, &mut Vec::new(), &mut HashSet::new()) => {
+                let why = format!("{word} leads round in a circle, so that no value is ever judged");
+                self.add(at, "$ref", why);
+            }
+            _ => {}
         }
         self.within(fields, at);
     }
 
     /// Why a pattern can't be checked. What is one too many is not looked at.
     fn unusable(&mut self, word: &str) -> Option<String> {
-        self.patterns += 1;
-        (self.patterns <= pattern::MANY).then(|| pattern::compiled(word).err()).flatten()
+        let compiled = (self.patterns < pattern::MANY).then(|| pattern::compiled(word));
+        self.patterns += compiled.as_ref().and_then(|it| it.as_ref().ok()).map_or(1, |it| it.counts);
+        compiled.and_then(Result::err)
+    }
+
+    /// Whether following what judges the same value comes round. What judges a part of it may: a part is smaller.
+    fn circles(
+        &self,
+        schema: &Value,
+        open: &mut Vec<*const Value>,
+        done: &mut HashSet<*const Value>,
+    ) -> bool {
+        let this = std::ptr::from_ref(schema);
+        if open.contains(&this) || !done.insert(this) {
+            return open.contains(&this);
+        }
+        open.push(this);
+        let word = |word: &str| schema.get(word);
+        let referred = word("$ref").and_then(Value::as_str).and_then(|word| target(self.root, word));
+        let forms = ["allOf", "anyOf", "oneOf"].into_iter().filter_map(word).filter_map(Value::as_array);
+        let mut same_value = referred.into_iter().chain(word("not")).chain(forms.flatten());
+        let circles = same_value.any(|schema| self.circles(schema, open, done));
+        open.pop();
+        circles
     }
 
     /// The schemas within this one.

@@ -22,7 +22,9 @@ use self::pattern::Patterns;
 /// The deepest a schema or arguments may be nested.
 const DEPTH_MAX: usize = 10;
 /// Rules that are looked at in one check: a schema that names itself in many forms would have no end else.
-const STEPS_MAX: usize = 20_000;
+///
+/// A check runs where calls run, and a form may copy the value it is held against.
+const STEPS_MAX: usize = 2_000;
 /// The words of a wrong value that are repeated.
 const SHOWN_MAX: usize = 60;
 /// Letters of what is said.
@@ -81,7 +83,7 @@ struct Checker<'a> {
     steps: Cell<usize>,
     /// Whether something that was met could not be judged.
     unsure: Cell<bool>,
-    patterns: Patterns,
+    patterns: Patterns<'a>,
 }
 
 /// How a value does in one form.

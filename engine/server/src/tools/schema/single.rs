@@ -163,7 +163,7 @@ pub fn sized(
 pub fn text(
     schema: &Map<String, Value>,
     text: &str,
-    patterns: &Patterns,
+    patterns: &Patterns<'_>,
     at: &str,
     faults: &mut Vec<String>,
 ) -> bool {

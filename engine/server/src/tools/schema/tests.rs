@@ -243,6 +243,12 @@ fn a_rule_that_makes_no_sense_is_named_by_its_place_in_the_schema() {
         (json!({"anyOf": []}), "anyOf", "at least one schema"),
         (json!({"items": 1}), "items", "must be a JSON schema"),
         (json!({"$ref": "#/$defs/none"}), "$ref", "leads nowhere"),
+        (json!({"$ref": "#/properties/it"}), "$ref", "leads round in a circle"),
+        (
+            json!({"anyOf": [{"type": "integer"}, {"$ref": "#/properties/it"}]}),
+            "anyOf[1].$ref",
+            "in a circle",
+        ),
         (json!({"anyOf": [{}, {"pattern": "("}]}), "anyOf[1].pattern", "unclosed group"),
         (json!({"patternProperties": {"(": {}}}), "patternProperties.(", "unclosed group"),
     ];
@@ -256,6 +262,19 @@ fn a_rule_that_makes_no_sense_is_named_by_its_place_in_the_schema() {
     assert_eq!(faults(&booking()), []);
     let named_so = json!({"type": "object", "properties": {"type": {"enum": ["a"]}, "required": {}}});
     assert_eq!(faults(&named_so), [], "a property may have the name of a rule");
+    let tree = json!({"type": "object", "properties": {"left": {"$ref": "#"}, "right": {"$ref": "#"}}});
+    assert_eq!(faults(&tree), [], "each is smaller than the one it is a part of");
+    let round = json!({"a": {"$ref": "#/$defs/b"}, "b": {"allOf": [{}, {"$ref": "#/$defs/a"}]}});
+    let places = faults(&json!({"type": "object", "$defs": round})).into_iter().map(|(place, _)| place);
+    assert_eq!(places.collect::<Vec<_>>(), ["$defs.a.$ref", "$defs.b.allOf[1].$ref"]);
+}
+
+#[test]
+fn arguments_of_more_than_2000_values_are_given_up() {
+    let schema = json!({"type": "object", "properties": {"all": {"items": {"type": "integer"}}}});
+    assert_eq!(check(&schema, &mut json!({"all": vec![1; 1_900]})), Ok(()));
+    let why = check(&schema, &mut json!({"all": vec![1; 2_000]})).expect_err("they are many");
+    assert!(why.contains("too many"), "{why}");
 }
 
 #[test]
@@ -263,5 +282,9 @@ fn a_schema_has_at_most_32_patterns() {
     let properties: Map<String, Value> =
         (0..33).map(|number| (format!("p{number}"), json!({"pattern": "a"}))).collect();
     let found = faults(&json!({"type": "object", "properties": properties}));
-    assert_eq!(found, [(String::new(), "holds 33 patterns; at most 32 are allowed".to_owned())]);
+    let why = "holds 33 patterns, a large one counted as 8; at most 32 are allowed";
+    assert_eq!(found, [(String::new(), why.to_owned())]);
+    let large: Vec<Value> = (0..5).map(|_| json!({"pattern": r"^\p{L}{2,60}$"})).collect();
+    let found = faults(&json!({"type": "object", "properties": {"it": {"anyOf": large}}}));
+    assert!(found.len() == 1 && found[0].1.starts_with("holds 33 patterns"), "{found:?}");
 }
