@@ -98,7 +98,7 @@ impl OwnKeys {
     /// Keeps a key; `None` without a master key.
     ///
     /// # Errors
-    /// As [`provider_keys::set`].
+    /// As [`provider_keys::list`] and [`provider_keys::set`].
     pub async fn set(&self, scope: &Scope, vendor: &str, key: &Secret) -> Result<Option<ProviderKey>> {
         let id = ProviderKeyId::new();
         let belongs = Belongs { organisation: scope.organisation(), whose: vendor, id: id.0 };
@@ -110,18 +110,20 @@ impl OwnKeys {
             master_key: sealed.master_key,
             hint: hint(key.reveal()),
         };
+        let old = self.row_of(scope, vendor).await?;
         let row = provider_keys::set(scope, new).await?;
-        self.forget(scope.organisation(), vendor);
+        self.forget(scope.organisation(), old);
         Ok(Some(row))
     }
 
     /// Deletes a key; whether there was one.
     ///
     /// # Errors
-    /// As [`provider_keys::delete`].
+    /// As [`provider_keys::list`] and [`provider_keys::delete`].
     pub async fn delete(&self, scope: &Scope, vendor: &str) -> Result<bool> {
+        let old = self.row_of(scope, vendor).await?;
         let was_there = provider_keys::delete(scope, vendor).await?;
-        self.forget(scope.organisation(), vendor);
+        self.forget(scope.organisation(), old);
         Ok(was_there)
     }
 
@@ -140,10 +142,15 @@ impl OwnKeys {
         accounts
     }
 
+    /// The key there is of a vendor, whether its providers are open or not.
+    async fn row_of(&self, scope: &Scope, vendor: &str) -> Result<Option<ProviderKeyId>> {
+        let rows = provider_keys::list(scope).await?;
+        Ok(rows.iter().find(|row| row.vendor == vendor).map(|row| row.id))
+    }
+
     /// The rows are looked at anew, and how the vendor has done on the old key is forgotten.
-    fn forget(&self, organisation: OrganisationId, vendor: &str) {
-        let kept = self.lock().remove(&organisation);
-        let old = kept.and_then(|kept| kept.rows.get(vendor).copied());
+    fn forget(&self, organisation: OrganisationId, old: Option<ProviderKeyId>) {
+        self.lock().remove(&organisation);
         old.into_iter().for_each(|id| self.health.forget(&account_id(id)));
     }
 
@@ -216,13 +223,10 @@ mod tests {
         }
         assert!(states(new).is_empty() && health.look(&AccountId::ENGINE).is_empty());
         let organisation = OrganisationId::new();
-        let rows = rows(&[("openai", old), ("anthropic", new)]);
-        let kept = || Kept { rows: rows.clone(), services: None, looked: Instant::now() };
-        keys.lock().insert(organisation, kept());
-        keys.forget(organisation, "anthropic");
+        keys.forget(organisation, Some(new));
         assert_eq!(states(old), [State::Open], "another vendor's key");
-        keys.lock().insert(organisation, kept());
-        keys.forget(organisation, "openai");
+        // None of its providers is open any more: it has called too long ago, or its key was set a moment before.
+        keys.forget(organisation, Some(old));
         assert_eq!((states(old), states(theirs)), (vec![], vec![State::Open]));
     }
 
